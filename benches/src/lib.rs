@@ -1,0 +1,1 @@
+//! What is measured, against peers, by one command

@@ -1,0 +1,37 @@
+//! The language of specs at work: the evaluator, conversions between types, and the functions.
+//!
+//! One evaluator serves compile time, plan and apply time, and previews. It evaluates *symbolically*: a value that nobody knows yet is
+//! deferred, and what is computed from it is the residual expression of that computation, with everything known folded in. Evaluated
+//! again when more is known, the residue gives what direct evaluation would have given.
+//!
+//! It does no IO and reads no clock or environment: names come through [`Scope`], files through [`Files`]. It does not know what the
+//! names of a spec mean, which attributes a block has, or in which order blocks are evaluated.
+
+mod conditional;
+mod convert;
+mod evaluate;
+mod functions;
+mod json;
+pub mod limits;
+mod operators;
+mod parse_type;
+mod references;
+mod render;
+mod repeat;
+mod residual;
+mod scope;
+mod template;
+mod text;
+mod traverse;
+mod unify;
+mod yaml;
+
+pub use convert::{ConvertError, convert};
+pub use evaluate::{evaluate, resolve};
+pub use functions::{FunctionInfo, function_names, functions};
+pub use json::{from_plain_json, to_json_text, to_plain_json};
+pub use parse_type::parse_type;
+pub use references::{Reference, ReferenceStep, references};
+pub use render::{preview, render, render_line};
+pub use scope::{Context, Files, Found, Scope, Step, Traversal, Variables};
+pub use text::expression_text;

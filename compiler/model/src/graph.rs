@@ -1,0 +1,208 @@
+//! The resource graph: what the spec wants, expanded to concrete addresses.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Address, Span, StepSpec, Value};
+
+/// What a change of an attribute does to a running system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChangeWord {
+    /// Nothing.
+    None,
+    /// In place.
+    Live,
+    /// The steps that depend on it run again, on the nodes that have them.
+    Steps,
+    /// Nodes are replaced in waves.
+    Rolling,
+    /// Destroyed and created.
+    Recreate,
+    /// Refused: the error says what to do instead.
+    Fixed,
+}
+
+impl ChangeWord {
+    /// The word as plans print it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Live => "live",
+            Self::Steps => "steps",
+            Self::Rolling => "rolling",
+            Self::Recreate => "recreate",
+            Self::Fixed => "fixed",
+        }
+    }
+
+    /// Whether the object must be made anew.
+    #[must_use]
+    pub const fn replaces(self) -> bool {
+        matches!(self, Self::Rolling | Self::Recreate)
+    }
+}
+
+/// A configuration of a provider: `aws`, `aws.west`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ProviderRef(Arc<str>);
+
+impl ProviderRef {
+    /// The configuration of that type without alias.
+    pub fn new(name: impl Into<Arc<str>>) -> Self {
+        Self(name.into())
+    }
+
+    /// The type: what stands before the alias.
+    #[must_use]
+    pub fn provider_type(&self) -> &str {
+        self.0.split('.').next().unwrap_or_default()
+    }
+
+    /// As written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ProviderRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for ProviderRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The evaluated configuration of a provider.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProviderConfig {
+    /// Its attributes, as its schema has them; known.
+    pub attributes: Value,
+    /// Where it stands.
+    #[serde(skip, default = "no_span")]
+    pub span: Span,
+}
+
+/// The `lifecycle` of a block.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Lifecycle {
+    /// The new object is made before the old one is destroyed.
+    pub create_before_destroy: bool,
+    /// A plan that would destroy it is an error.
+    pub prevent_destroy: bool,
+    /// Attributes whose changes are not looked at, as paths `tags.owner`; `*` is all of them.
+    pub ignore_changes: BTreeSet<String>,
+    /// A change of one of these replaces it.
+    pub replace_triggered_by: BTreeSet<Address>,
+}
+
+/// Where an attribute's value comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The place in the spec.
+    pub span: Span,
+    /// What a change of it does, where the spec's word differs from the kind's.
+    pub change: Option<ChangeWord>,
+}
+
+/// A resource that should exist.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ResourceSpec {
+    /// Its address.
+    pub address: Address,
+    /// The kind in its provider's schema.
+    pub kind: Arc<str>,
+    /// Who makes it.
+    pub provider: ProviderRef,
+    /// An object of the attributes that the spec sets; others are the provider's to compute. May hold deferred values, never late ones.
+    pub attributes: Value,
+    /// What must exist before: references, and what the spec says.
+    pub depends_on: BTreeSet<Address>,
+    /// Its lifecycle.
+    pub lifecycle: Lifecycle,
+    /// Tags that every object of it carries beside its own: cluster uid, and what else it is found by.
+    #[serde(default)]
+    pub marks: BTreeMap<String, String>,
+    /// Where the block stands.
+    #[serde(skip, default = "no_span")]
+    pub span: Span,
+    /// Where each attribute stands.
+    #[serde(skip)]
+    pub origins: BTreeMap<Arc<str>, Origin>,
+}
+
+const fn no_span() -> Span {
+    Span::NONE
+}
+
+/// A node of the graph.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Node {
+    /// Made by a provider.
+    Resource(ResourceSpec),
+    /// Done on an instance.
+    Step(StepSpec),
+}
+
+impl Node {
+    /// What must come before.
+    #[must_use]
+    pub const fn depends_on(&self) -> &BTreeSet<Address> {
+        match self {
+            Self::Resource(spec) => &spec.depends_on,
+            Self::Step(spec) => &spec.depends_on,
+        }
+    }
+
+    /// Where it stands.
+    #[must_use]
+    pub const fn span(&self) -> Span {
+        match self {
+            Self::Resource(spec) => spec.span,
+            Self::Step(spec) => spec.span,
+        }
+    }
+
+    /// Its lifecycle.
+    #[must_use]
+    pub const fn lifecycle(&self) -> &Lifecycle {
+        match self {
+            Self::Resource(spec) => &spec.lifecycle,
+            Self::Step(spec) => &spec.lifecycle,
+        }
+    }
+}
+
+/// A result of the spec.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OutputSpec {
+    /// Its value; may be deferred.
+    pub value: Value,
+    /// Whether it is shown only when asked for by name.
+    pub sensitive: bool,
+    /// For `output` and its listing.
+    pub description: Option<String>,
+}
+
+/// What the spec wants. Acyclic; every address in `depends_on` is a node.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Graph {
+    /// The nodes.
+    pub nodes: BTreeMap<Address, Node>,
+    /// The results.
+    pub outputs: BTreeMap<String, OutputSpec>,
+    /// The provider configurations that are used.
+    pub providers: BTreeMap<ProviderRef, ProviderConfig>,
+}

@@ -1,0 +1,105 @@
+//! Typed specs: evaluated and checked blocks, as a provider lowers them to its own kinds.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::{Address, Lifecycle, ProviderRef, Span, Value};
+
+/// A value and where it stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Field {
+    /// The value, of the type that the schema says; may be deferred.
+    pub value: Value,
+    /// Where it stands; [`Span::NONE`] for a default.
+    pub span: Span,
+}
+
+impl Field {
+    /// A value that the spec wrote.
+    #[must_use]
+    pub const fn new(value: Value, span: Span) -> Self {
+        Self { value, span }
+    }
+}
+
+impl Default for Field {
+    fn default() -> Self {
+        Self { value: Value::NULL, span: Span::NONE }
+    }
+}
+
+/// The fields of one block by attribute name: those that the spec writes, and those with a default.
+pub type Fields = BTreeMap<Arc<str>, Field>;
+
+/// A `workspace`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WorkspaceSpec {
+    /// `workspace.w`
+    pub address: Address,
+    /// Where the block's header stands.
+    pub span: Span,
+    /// The provider configuration.
+    pub provider: ProviderRef,
+    /// `name`, `tags`
+    pub fields: Fields,
+    /// `network`: `mode`, `cidr`
+    pub network: Part,
+    /// `firewall`: `ssh_from`, `inside`
+    pub firewall: Part,
+    /// `firewall.ingress "n"`: `ports`, `from`, `protocol`, `to`, `description`
+    pub ingress: BTreeMap<Arc<str>, Part>,
+    /// `firewall.egress "n"`: the same
+    pub egress: BTreeMap<Arc<str>, Part>,
+    /// `storage "n"`
+    pub storage: BTreeMap<Arc<str>, Part>,
+    /// `depends_on`
+    pub depends_on: BTreeSet<Address>,
+    /// `lifecycle`
+    pub lifecycle: Lifecycle,
+}
+
+/// A nested block.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Part {
+    /// Where it stands; the block around it when the spec does not write it.
+    pub span: Span,
+    /// Its attributes.
+    pub fields: Fields,
+    /// Its `lifecycle`, where it may have one.
+    pub lifecycle: Lifecycle,
+}
+
+/// A `cluster`, as far as a provider makes it: its nodes. Steps are the compiler's.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClusterSpec {
+    /// `cluster.c`
+    pub address: Address,
+    /// Where the block's header stands.
+    pub span: Span,
+    /// The provider configuration: its workspace's.
+    pub provider: ProviderRef,
+    /// `workspace.w`
+    pub workspace: Address,
+    /// `name`, `tags`
+    pub fields: Fields,
+    /// `head`
+    pub head: Option<NodeSpec>,
+    /// `depends_on`
+    pub depends_on: BTreeSet<Address>,
+    /// `lifecycle`
+    pub lifecycle: Lifecycle,
+}
+
+/// A head.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NodeSpec {
+    /// `cluster.c.head`
+    pub address: Address,
+    /// Where the block stands.
+    pub span: Span,
+    /// `cpus`, `memory_gib`, `tags` (with the cluster's merged in), `publish` (from `local`), and `authorized_keys` (public keys that
+    /// may log in: the operator's first).
+    pub fields: Fields,
+    /// Its `lifecycle`.
+    pub lifecycle: Lifecycle,
+}

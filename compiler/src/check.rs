@@ -1,0 +1,187 @@
+//! What must be true of a value beyond its type.
+
+use std::net::IpAddr;
+
+use cloudtik_model::{Value, did_you_mean};
+
+use crate::schema::Check;
+
+/// What is wrong with a value, and what to write instead.
+pub(crate) struct Problem {
+    pub(crate) message: String,
+    pub(crate) help: Option<String>,
+}
+
+fn problem(message: impl Into<String>, help: impl Into<String>) -> Problem {
+    Problem { message: message.into(), help: Some(help.into()) }
+}
+
+/// Checks what is known of a value; deferred parts are checked when they are known.
+pub(crate) fn check_value(value: &Value, check: Check) -> Result<(), Problem> {
+    if value.is_null() || value.is_deferred() {
+        return Ok(());
+    }
+    let text = value.as_str().unwrap_or_default();
+    match check {
+        Check::None => Ok(()),
+        Check::Duration => match duration_seconds(text) {
+            Some(_) => Ok(()),
+            None => Err(problem(format!("`{text}` is not a duration"), "write a number with its unit: `\"90s\"`, `\"5m\"`, `\"1h30m\"`")),
+        },
+        Check::Cidr => check_cidr(text),
+        Check::Cidrs => each_text(value, check_cidr),
+        Check::Ports => each_text(value, check_ports),
+        Check::OneOf(words) if words.contains(&text) => Ok(()),
+        Check::OneOf(words) => {
+            let all: Vec<String> = words.iter().map(|word| format!("`\"{word}\"`")).collect();
+            let near = did_you_mean(text, words.iter().copied()).map_or_else(String::new, |near| format!("did you mean `\"{near}\"`? "));
+            Err(problem(format!("`{text}` is none of its words"), format!("{near}it is one of {}", all.join(", "))))
+        }
+        Check::Name(max) => check_name(text, max),
+        Check::IntFrom(least) => match value.as_number().and_then(cloudtik_model::Number::as_i64) {
+            Some(number) if number >= least => Ok(()),
+            _ => Err(problem("it is not a whole number in range", format!("write a whole number, {least} or more"))),
+        },
+        Check::Positive => match value.as_number() {
+            Some(number) if *number > cloudtik_model::Number::ZERO => Ok(()),
+            _ => Err(problem("it is not above zero", "write a number above 0")),
+        },
+        Check::Mode => check_mode(text),
+        Check::PortMap => {
+            for (from, to) in value.entries().into_iter().flatten() {
+                check_port(from)?;
+                if !to.is_deferred() {
+                    check_port(&to.as_number().map(ToString::to_string).unwrap_or_default())?;
+                }
+            }
+            Ok(())
+        }
+        Check::Roles => each_text(value, |role| {
+            if matches!(role, "all" | "head" | "workers") || role.strip_prefix("workers.").is_some_and(|group| !group.is_empty()) {
+                Ok(())
+            } else {
+                Err(problem(format!("`{role}` names no nodes"), "write `\"head\"`, `\"workers\"`, `\"workers.<group>\"` or `\"all\"`"))
+            }
+        }),
+    }
+}
+
+fn each_text(value: &Value, check: impl Fn(&str) -> Result<(), Problem>) -> Result<(), Problem> {
+    value.elements().into_iter().flatten().filter_map(Value::as_str).try_for_each(check)
+}
+
+fn check_cidr(text: &str) -> Result<(), Problem> {
+    let wrong = || problem(format!("`{text}` is not a range of addresses"), "write an address and a prefix length: `\"10.0.0.0/16\"`");
+    let (address, length) = text.split_once('/').ok_or_else(wrong)?;
+    let address: IpAddr = address.parse().map_err(|_| wrong())?;
+    let length: u32 = length.parse().map_err(|_| wrong())?;
+    let (bits, width) = match address {
+        IpAddr::V4(address) => (u128::from(u32::from(address)), 32_u32),
+        IpAddr::V6(address) => (u128::from(address), 128_u32),
+    };
+    let host_bits = width.checked_sub(length).ok_or_else(wrong)?;
+    let mask = if host_bits == 128 { u128::MAX } else { (1_u128 << host_bits) - 1 };
+    if bits & mask == 0 {
+        return Ok(());
+    }
+    let network = bits & !mask;
+    let shown = match address {
+        IpAddr::V4(_) => IpAddr::V4(u32::try_from(network).unwrap_or_default().into()),
+        IpAddr::V6(_) => IpAddr::V6(network.into()),
+    };
+    Err(problem(format!("`{text}` names an address inside a range"), format!("the range is written `\"{shown}/{length}\"`")))
+}
+
+fn check_ports(text: &str) -> Result<(), Problem> {
+    let Some((from, to)) = text.split_once('-') else { return check_port(text) };
+    check_port(from)?;
+    check_port(to)?;
+    if from.parse::<u16>().ok() > to.parse::<u16>().ok() {
+        return Err(problem(format!("`{text}` ends before it begins"), format!("write `\"{to}-{from}\"`")));
+    }
+    Ok(())
+}
+
+fn check_port(text: &str) -> Result<(), Problem> {
+    match text.parse::<u16>() {
+        Ok(port) if port > 0 => Ok(()),
+        _ => Err(problem(format!("`{text}` is not a port"), "a port is a whole number from 1 to 65535; a range is `\"8080-8090\"`")),
+    }
+}
+
+fn check_name(text: &str, max: usize) -> Result<(), Problem> {
+    let fits = text.starts_with(|c: char| c.is_ascii_lowercase())
+        && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+        && text.len() <= max;
+    if fits {
+        return Ok(());
+    }
+    Err(problem(
+        format!("`{text}` is not a name"),
+        format!("a name is a lower-case letter, then lower-case letters, digits and `-`; at most {max} characters"),
+    ))
+}
+
+fn check_mode(text: &str) -> Result<(), Problem> {
+    if (3..=4).contains(&text.len()) && text.bytes().all(|b| (b'0'..=b'7').contains(&b)) {
+        Ok(())
+    } else {
+        Err(problem(format!("`{text}` is not a file mode"), "write it in octal digits: `\"0644\"`"))
+    }
+}
+
+/// Seconds of a duration such as `1h30m`; parts in falling order, each unit once.
+pub(crate) fn duration_seconds(text: &str) -> Option<u64> {
+    let mut rest = text;
+    let mut total: u64 = 0;
+    let mut last = u64::MAX;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
+        let number: u64 = rest.get(..digits)?.parse().ok()?;
+        let after = rest.get(digits..)?;
+        let unit = match after.chars().next()? {
+            's' => 1,
+            'm' => 60,
+            'h' => 3_600,
+            'd' => 86_400,
+            _ => return None,
+        };
+        if unit >= last {
+            return None;
+        }
+        last = unit;
+        total = total.checked_add(number.checked_mul(unit)?)?;
+        rest = after.get(1..)?;
+    }
+    (last != u64::MAX).then_some(total)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_units_in_falling_order() {
+        assert_eq!(duration_seconds("90s"), Some(90));
+        assert_eq!(duration_seconds("1h30m"), Some(5400));
+        for text in ["", "90", "s", "30m1h", "1x", "-1s", "1.5s", "99999999999999999999s"] {
+            assert_eq!(duration_seconds(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn ranges_of_addresses_name_the_range() {
+        assert!(check_cidr("10.0.0.0/16").is_ok());
+        assert!(check_cidr("::/0").is_ok());
+        assert_eq!(check_cidr("10.0.1.5/16").err().and_then(|p| p.help).unwrap(), "the range is written `\"10.0.0.0/16\"`");
+        assert!(check_cidr("10.0.0.0/33").is_err());
+    }
+
+    #[test]
+    fn ports_and_modes() {
+        assert!(check_ports("8080-8090").is_ok());
+        assert!(check_ports("8090-8080").is_err());
+        assert!(check_ports("0").is_err());
+        assert!(check_mode("0644").is_ok() && check_mode("888").is_err());
+    }
+}

@@ -1,0 +1,176 @@
+//! The stages, one after the other; each goes on after an error, so that one run shows all of them.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use cloudtik_lang::Files;
+use cloudtik_model::{
+    Address, Diagnostic, Diagnostics, Digest, FileId, Graph, Node, ProviderRef, ReadError, SourceMap, Span, Value, did_you_mean,
+};
+use cloudtik_provider_api::FactQuestion;
+use cloudtik_syntax::Block;
+
+use crate::declare::{Name, declare, order};
+use crate::evaluate::Evaluator;
+use crate::expand::Expansion;
+use crate::input::{CompileInput, gather};
+use crate::load::{Reads, load};
+use crate::schema::{check_body, not_in_effect};
+use crate::scope::{Instance, World};
+use crate::version::check_constraint;
+
+/// What a spec became.
+#[derive(Debug, Default)]
+pub struct Compiled {
+    /// The graph; empty of what had errors.
+    pub graph: Graph,
+    /// Questions to providers that have no answer yet: answer them and compile again.
+    pub questions: BTreeMap<ProviderRef, Vec<FactQuestion>>,
+    /// All questions, answered or not: which facts are pinned.
+    pub pinned: BTreeSet<String>,
+    /// Lines that a plan's reader should know.
+    pub notes: Vec<String>,
+    /// The files that were compiled, by path.
+    pub sources: BTreeMap<String, Arc<str>>,
+    /// Files that evaluation read, with their digests.
+    pub reads: BTreeMap<String, Digest>,
+    /// The values of variables.
+    pub variables: BTreeMap<String, Value>,
+    /// Where the state lies, if the spec says so.
+    pub state_path: Option<String>,
+}
+
+/// Compiles a project. The diagnostics are in the order of their places; with an error among them the graph must not be used.
+#[must_use]
+pub fn compile(input: &CompileInput<'_>) -> (Compiled, SourceMap, Diagnostics) {
+    let mut map = SourceMap::default();
+    let mut found = Diagnostics::new();
+    let loaded = load(input.sources, &mut map, &mut found);
+    let top = crate::language::top_level();
+    check_body(&loaded.body, &top, "a project", Span::NONE, &mut found);
+    let mut declarations = declare(loaded.body, &mut found);
+    let names = order(&mut declarations, &mut found);
+    let declared = declarations.by_name.keys().filter_map(|name| match name {
+        Name::Variable(label) => Some(Arc::clone(label)),
+        _ => None,
+    });
+    let given = gather(input, &declared.collect(), &mut map, &mut found);
+    let reads = Reads { sources: input.sources, digests: RefCell::default(), map: RefCell::new(map) };
+    let mut expansion = Expansion::new(input, &reads, given, &declarations);
+    // What is part of a cycle has been said; what needs it is left out without a second error.
+    let cyclic = declarations.by_name.keys().filter(|name| !names.contains(name)).cloned().collect::<Vec<_>>();
+    expansion.world.failed.extend(cyclic);
+    for name in &names {
+        if let Some(declaration) = declarations.by_name.get(name) {
+            expansion.declaration(name, declaration);
+        }
+    }
+    let mut compiled = Compiled::default();
+    if let Some(block) = &declarations.settings {
+        settings(&expansion, block, input, &mut compiled, &mut found);
+    }
+    spread_dependencies(&mut expansion);
+    questions(&expansion, &mut compiled);
+    let Expansion { graph, variables, mut notes, found: expanded, .. } = expansion;
+    found.extend(expanded);
+    found.sort();
+    notes.sort();
+    notes.dedup();
+    let Reads { digests, map, .. } = reads;
+    compiled.graph = graph;
+    compiled.variables = variables;
+    compiled.notes.extend(notes);
+    compiled.sources = loaded.texts;
+    compiled.reads = digests.into_inner();
+    (compiled, map.into_inner(), found)
+}
+
+/// The `cloudtik` block.
+fn settings(expansion: &Expansion<'_>, block: &Block, input: &CompileInput<'_>, compiled: &mut Compiled, found: &mut Diagnostics) {
+    let schema = expansion.top("cloudtik");
+    let instance = Instance::default();
+    let world: &World = &expansion.world;
+    let evaluator = Evaluator { world, reads: expansion.reads, instance: &instance };
+    let evaluated = evaluator.block(block, &schema, found);
+    if let Some(wanted) = evaluated.fields.get("required_version")
+        && let Err(problem) = check_constraint(wanted.value.as_str().unwrap_or_default(), input.tool_version)
+    {
+        found.push(Diagnostic::error("wrong-version", format!("this is cloudtik {}: {problem}", input.tool_version)).at(wanted.span));
+    }
+    if let Some(state) = evaluated.only("state") {
+        let label = block.body.blocks.iter().flat_map(|block| &block.labels).next();
+        let span = label.map_or(state.span, |label| label.span);
+        match &*state.label {
+            "local" => compiled.state_path = state.text("path").map(str::to_owned),
+            "s3" | "gcs" | "azure" | "postgres" => found.push(not_in_effect(&format!("state \"{}\"", state.label), span)),
+            other => found.push(
+                Diagnostic::error("unknown-state", format!("there is no state store `{other}`"))
+                    .at(span)
+                    .maybe_help(did_you_mean(other, ["local"]).map(|near| format!("did you mean `{near}`?")))
+                    .note("this version has `local`"),
+            ),
+        }
+    }
+}
+
+/// `depends_on` names blocks; the graph's edges go between nodes. Also drops edges to what a block names and is no node.
+fn spread_dependencies(expansion: &mut Expansion<'_>) {
+    let nodes: BTreeSet<Address> = expansion.graph.nodes.keys().cloned().collect();
+    let below = |prefix: &Address| nodes.range(prefix.clone()..).take_while(|address| address.is_within(prefix)).cloned().collect::<Vec<_>>();
+    let mut found = Diagnostics::new();
+    let failed = &expansion.world.failed;
+    for (address, node) in &mut expansion.graph.nodes {
+        let depends_on = match node {
+            Node::Resource(spec) => &mut spec.depends_on,
+            Node::Step(spec) => &mut spec.depends_on,
+        };
+        if let Some(wanted) = expansion.wanted.get(address) {
+            for (prefix, span) in wanted {
+                let covered = below(prefix);
+                if covered.is_empty() && !refers_to_failed(prefix, failed) {
+                    found.push(Diagnostic::error("unknown-reference", format!("there is nothing at `{prefix}`")).at(*span));
+                }
+                depends_on.extend(covered);
+            }
+        }
+        if depends_on.iter().any(|needed| !nodes.contains(needed)) {
+            let spread = depends_on.iter().flat_map(|needed| if nodes.contains(needed) { vec![needed.clone()] } else { below(needed) });
+            *depends_on = spread.collect();
+        }
+        depends_on.remove(address);
+    }
+    expansion.found.extend(found);
+}
+
+fn refers_to_failed(prefix: &Address, failed: &BTreeSet<Name>) -> bool {
+    let names: Vec<Arc<str>> = prefix.segments().iter().skip(1).map(|segment| Arc::clone(&segment.name)).collect();
+    crate::declare::named_by(prefix.root(), &names).is_some_and(|name| failed.contains(&name))
+}
+
+fn questions(expansion: &Expansion<'_>, compiled: &mut Compiled) {
+    for (name, config) in &expansion.graph.providers {
+        let Some(provider) = expansion.input.providers.get(name.provider_type()) else { continue };
+        let workspaces: Vec<_> = expansion.workspaces.values().filter(|(_, of)| of == name).map(|(spec, _)| spec).collect();
+        let clusters: Vec<_> = expansion.clusters.iter().filter(|(_, of)| of == name).map(|(spec, _)| spec).collect();
+        for question in provider.facts_needed(name, &config.attributes, &workspaces, &clusters) {
+            if question.pin {
+                compiled.pinned.insert(question.key.clone());
+            }
+            if !expansion.input.facts.contains_key(&question.key) {
+                compiled.questions.entry(name.clone()).or_default().push(question);
+            }
+        }
+        compiled.notes.extend(provider.notes(name, &config.attributes, expansion.input.facts));
+    }
+}
+
+impl Files for Reads<'_> {
+    fn read(&self, path: &str) -> Result<Arc<[u8]>, ReadError> {
+        Reads::read(self, path)
+    }
+
+    fn add_source(&self, path: &str, text: Arc<str>) -> FileId {
+        self.map.borrow_mut().add(path, text)
+    }
+}

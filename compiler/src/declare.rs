@@ -1,0 +1,256 @@
+//! What a project declares, by name; and which declaration needs which.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+
+use cloudtik_lang::{ReferenceStep, references};
+use cloudtik_model::{Diagnostic, Diagnostics, Expr, Span};
+use cloudtik_syntax::{Attribute, Block, Body};
+use petgraph::algo::tarjan_scc;
+use petgraph::graph::DiGraph;
+
+/// The name of a declaration.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Name {
+    Variable(Arc<str>),
+    Local(Arc<str>),
+    Provider(Arc<str>),
+    Resource(Arc<str>, Arc<str>),
+    Workspace(Arc<str>),
+    Cluster(Arc<str>),
+    Output(Arc<str>),
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Variable(name) => write!(f, "var.{name}"),
+            Self::Local(name) => write!(f, "local.{name}"),
+            Self::Provider(name) => write!(f, "provider \"{name}\""),
+            Self::Resource(kind, name) => write!(f, "{kind}.{name}"),
+            Self::Workspace(name) => write!(f, "workspace.{name}"),
+            Self::Cluster(name) => write!(f, "cluster.{name}"),
+            Self::Output(name) => write!(f, "output \"{name}\""),
+        }
+    }
+}
+
+/// A declaration and where it stands.
+pub(crate) enum Declaration {
+    Block(Block),
+    Local(Attribute),
+}
+
+impl Declaration {
+    pub(crate) fn header(&self) -> Span {
+        match self {
+            Self::Block(block) => block.header,
+            Self::Local(attribute) => attribute.name.span,
+        }
+    }
+
+    fn for_each_expression<'a>(&'a self, f: &mut dyn FnMut(&'a Expr)) {
+        match self {
+            Self::Block(block) => body_expressions(&block.body, f),
+            Self::Local(attribute) => f(&attribute.value),
+        }
+    }
+}
+
+fn body_expressions<'a>(body: &'a Body, f: &mut dyn FnMut(&'a Expr)) {
+    body.attributes.iter().for_each(|attribute| f(&attribute.value));
+    body.blocks.iter().for_each(|block| body_expressions(&block.body, f));
+}
+
+/// What a project declares.
+#[derive(Default)]
+pub(crate) struct Declarations {
+    pub(crate) by_name: BTreeMap<Name, Declaration>,
+    /// The `cloudtik` block.
+    pub(crate) settings: Option<Block>,
+    /// Names that something refers to.
+    pub(crate) referenced: BTreeSet<Name>,
+}
+
+/// Sorts the top-level blocks by what they declare; duplicates are said.
+pub(crate) fn declare(body: Body, found: &mut Diagnostics) -> Declarations {
+    let mut declarations = Declarations::default();
+    for attribute in &body.attributes {
+        found.push(
+            Diagnostic::error("attribute-at-top", format!("`{}` stands outside of every block", attribute.name.name))
+                .at(attribute.name.span)
+                .help(format!("write `locals {{ {0} = … }}` and use it as `local.{0}`", attribute.name.name)),
+        );
+    }
+    for block in body.blocks {
+        let label = |i: usize| block.labels.get(i).map(|label| Arc::clone(&label.text));
+        let name = match (&*block.kind.name, label(0), label(1)) {
+            ("cloudtik", ..) => {
+                declarations.settings.get_or_insert(block);
+                continue;
+            }
+            ("locals", ..) => {
+                for attribute in block.body.attributes {
+                    let name = Name::Local(Arc::clone(&attribute.name.name));
+                    add(&mut declarations, name, Declaration::Local(attribute), found);
+                }
+                continue;
+            }
+            ("variable", Some(name), _) => Name::Variable(name),
+            ("provider", Some(name), _) => Name::Provider(name),
+            ("output", Some(name), _) => Name::Output(name),
+            ("workspace", Some(name), _) => Name::Workspace(name),
+            ("cluster", Some(name), _) => Name::Cluster(name),
+            ("resource", Some(kind), Some(name)) => Name::Resource(kind, name),
+            _ => continue,
+        };
+        add(&mut declarations, name, Declaration::Block(block), found);
+    }
+    declarations
+}
+
+fn add(declarations: &mut Declarations, name: Name, declaration: Declaration, found: &mut Diagnostics) {
+    check_name(&name, &declaration, found);
+    if let Some(first) = declarations.by_name.get(&name) {
+        found.push(
+            Diagnostic::error("duplicate-name", format!("`{name}` is declared twice"))
+                .at_saying(declaration.header(), "the second")
+                .and_at(first.header(), "the first"),
+        );
+        return;
+    }
+    declarations.by_name.insert(name, declaration);
+}
+
+/// Roots of references that no kind of resource may be called.
+const RESERVED_KINDS: [&str; 19] = [
+    "cloudtik", "variable", "local", "var", "each", "count", "self", "path", "workspace", "cluster", "resource", "node", "group", "service",
+    "secret", "module", "data", "template", "inherited",
+];
+
+fn check_name(name: &Name, declaration: &Declaration, found: &mut Diagnostics) {
+    let Declaration::Block(block) = declaration else { return };
+    let bad = |label: &str, dashes: bool| {
+        let mut chars = label.chars();
+        let first = chars.next().is_some_and(|c| c.is_ascii_lowercase() || (!dashes && (c.is_alphabetic() || c == '_')));
+        !(first && chars.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || (!dashes && (c.is_alphanumeric() || c == '_'))))
+    };
+    let (labels, dashes): (Vec<&Arc<str>>, bool) = match name {
+        Name::Workspace(label) | Name::Cluster(label) => (vec![label], true),
+        Name::Variable(label) | Name::Output(label) | Name::Provider(label) => (vec![label], false),
+        Name::Resource(kind, label) => (vec![kind, label], false),
+        Name::Local(_) => return,
+    };
+    for (label, place) in labels.into_iter().zip(&block.labels) {
+        if bad(label, dashes) {
+            let rule = if dashes { "a lower-case letter, then lower-case letters, digits and `-`" } else { "a letter, then letters, digits, `_` and `-`" };
+            found.push(Diagnostic::error("bad-name", format!("`{label}` is not a name")).at(place.span).help(format!("a name is {rule}")));
+        }
+    }
+    if let (Name::Resource(kind, _), Some(place)) = (name, block.labels.first())
+        && RESERVED_KINDS.contains(&&**kind)
+    {
+        found.push(Diagnostic::error("reserved-kind", format!("`{kind}` is a word of the language, not a kind of resource")).at(place.span));
+    }
+}
+
+/// The declaration that a reference means, if its root is one of those that name declarations.
+pub(crate) fn named_by(root: &str, steps: &[Arc<str>]) -> Option<Name> {
+    let (root, steps) = if root == "resource" { (&**steps.first()?, steps.get(1..)?) } else { (root, steps) };
+    let first = Arc::clone(steps.first()?);
+    Some(match root {
+        "var" => Name::Variable(first),
+        "local" => Name::Local(first),
+        "workspace" => Name::Workspace(first),
+        "cluster" => Name::Cluster(first),
+        kind => Name::Resource(kind.into(), first),
+    })
+}
+
+/// The names behind a reference's root, up to the first index.
+fn attribute_names(steps: &[ReferenceStep]) -> Vec<Arc<str>> {
+    let names = steps.iter().map_while(|step| match step {
+        ReferenceStep::Attribute(name) => Some(Arc::clone(name)),
+        ReferenceStep::Index(_) => None,
+    });
+    names.collect()
+}
+
+/// The declarations in an order in which each comes after what it needs. A cycle is said with every place on it, and left out.
+pub(crate) fn order(declarations: &mut Declarations, found: &mut Diagnostics) -> Vec<Name> {
+    let mut graph = DiGraph::<&Name, ()>::new();
+    let indexes: BTreeMap<&Name, _> = declarations.by_name.keys().map(|name| (name, graph.add_node(name))).collect();
+    let mut places: BTreeMap<(&Name, &Name), Span> = BTreeMap::new();
+    let mut referenced = BTreeSet::new();
+    for (name, declaration) in &declarations.by_name {
+        let Some(to) = indexes.get(name) else { continue };
+        declaration.for_each_expression(&mut |expr| {
+            for reference in references(expr) {
+                let steps = attribute_names(&reference.steps);
+                let Some((needed, from)) = named_by(&reference.root, &steps).and_then(|needed| indexes.get_key_value(&needed)) else { continue };
+                referenced.insert((*needed).clone());
+                // A variable's own conditions look at its value.
+                if *needed == name && matches!(name, Name::Variable(_)) {
+                    continue;
+                }
+                if places.insert((name, needed), reference.span).is_none() {
+                    graph.add_edge(*from, *to, ());
+                }
+            }
+        });
+    }
+    // What makes things comes after the configurations of providers, which nothing refers to by name.
+    for (provider, from) in indexes.iter().filter(|(name, _)| matches!(name, Name::Provider(_))) {
+        for (maker, to) in indexes.iter().filter(|(name, _)| matches!(name, Name::Resource(..) | Name::Workspace(_))) {
+            if !places.contains_key(&(*provider, *maker)) {
+                graph.add_edge(*from, *to, ());
+            }
+        }
+    }
+    // Components come out in reverse order of the edges: what is needed last.
+    let mut ordered = Vec::new();
+    let mut cyclic = BTreeSet::new();
+    for component in tarjan_scc(&graph).into_iter().rev() {
+        let names: Vec<&Name> = component.iter().filter_map(|index| graph.node_weight(*index).copied()).collect();
+        let loops = names.len() > 1 || names.first().is_some_and(|name| places.contains_key(&(name, name)));
+        if loops {
+            found.push(describe_cycle(&names, &places));
+            cyclic.extend(names.iter().map(|name| (*name).clone()));
+        } else {
+            ordered.extend(names.into_iter().cloned());
+        }
+    }
+    declarations.referenced = referenced;
+    ordered
+}
+
+/// Walks one cycle of a strongly connected component, from its first name.
+fn describe_cycle(names: &[&Name], places: &BTreeMap<(&Name, &Name), Span>) -> Diagnostic {
+    let start = names.iter().min().copied();
+    let mut path: Vec<&Name> = start.into_iter().collect();
+    let mut seen: BTreeSet<&Name> = path.iter().copied().collect();
+    while let Some(last) = path.last().copied() {
+        let next = names.iter().copied().filter(|next| places.contains_key(&(last, *next))).min_by_key(|next| (seen.contains(next), *next));
+        let Some(next) = next else { break };
+        let closed = seen.contains(next);
+        path.push(next);
+        if closed {
+            let from = path.iter().position(|name| *name == next).unwrap_or(0);
+            path.drain(..from);
+            break;
+        }
+        seen.insert(next);
+    }
+    let shown: Vec<String> = path.iter().map(|name| format!("`{name}`")).collect();
+    let mut diagnostic = Diagnostic::error("cycle", format!("these need each other: {}", shown.join(" needs ")));
+    for pair in path.windows(2) {
+        if let [from, to] = pair
+            && let Some(span) = places.get(&(*from, *to))
+        {
+            let message = format!("`{from}` needs `{to}`");
+            diagnostic = if diagnostic.primary.is_none() { diagnostic.at_saying(*span, message) } else { diagnostic.and_at(*span, message) };
+        }
+    }
+    diagnostic.help("break the circle: give one of them a value that needs none of the others")
+}

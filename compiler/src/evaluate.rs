@@ -1,0 +1,309 @@
+//! Evaluates blocks against their schemas: values of the right types, checked, with their places and what they refer to.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use cloudtik_lang::{Context, convert, evaluate};
+use cloudtik_model::spec::{Field, Fields};
+use cloudtik_model::{Address, Diagnostic, Diagnostics, Expr, ExprKind, Lifecycle, Span, Type, Value};
+use cloudtik_provider_api::Presence;
+use cloudtik_syntax::{Attribute, Block, Body};
+
+use crate::check::check_value;
+use crate::load::Reads;
+use crate::schema::{AttributeRule, BlockSchema};
+use crate::scope::{BlockScope, Instance, World, static_address, value_key};
+
+/// What the evaluation of blocks has at hand.
+pub(crate) struct Evaluator<'a> {
+    pub(crate) world: &'a World,
+    pub(crate) reads: &'a Reads<'a>,
+    pub(crate) instance: &'a Instance,
+}
+
+/// An evaluated block.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Evaluated {
+    /// Where its header stands.
+    pub(crate) span: Span,
+    /// The label, if it has one.
+    pub(crate) label: Arc<str>,
+    /// Attributes that are written, and defaults.
+    pub(crate) fields: Fields,
+    /// Blocks inside it, by name; disabled ones are left out.
+    pub(crate) blocks: BTreeMap<&'static str, Vec<Evaluated>>,
+    /// Resources that its expressions refer to.
+    pub(crate) needs: BTreeSet<Address>,
+    /// The block's `lifecycle`.
+    pub(crate) lifecycle: Lifecycle,
+}
+
+impl Evaluated {
+    /// The value of an attribute; null when it is neither written nor has a default.
+    pub(crate) fn value(&self, name: &str) -> Value {
+        self.fields.get(name).map_or(Value::NULL, |field| field.value.clone())
+    }
+
+    /// The field of an attribute; empty when it is neither written nor has a default.
+    pub(crate) fn field(&self, name: &str) -> Field {
+        self.fields.get(name).cloned().unwrap_or_default()
+    }
+
+    /// The text of an attribute that is a known string.
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
+        self.fields.get(name)?.value.as_str()
+    }
+
+    /// The strings of an attribute that is a known list of them.
+    pub(crate) fn strings(&self, name: &str) -> Vec<String> {
+        let value = self.value(name);
+        value.elements().into_iter().flatten().filter_map(|item| item.as_str().map(str::to_owned)).collect()
+    }
+
+    /// The only block of that name.
+    pub(crate) fn only(&self, name: &str) -> Option<&Self> {
+        self.blocks.get(name)?.first()
+    }
+
+    /// All blocks of that name.
+    pub(crate) fn all(&self, name: &str) -> &[Self] {
+        self.blocks.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// What this block and all inside it refer to.
+    pub(crate) fn all_needs(&self) -> BTreeSet<Address> {
+        let mut needs = self.needs.clone();
+        self.blocks.values().flatten().for_each(|block| needs.extend(block.all_needs()));
+        needs
+    }
+}
+
+impl Evaluator<'_> {
+    /// An expression of any type.
+    pub(crate) fn expression(&self, expr: &Expr, late: bool) -> Result<(Value, BTreeSet<Address>), Diagnostics> {
+        let scope = BlockScope::new(self.world, self.instance, late);
+        let value = evaluate(expr, &Context::new(&scope).with_files(self.reads))?;
+        if value.is_too_deep() {
+            let limit = cloudtik_model::MAX_DEPTH;
+            return Err(Diagnostic::error("too-deep", format!("the value is nested deeper than {limit} levels")).at(expr.span).into());
+        }
+        Ok((value, scope.needs.into_inner()))
+    }
+
+    /// An attribute by its rule.
+    pub(crate) fn attribute(
+        &self,
+        attribute: &Attribute,
+        rule: &AttributeRule,
+        needs: &mut BTreeSet<Address>,
+        found: &mut Diagnostics,
+    ) -> Option<Field> {
+        let name = &attribute.name.name;
+        let span = attribute.value.span;
+        let (value, referred) = match self.expression(&attribute.value, rule.late) {
+            Ok(evaluated) => evaluated,
+            Err(diagnostics) => {
+                found.extend(diagnostics);
+                return None;
+            }
+        };
+        needs.extend(referred);
+        if rule.schema.presence == Presence::Required && value.is_null() {
+            found.push(Diagnostic::error("null-value", format!("`{name}` must not be null")).at(span));
+            return None;
+        }
+        let value = match convert(&value, &rule.schema.ty) {
+            Ok(value) => value.marked(rule.schema.sensitive),
+            Err(error) => {
+                let title = format!("`{name}` is {} and {} was given", article(&rule.schema.ty), value.describe());
+                found.push(Diagnostic::error("wrong-type", title).at(span).note(error.to_string()));
+                return None;
+            }
+        };
+        if rule.known && !value.is_known() {
+            found.push(unknown_at_plan_time(name, &value, span));
+            return None;
+        }
+        if let Err(problem) = check_value(&value, rule.check) {
+            found.push(Diagnostic::error("bad-value", format!("`{name}`: {}", problem.message)).at(span).maybe_help(problem.help));
+            return None;
+        }
+        let value = match (&rule.schema.presence, value.is_null()) {
+            (Presence::Default(default), true) => default.clone(),
+            _ => value,
+        };
+        Some(Field::new(value, span))
+    }
+
+    /// A block by its schema. Attributes that are open or references are left to the caller.
+    pub(crate) fn block(&self, block: &Block, schema: &BlockSchema, found: &mut Diagnostics) -> Evaluated {
+        let label = block.labels.last().map_or_else(|| Arc::from(""), |label| Arc::clone(&label.text));
+        Evaluated { span: block.header, label, ..self.body(&block.body, schema, found) }
+    }
+
+    fn body(&self, body: &Body, schema: &BlockSchema, found: &mut Diagnostics) -> Evaluated {
+        let mut evaluated = Evaluated::default();
+        for attribute in &body.attributes {
+            let Some(rule) = schema.attribute(&attribute.name.name).filter(|rule| !rule.reference) else { continue };
+            let field = self.attribute(attribute, rule, &mut evaluated.needs, found);
+            evaluated.fields.extend(field.map(|field| (Arc::from(rule.schema.name), field)));
+        }
+        for rule in &schema.attributes {
+            if let Presence::Default(default) = &rule.schema.presence
+                && !body.attributes.iter().any(|attribute| &*attribute.name.name == rule.schema.name)
+            {
+                evaluated.fields.insert(rule.schema.name.into(), Field::new(default.clone(), Span::NONE));
+            }
+        }
+        for block in &body.blocks {
+            let Some(rule) = schema.block(&block.kind.name) else { continue };
+            if rule.schema.name == "lifecycle" {
+                evaluated.lifecycle = self.lifecycle(block, &rule.schema, found);
+                continue;
+            }
+            if matches!(rule.schema.name, "precondition" | "postcondition" | "validation") {
+                continue;
+            }
+            let inner = self.block(block, &rule.schema, found);
+            if inner.value("enabled").as_bool() != Some(false) {
+                evaluated.blocks.entry(rule.schema.name).or_default().push(inner);
+            }
+        }
+        evaluated
+    }
+
+    fn lifecycle(&self, block: &Block, schema: &BlockSchema, found: &mut Diagnostics) -> Lifecycle {
+        let fields = Evaluated { fields: self.plain_fields(&block.body, schema, found), ..Evaluated::default() };
+        let flag = |name: &str| fields.value(name).as_bool().unwrap_or(false);
+        let mut lifecycle = Lifecycle {
+            create_before_destroy: flag("create_before_destroy"),
+            prevent_destroy: flag("prevent_destroy"),
+            ..Lifecycle::default()
+        };
+        for attribute in &block.body.attributes {
+            match &*attribute.name.name {
+                "ignore_changes" => lifecycle.ignore_changes = ignore_paths(&attribute.value, found),
+                "replace_triggered_by" => lifecycle.replace_triggered_by = self.addresses(&attribute.value, found),
+                _ => {}
+            }
+        }
+        lifecycle
+    }
+
+    fn plain_fields(&self, body: &Body, schema: &BlockSchema, found: &mut Diagnostics) -> Fields {
+        let mut needs = BTreeSet::new();
+        let rules = body.attributes.iter().filter_map(|a| Some((a, schema.attribute(&a.name.name).filter(|rule| !rule.reference)?)));
+        rules.filter_map(|(a, rule)| Some((Arc::from(rule.schema.name), self.attribute(a, rule, &mut needs, found)?))).collect()
+    }
+
+    /// Checks the conditions of one sort in a body. One that cannot be decided before something is made is an error that says so.
+    pub(crate) fn conditions(&self, body: &Body, name: &str, found: &mut Diagnostics) {
+        let lifecycles = body.blocks.iter().filter(|block| &*block.kind.name == "lifecycle").map(|block| &block.body);
+        for block in std::iter::once(body).chain(lifecycles).flat_map(|body| &body.blocks).filter(|block| &*block.kind.name == name) {
+            let expr = |name: &str| block.body.attributes.iter().find(|attribute| &*attribute.name.name == name).map(|a| &a.value);
+            let (Some(condition), Some(message)) = (expr("condition"), expr("error_message")) else { continue };
+            let result = match self.expression(condition, false) {
+                Ok((value, _)) => value,
+                Err(diagnostics) => {
+                    found.extend(diagnostics);
+                    continue;
+                }
+            };
+            let result = convert(&result, &Type::Bool).unwrap_or(result);
+            match result.as_bool() {
+                Some(true) => {}
+                Some(false) => {
+                    let text = match self.expression(message, false) {
+                        Ok((value, _)) if value.has_sensitive() => "its message is sensitive".to_owned(),
+                        Ok((value, _)) => value.as_str().map_or_else(|| "its message is no string".to_owned(), str::to_owned),
+                        Err(diagnostics) => {
+                            found.extend(diagnostics);
+                            continue;
+                        }
+                    };
+                    found.push(Diagnostic::error("condition-failed", text).at_saying(condition.span, format!("this {name} is false")));
+                }
+                None if result.is_deferred() => found.push(
+                    Diagnostic::error("condition-not-known", format!("this {name} depends on what is known only during apply"))
+                        .at(condition.span)
+                        .note("conditions that are decided during apply are not in effect in this version"),
+                ),
+                None => found.push(Diagnostic::error("wrong-type", format!("the condition is {}, not a bool", result.describe())).at(condition.span)),
+            }
+        }
+    }
+
+    /// The addresses of a list of references, as `depends_on` has them.
+    pub(crate) fn addresses(&self, list: &Expr, found: &mut Diagnostics) -> BTreeSet<Address> {
+        let ExprKind::Tuple(items) = &list.kind else {
+            found.push(Diagnostic::error("not-references", "a list of references is expected").at(list.span).help("write `[value.x, workspace.w]`"));
+            return BTreeSet::new();
+        };
+        items.iter().filter_map(|item| self.address(item, found)).collect()
+    }
+
+    /// The address that a reference means; it must be declared.
+    pub(crate) fn address(&self, expr: &Expr, found: &mut Diagnostics) -> Option<Address> {
+        let mut failed = false;
+        let mut key = |expr: &Expr| match self.expression(expr, false) {
+            Ok((value, _)) if value_key(&value).is_some() => Some(value),
+            Ok(_) => None,
+            Err(diagnostics) => {
+                found.extend(diagnostics);
+                failed = true;
+                None
+            }
+        };
+        let Some(address) = static_address(expr, &mut key) else {
+            if !failed {
+                found.push(Diagnostic::error("not-a-reference", "this is not a reference to a block").at(expr.span).help("write it as `workspace.w` or `value.x[\"key\"]`, without quotes"));
+            }
+            return None;
+        };
+        Some(address)
+    }
+}
+
+/// What is said of a value that must be known when the plan is made.
+pub(crate) fn unknown_at_plan_time(name: &str, value: &Value, span: Span) -> Diagnostic {
+    let mut addresses = BTreeSet::new();
+    value.addresses(&mut addresses);
+    let mut late = BTreeSet::new();
+    value.late_names(&mut late);
+    let from: Vec<String> = addresses.iter().map(|a| format!("`{a}`")).chain(late.iter().map(|l| format!("`{l}`"))).collect();
+    Diagnostic::error("unknown-at-plan", format!("`{name}` must be known when the plan is made, and depends on {}", from.join(", ")))
+        .at(span)
+        .help("use a value that the spec itself gives: a variable, a local value, or an attribute that the block sets")
+}
+
+/// `a string`, `a list(string)`
+pub(crate) fn article(ty: &Type) -> String {
+    let text = ty.to_string();
+    let an = text.starts_with(['a', 'o']);
+    format!("{} {text}", if an { "an" } else { "a" })
+}
+
+/// Paths of `ignore_changes`: `[tags, tags.owner, ingress["ui"]]` or `all`.
+fn ignore_paths(expr: &Expr, found: &mut Diagnostics) -> BTreeSet<String> {
+    if matches!(&expr.kind, ExprKind::Variable(name) if &**name == "all") {
+        return ["*".to_owned()].into();
+    }
+    let ExprKind::Tuple(items) = &expr.kind else {
+        found.push(Diagnostic::error("not-paths", "`ignore_changes` is a list of attributes, or `all`").at(expr.span).help("write `[tags, size]`"));
+        return BTreeSet::new();
+    };
+    let mut literal = |expr: &Expr| match &expr.kind {
+        ExprKind::Literal(value) => Some(value.clone()),
+        _ => None,
+    };
+    items
+        .iter()
+        .filter_map(|item| {
+            let path = static_address(item, &mut literal);
+            if path.is_none() {
+                found.push(Diagnostic::error("not-a-path", "this is not the path of an attribute").at(item.span));
+            }
+            path.map(|path| path.to_string())
+        })
+        .collect()
+}

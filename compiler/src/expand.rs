@@ -1,0 +1,554 @@
+//! Evaluates declarations in order and expands blocks to instances: `count` and `for_each` become concrete addresses here, once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use cloudtik_lang::{Context, Variables, convert, evaluate, parse_type};
+use cloudtik_model::{
+    Address, Diagnostic, Diagnostics, Expr, ExprKind, Graph, Key, Lifecycle, Node, Origin, OutputSpec, ProviderConfig,
+    ProviderRef, ResourceSpec, Span, Type, Value, did_you_mean,
+};
+use cloudtik_provider_api::{KindSchema, Presence, Provider, VALUE_KIND};
+use cloudtik_syntax::{Attribute, Block};
+
+use crate::cluster::expand_cluster;
+use crate::declare::{Declaration, Declarations, Name};
+use crate::evaluate::{Evaluated, Evaluator, article, unknown_at_plan_time};
+use crate::input::{CompileInput, Given, text_expression};
+use crate::language::{resource_meta, top_level};
+use crate::load::Reads;
+use crate::schema::{AttributeRule, BlockSchema, check_body, not_in_effect};
+use crate::scope::{BlockScope, Instance, Instances, World};
+use crate::workspace::{Workspaces, expand_workspace};
+
+/// The largest number of instances of one block: ten times the largest cluster that is measured.
+const MAX_INSTANCES: u64 = 100_000;
+
+/// After this many failing instances of one block the others are not looked at: they fail for the same reason.
+const MAX_FAILING_INSTANCES: usize = 5;
+
+/// A compilation under way.
+pub(crate) struct Expansion<'a> {
+    pub(crate) input: &'a CompileInput<'a>,
+    pub(crate) reads: &'a Reads<'a>,
+    pub(crate) world: World,
+    pub(crate) language: BlockSchema,
+    pub(crate) given: BTreeMap<String, Given>,
+    pub(crate) providers: BTreeMap<ProviderRef, ProviderConfig>,
+    pub(crate) workspaces: Workspaces,
+    pub(crate) clusters: Vec<(cloudtik_model::spec::ClusterSpec, ProviderRef)>,
+    pub(crate) graph: Graph,
+    /// `depends_on` as written, with its place: checked and spread over nodes at the end.
+    pub(crate) wanted: BTreeMap<Address, Vec<(Address, Span)>>,
+    pub(crate) variables: BTreeMap<String, Value>,
+    pub(crate) notes: Vec<String>,
+    pub(crate) referenced: BTreeSet<Name>,
+    pub(crate) found: Diagnostics,
+    kinds: BTreeMap<Arc<str>, Arc<Kind>>,
+}
+
+/// A kind as a block sees it.
+struct Kind {
+    schema: KindSchema,
+    block: BlockSchema,
+    provider: &'static str,
+}
+
+impl<'a> Expansion<'a> {
+    pub(crate) fn new(input: &'a CompileInput<'a>, reads: &'a Reads<'a>, given: BTreeMap<String, Given>, declarations: &Declarations) -> Self {
+        let world = World {
+            declared: declarations.by_name.keys().cloned().collect(),
+            root: input.sources.root().into(),
+            ..World::default()
+        };
+        Self {
+            input,
+            reads,
+            world,
+            language: top_level(),
+            given,
+            providers: BTreeMap::new(),
+            workspaces: Workspaces::default(),
+            clusters: Vec::new(),
+            graph: Graph::default(),
+            wanted: BTreeMap::new(),
+            variables: BTreeMap::new(),
+            notes: Vec::new(),
+            referenced: declarations.referenced.clone(),
+            found: Diagnostics::new(),
+            kinds: BTreeMap::new(),
+        }
+    }
+
+    /// Evaluates one declaration; everything it needs was evaluated before.
+    pub(crate) fn declaration(&mut self, name: &Name, declaration: &Declaration) {
+        let errors = self.found.len();
+        match (name, declaration) {
+            (Name::Variable(label), Declaration::Block(block)) => self.variable(name, label, block),
+            (Name::Local(_), Declaration::Local(attribute)) => self.local(name, attribute),
+            (Name::Provider(label), Declaration::Block(block)) => self.provider(label, block),
+            (Name::Resource(kind, label), Declaration::Block(block)) => self.resource(name, kind, label, block),
+            (Name::Workspace(_), Declaration::Block(block)) => expand_workspace(self, name, block),
+            (Name::Cluster(_), Declaration::Block(block)) => expand_cluster(self, name, block),
+            (Name::Output(label), Declaration::Block(block)) => self.output(label, block),
+            _ => {}
+        }
+        let failed = self.found.iter().skip(errors).any(Diagnostic::is_error);
+        if failed || !matches!(name, Name::Output(_) | Name::Provider(_)) && !self.world.values.contains_key(name) {
+            self.world.failed.insert(name.clone());
+        }
+    }
+
+    /// An evaluator of one instance.
+    pub(crate) const fn evaluator<'e>(&'e self, instance: &'e Instance) -> Evaluator<'e> {
+        Evaluator { world: &self.world, reads: self.reads, instance }
+    }
+
+    /// The schema of a top-level block.
+    pub(crate) fn top(&self, name: &str) -> BlockSchema {
+        self.language.block(name).map(|rule| rule.schema.clone()).unwrap_or_default()
+    }
+
+    fn variable(&mut self, name: &Name, label: &Arc<str>, block: &Block) {
+        let schema = self.top("variable");
+        let instance = Instance::default();
+        let mut found = Diagnostics::new();
+        let fields = self.evaluator(&instance).block(block, &schema, &mut found);
+        let ty = match attribute(block, "type").map(|attribute| parse_type(&attribute.value)) {
+            Some(Ok(ty)) => ty,
+            Some(Err(diagnostics)) => {
+                found.extend(diagnostics);
+                Type::Any
+            }
+            None => Type::Any,
+        };
+        let value = self.variable_value(label, block, &ty, &fields, &mut found);
+        self.found.extend(found);
+        let Some((value, span)) = value else { return };
+        let sensitive = fields.value("sensitive").as_bool().unwrap_or(false);
+        let value = match convert(&value, &ty) {
+            Ok(value) => value.marked(sensitive),
+            Err(error) => {
+                let title = format!("variable `{label}` is {}, and what is given is {}", article(&ty), value.describe());
+                self.found.push(Diagnostic::error("wrong-type", title).at(span).and_at(block.header, "declared here").note(error.to_string()));
+                return;
+            }
+        };
+        if value.is_null() && fields.value("nullable").as_bool() == Some(false) {
+            self.found.push(Diagnostic::error("null-value", format!("variable `{label}` must not be null")).at(span).and_at(block.header, "declared here"));
+            return;
+        }
+        self.variables.insert(label.to_string(), value.clone());
+        self.world.values.insert(name.clone(), value);
+        let mut found = Diagnostics::new();
+        self.evaluator(&instance).conditions(&block.body, "validation", &mut found);
+        self.found.extend(found);
+    }
+
+    fn variable_value(&self, label: &Arc<str>, block: &Block, ty: &Type, fields: &Evaluated, found: &mut Diagnostics) -> Option<(Value, Span)> {
+        let none = Variables::none();
+        let context = Context::new(&none).with_files(self.reads);
+        let (expr, span) = match self.given.get(&**label) {
+            Some(Given::Value(value)) => return Some((value.clone(), Span::NONE)),
+            Some(Given::Attribute(attribute)) => (attribute.value.clone(), attribute.value.span),
+            Some(Given::Text { name, text, origin }) => {
+                match text_expression(name, text, origin, *ty == Type::String, &mut self.reads.map.borrow_mut()) {
+                    Ok(expr) => {
+                        let span = expr.span;
+                        (expr, span)
+                    }
+                    // Text that is no expression is a string, as in `--var region=us-west-2`.
+                    Err(_) if *ty == Type::Any => (Expr::literal(text.as_str()), Span::NONE),
+                    Err(diagnostics) => {
+                        found.extend(diagnostics);
+                        return None;
+                    }
+                }
+            }
+            None => {
+                if let Some(field) = fields.fields.get("default") {
+                    return Some((field.value.clone(), field.span));
+                }
+                if attribute(block, "default").is_none() {
+                    found.push(
+                        Diagnostic::error("missing-variable", format!("variable `{label}` has no value"))
+                            .at(block.header)
+                            .help(format!("give it one: `--var {label}=…`, a line in `cloudtik.vars.hcl`, `CLOUDTIK_VAR_{label}`, or a `default`")),
+                    );
+                }
+                return None;
+            }
+        };
+        match evaluate(&expr, &context) {
+            Ok(value) => Some((value, span)),
+            Err(_) if *ty == Type::Any && matches!(self.given.get(&**label), Some(Given::Text { .. })) => {
+                let Some(Given::Text { text, .. }) = self.given.get(&**label) else { return None };
+                Some((text.as_str().into(), Span::NONE))
+            }
+            Err(diagnostics) => {
+                found.extend(diagnostics);
+                None
+            }
+        }
+    }
+
+    fn local(&mut self, name: &Name, attribute: &Attribute) {
+        let instance = Instance::default();
+        match self.evaluator(&instance).expression(&attribute.value, false) {
+            Ok((value, _)) => {
+                self.world.values.insert(name.clone(), value);
+            }
+            Err(diagnostics) => self.found.extend(diagnostics),
+        }
+    }
+
+    fn provider(&mut self, label: &Arc<str>, block: &Block) {
+        let Some(provider) = self.input.providers.get(&**label).map(Arc::clone) else {
+            let known = self.input.providers.keys().copied().filter(|name| *name != VALUE_KIND);
+            let known: Vec<&str> = known.collect();
+            let span = block.labels.first().map_or(block.header, |label| label.span);
+            self.found.push(if matches!(&**label, "aws" | "onprem") {
+                not_in_effect(&format!("provider \"{label}\""), span)
+            } else {
+                Diagnostic::error("unknown-provider", format!("there is no provider `{label}`"))
+                    .at(span)
+                    .maybe_help(did_you_mean(label, known.iter().copied()).map(|near| format!("did you mean `{near}`?")))
+                    .note(format!("this version has {}", known.join(", ")))
+            });
+            return;
+        };
+        let rules = provider.schema().config.iter().map(|schema| AttributeRule::new(schema.clone()).known()).collect();
+        let schema = BlockSchema { name: "provider", labels: &["type"], attributes: rules, later: &["alias", "for_each"], ..BlockSchema::default() };
+        let instance = Instance::default();
+        let mut found = Diagnostics::new();
+        check_body(&block.body, &schema, &format!("provider `{label}`"), block.header, &mut found);
+        let evaluated = self.evaluator(&instance).block(block, &schema, &mut found);
+        let attributes = Value::object(evaluated.fields.iter().map(|(name, field)| (Arc::clone(name), field.value.clone())));
+        let config = ProviderConfig { attributes, span: block.header };
+        found.extend(provider.check_config(&config));
+        self.found.extend(found);
+        self.providers.insert(ProviderRef::new(Arc::clone(label)), config);
+    }
+
+    /// The configuration that a block uses, entered with its defaults if the spec does not write it.
+    pub(crate) fn use_provider(&mut self, provider_type: &str) -> Option<(ProviderRef, Arc<dyn Provider>, Value)> {
+        let provider_type = match self.input.provider_override {
+            Some(other) if provider_type != VALUE_KIND => other,
+            _ => provider_type,
+        };
+        let provider = Arc::clone(self.input.providers.get(provider_type)?);
+        let name = ProviderRef::new(provider_type);
+        let config = self.providers.entry(name.clone()).or_insert_with(|| ProviderConfig {
+            attributes: Value::object(provider.schema().config.iter().filter_map(|schema| match &schema.presence {
+                Presence::Default(value) => Some((schema.name, value.clone())),
+                _ => None,
+            })),
+            span: Span::NONE,
+        });
+        self.graph.providers.entry(name.clone()).or_insert_with(|| config.clone());
+        Some((name, provider, config.attributes.clone()))
+    }
+
+    /// The provider type that a `provider = …` attribute names.
+    pub(crate) fn named_provider(&mut self, block: &Block) -> Option<Arc<str>> {
+        let attribute = attribute(block, "provider")?;
+        match &attribute.value.kind {
+            ExprKind::Variable(name) if self.input.providers.contains_key(&**name) => Some(Arc::clone(name)),
+            ExprKind::Attribute { .. } => {
+                self.found.push(not_in_effect("provider with an alias", attribute.value.span));
+                None
+            }
+            ExprKind::Variable(name) => {
+                self.found.push(Diagnostic::error("unknown-provider", format!("there is no provider `{name}`")).at(attribute.value.span));
+                None
+            }
+            _ => {
+                self.found.push(
+                    Diagnostic::error("not-a-reference", "a provider is named without quotes")
+                        .at(attribute.value.span)
+                        .help("write `provider = local`"),
+                );
+                None
+            }
+        }
+    }
+
+    fn kind(&mut self, kind: &Arc<str>, block: &Block) -> Option<Arc<Kind>> {
+        if let Some(known) = self.kinds.get(kind) {
+            return Some(Arc::clone(known));
+        }
+        let providers = self.input.providers.iter();
+        let Some((provider, schema)) = providers
+            .filter_map(|(name, provider)| Some((*name, provider.schema().kinds.get(&**kind)?.clone())))
+            .find(|(_, schema)| schema.in_resource)
+        else {
+            self.found.push(self.unknown_kind(kind, block));
+            return None;
+        };
+        let mut attributes: Vec<AttributeRule> =
+            schema.attributes.iter().filter(|attribute| attribute.is_settable()).map(|attribute| AttributeRule::new(attribute.clone())).collect();
+        attributes.extend(resource_meta());
+        let resource = self.top("resource");
+        let rule = BlockSchema { name: schema.name, attributes, blocks: resource.blocks, later: resource.later, ..BlockSchema::default() };
+        let known = Arc::new(Kind { schema, block: rule, provider });
+        self.kinds.insert(Arc::clone(kind), Arc::clone(&known));
+        Some(known)
+    }
+
+    fn unknown_kind(&self, kind: &str, block: &Block) -> Diagnostic {
+        let span = block.labels.first().map_or(block.header, |label| label.span);
+        if kind.starts_with("aws_") {
+            return not_in_effect(kind, span);
+        }
+        let kinds: Vec<&str> = self
+            .input
+            .providers
+            .values()
+            .flat_map(|provider| provider.schema().kinds.values().filter(|kind| kind.in_resource).map(|kind| kind.name))
+            .collect();
+        Diagnostic::error("unknown-kind", format!("there is no kind of resource `{kind}`"))
+            .at(span)
+            .maybe_help(did_you_mean(kind, kinds.iter().copied()).map(|near| format!("did you mean `{near}`?")))
+            .note(format!("this version has {}", kinds.join(", ")))
+    }
+
+    fn resource(&mut self, name: &Name, kind_name: &Arc<str>, label: &Arc<str>, block: &Block) {
+        let Some(kind) = self.kind(kind_name, block) else { return };
+        let mut found = Diagnostics::new();
+        check_body(&block.body, &kind.block, &format!("`{kind_name}`"), block.header, &mut found);
+        if found.has_errors() {
+            self.found.extend(found);
+            return;
+        }
+        let provider_type = self.named_provider(block).unwrap_or_else(|| kind.provider.into());
+        let Some((provider, definition, _)) = self.use_provider(&provider_type) else { return };
+        if !definition.schema().kinds.contains_key(&**kind_name) {
+            let title = format!("provider `{provider}` has no kind `{kind_name}`");
+            self.found.push(Diagnostic::error("unknown-kind", title).at(block.header));
+            return;
+        }
+        let Some(instances) = self.instances(block) else { return };
+        let base = Address::of(Arc::clone(kind_name), Arc::clone(label));
+        let needs_value = self.referenced.contains(name);
+        let mut values = Vec::with_capacity(if needs_value { instances.list.len() } else { 0 });
+        let mut failing = 0;
+        for instance in &instances.list {
+            let address = base.with_key(instance.key.clone());
+            match self.resource_instance(&kind, &provider, block, instance, &address) {
+                Some(value) if needs_value => values.push((instance.key.clone(), value)),
+                Some(_) => {}
+                None => failing += 1,
+            }
+            if failing >= MAX_FAILING_INSTANCES {
+                break;
+            }
+        }
+        if failing == 0 {
+            self.world.values.insert(name.clone(), instances.value(values));
+            self.world.instances.insert(name.clone(), instances.shape);
+        }
+    }
+
+    /// One instance: its spec goes into the graph, its value is what references see.
+    fn resource_instance(&mut self, kind: &Kind, provider: &ProviderRef, block: &Block, instance: &Instance, address: &Address) -> Option<Value> {
+        let mut found = Diagnostics::new();
+        let evaluator = self.evaluator(instance);
+        let evaluated = evaluator.block(block, &kind.block, &mut found);
+        let meta = ["count", "for_each", "depends_on", "provider"];
+        let fields = || evaluated.fields.iter().filter(|(name, field)| !meta.contains(&&***name) && !field.value.is_null());
+        let attributes = Value::object(fields().map(|(name, field)| (Arc::clone(name), field.value.clone())));
+        let wanted = match attribute(block, "depends_on") {
+            Some(attribute) => located(&evaluator, &attribute.value, &mut found),
+            None => Vec::new(),
+        };
+        let value = object_value(&kind.schema, address, &attributes);
+        evaluator.conditions(&block.body, "precondition", &mut found);
+        let this = Instance { this: Some(value.clone()), ..instance.clone() };
+        self.evaluator(&this).conditions(&block.body, "postcondition", &mut found);
+        let failed = found.has_errors();
+        let origins = fields().map(|(name, field)| (Arc::clone(name), Origin { span: field.span, change: None })).collect();
+        let mut depends_on = evaluated.all_needs();
+        attributes.addresses(&mut depends_on);
+        let spec = ResourceSpec {
+            address: address.clone(),
+            kind: kind.schema.name.into(),
+            provider: provider.clone(),
+            attributes,
+            depends_on,
+            lifecycle: evaluated.lifecycle,
+            marks: BTreeMap::new(),
+            span: block.header,
+            origins,
+        };
+        self.found.extend(found);
+        if failed {
+            return None;
+        }
+        if !wanted.is_empty() {
+            self.wanted.insert(address.clone(), wanted);
+        }
+        self.graph.nodes.insert(address.clone(), Node::Resource(spec));
+        Some(value)
+    }
+
+    fn output(&mut self, label: &Arc<str>, block: &Block) {
+        let schema = self.top("output");
+        let instance = Instance::default();
+        let mut found = Diagnostics::new();
+        let evaluator = self.evaluator(&instance);
+        let evaluated = evaluator.block(block, &schema, &mut found);
+        evaluator.conditions(&block.body, "precondition", &mut found);
+        let sensitive = evaluated.value("sensitive").as_bool().unwrap_or(false);
+        if let Some(field) = evaluated.fields.get("value") {
+            if field.value.has_sensitive() && !sensitive {
+                found.push(
+                    Diagnostic::error("sensitive-output", format!("the value of output `{label}` is sensitive"))
+                        .at(field.span)
+                        .help("add `sensitive = true` to the output"),
+                );
+            }
+            let description = evaluated.text("description").map(str::to_owned);
+            let output = OutputSpec { value: field.value.clone(), sensitive, description };
+            self.graph.outputs.insert(label.to_string(), output);
+        }
+        self.found.extend(found);
+    }
+
+    /// The instances of a block by its `count` or `for_each`.
+    pub(crate) fn instances(&mut self, block: &Block) -> Option<ExpandedInstances> {
+        let (count, for_each) = (attribute(block, "count"), attribute(block, "for_each"));
+        if let (Some(count), Some(for_each)) = (count, for_each) {
+            self.found.push(
+                Diagnostic::error("count-and-for-each", "a block has `count` or `for_each`, not both")
+                    .at(for_each.name.span)
+                    .and_at(count.name.span, "the other one"),
+            );
+            return None;
+        }
+        let none = Instance::default();
+        let evaluated = match count.or(for_each) {
+            None => return Some(ExpandedInstances { shape: Instances::One, list: vec![none] }),
+            Some(attribute) => {
+                let scope = BlockScope::new(&self.world, &none, false);
+                evaluate(&attribute.value, &Context::new(&scope).with_files(self.reads)).map(|value| (value, attribute))
+            }
+        };
+        let expanded = evaluated.and_then(|(value, attribute)| {
+            let span = attribute.value.span;
+            let name = &attribute.name.name;
+            if value.is_sensitive() {
+                return Err(Diagnostic::error("sensitive-expansion", format!("`{name}` must not be sensitive: addresses are shown")).at(span).into());
+            }
+            if count.is_some() { by_count(&value, span) } else { by_keys(&value, span) }.map_err(Into::into)
+        });
+        expanded.map_err(|diagnostics: Diagnostics| self.found.extend(diagnostics)).ok()
+    }
+}
+
+/// The instances of a block.
+pub(crate) struct ExpandedInstances {
+    pub(crate) shape: Instances,
+    pub(crate) list: Vec<Instance>,
+}
+
+impl ExpandedInstances {
+    /// What references to the block see, made of what they see of each instance.
+    pub(crate) fn value(&self, values: Vec<(Option<Key>, Value)>) -> Value {
+        match self.shape {
+            Instances::One => values.into_iter().next().map_or(Value::NULL, |(_, value)| value),
+            Instances::Count(_) => Value::tuple(values.into_iter().map(|(_, value)| value)),
+            Instances::Keys(_) => Value::object(values.into_iter().filter_map(|(key, value)| match key {
+                Some(Key::Name(name)) => Some((name, value)),
+                _ => None,
+            })),
+        }
+    }
+}
+
+fn by_count(value: &Value, span: Span) -> Result<ExpandedInstances, Diagnostic> {
+    if value.is_deferred() {
+        return Err(unknown_at_plan_time("count", value, span));
+    }
+    let number = convert(value, &Type::Number).ok().and_then(|value| value.as_number().and_then(cloudtik_model::Number::as_u64));
+    match number {
+        Some(count) if count <= MAX_INSTANCES => Ok(ExpandedInstances {
+            shape: Instances::Count(count),
+            list: (0..count).map(|index| Instance { key: Some(Key::Index(index)), ..Instance::default() }).collect(),
+        }),
+        Some(count) => Err(Diagnostic::error("too-many-instances", format!("`count` is {count}; at most {MAX_INSTANCES} are made of one block")).at(span)),
+        None => Err(Diagnostic::error("bad-count", "`count` must be a whole number, 0 or more").at(span)),
+    }
+}
+
+fn by_keys(value: &Value, span: Span) -> Result<ExpandedInstances, Diagnostic> {
+    if value.is_deferred() {
+        return Err(unknown_at_plan_time("for_each", value, span));
+    }
+    let instance = |key: Arc<str>, value: Value| Instance { key: Some(Key::Name(key)), each_value: Some(value), ..Instance::default() };
+    let list: Vec<Instance> = if let Some(entries) = value.entries() {
+        entries.iter().map(|(key, value)| instance(Arc::clone(key), value.clone())).collect()
+    } else if matches!(value.kind(), cloudtik_model::ValueKind::Set(_)) {
+        let mut list = Vec::new();
+        for item in value.elements().into_iter().flatten() {
+            match item.as_str() {
+                Some(key) => list.push(instance(key.into(), item.clone())),
+                None if item.is_deferred() => return Err(unknown_at_plan_time("for_each", item, span)),
+                None => return Err(Diagnostic::error("bad-for-each", format!("the set holds {}, and must hold strings", item.describe())).at(span)),
+            }
+        }
+        list
+    } else {
+        let hint = if value.elements().is_some() { Some("write `toset([…])` around it") } else { None };
+        return Err(Diagnostic::error("bad-for-each", format!("`for_each` is a map or a set of strings, and {} was given", value.describe()))
+            .at(span)
+            .maybe_help(hint.map(str::to_owned)));
+    };
+    if list.len() as u64 > MAX_INSTANCES {
+        return Err(Diagnostic::error("too-many-instances", format!("`for_each` has {} elements; at most {MAX_INSTANCES} are made", list.len())).at(span));
+    }
+    let keys = list.iter().filter_map(|instance| match &instance.key {
+        Some(Key::Name(name)) => Some(Arc::clone(name)),
+        _ => None,
+    });
+    Ok(ExpandedInstances { shape: Instances::Keys(keys.collect()), list })
+}
+
+/// An attribute of a block as written.
+pub(crate) fn attribute<'b>(block: &'b Block, name: &str) -> Option<&'b Attribute> {
+    block.body.attributes.iter().find(|attribute| &*attribute.name.name == name)
+}
+
+/// The addresses of a `depends_on` with the place of each.
+pub(crate) fn located(evaluator: &Evaluator<'_>, list: &Expr, found: &mut Diagnostics) -> Vec<(Address, Span)> {
+    match &list.kind {
+        ExprKind::Tuple(items) => items.iter().filter_map(|item| Some((evaluator.address(item, found)?, item.span))).collect(),
+        _ => {
+            evaluator.addresses(list, found);
+            Vec::new()
+        }
+    }
+}
+
+/// What references to a resource see: what the spec sets, what follows from it, and the rest as references to what will be.
+pub(crate) fn object_value(kind: &KindSchema, address: &Address, attributes: &Value) -> Value {
+    let reference = |name: &str, ty: Type| Value::deferred(ty, Expr::from(ExprKind::Reference(address.clone())).attribute(name));
+    let derived = kind.derive.map(|derive| derive(attributes)).unwrap_or_default();
+    let mut all: BTreeMap<Arc<str>, Value> = BTreeMap::new();
+    all.insert("id".into(), reference("id", Type::String));
+    for schema in &kind.attributes {
+        let set = attributes.get(schema.name).filter(|value| !value.is_null()).cloned();
+        let value = set
+            .or_else(|| derived.iter().find(|(name, _)| *name == schema.name).map(|(_, value)| value.clone()))
+            .unwrap_or_else(|| if schema.is_computed() { reference(schema.name, schema.ty.clone()).marked(schema.sensitive) } else { Value::NULL });
+        all.insert(schema.name.into(), value);
+    }
+    Value::object(all)
+}
+
+/// A lifecycle and an origin are the same for every part of a block that has none of its own.
+pub(crate) fn merged_lifecycle(outer: &Lifecycle, inner: &Lifecycle) -> Lifecycle {
+    let mut merged = outer.clone();
+    merged.prevent_destroy |= inner.prevent_destroy;
+    merged.ignore_changes.extend(inner.ignore_changes.iter().cloned());
+    merged
+}

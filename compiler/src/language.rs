@@ -1,0 +1,396 @@
+//! The language as data: every block that is in effect, with its attributes, their types, their defaults and their change words.
+//!
+//! The reference, the checks, "did you mean", and the test matrix of change words are made from these tables.
+
+use cloudtik_model::{ChangeWord, Type, Value};
+use cloudtik_provider_api::AttributeSchema;
+
+use crate::schema::{AttributeRule, BlockSchema, Check, NestedRule, TOP_LEVEL};
+
+/// Characters of the name of a workspace or a cluster: it becomes part of names that clouds bound to 63.
+const NAME_CHARS_MAX: usize = 31;
+
+fn strings() -> Type {
+    Type::list(Type::String)
+}
+
+fn tags() -> AttributeRule {
+    let schema = AttributeSchema::optional("tags", Type::map(Type::String), ChangeWord::Live, "Tags of everything made.");
+    AttributeRule::new(schema)
+}
+
+fn env() -> AttributeRule {
+    let doc = "Environment of every step and service.";
+    AttributeRule::optional("env", Type::map(Type::String), ChangeWord::Steps, doc).late()
+}
+
+fn files() -> AttributeRule {
+    let doc = "Files by remote path: a local path, or `{ source or content, mode, owner, on, template, exclude }`.";
+    AttributeRule::optional("files", Type::Any, ChangeWord::Steps, doc).late()
+}
+
+fn one(schema: BlockSchema) -> NestedRule {
+    NestedRule { schema, many: false }
+}
+
+fn many(schema: BlockSchema) -> NestedRule {
+    NestedRule { schema, many: true }
+}
+
+fn enabled() -> AttributeRule {
+    AttributeRule::new(AttributeSchema::with_default("enabled", Type::Bool, true, ChangeWord::None, "Whether the block counts.")).known()
+}
+
+fn meta() -> [AttributeRule; 3] {
+    let note = ChangeWord::None;
+    [
+        AttributeRule::optional("count", Type::Number, note, "How many.").known(),
+        AttributeRule::optional("for_each", Type::Any, note, "One for each element of a map or of a set of strings.").known(),
+        AttributeRule::optional("depends_on", Type::Any, note, "What must come before.").reference(),
+    ]
+}
+
+fn condition(name: &'static str) -> NestedRule {
+    let word = ChangeWord::None;
+    many(BlockSchema {
+        name,
+        attributes: vec![
+            AttributeRule::new(AttributeSchema::required("condition", Type::Bool, word, "What must be true.")),
+            AttributeRule::new(AttributeSchema::required("error_message", Type::String, word, "What to say when it is not.")),
+        ],
+        ..BlockSchema::default()
+    })
+}
+
+fn lifecycle() -> NestedRule {
+    let word = ChangeWord::None;
+    let doc = "A plan that would destroy it is an error.";
+    one(BlockSchema {
+        name: "lifecycle",
+        attributes: vec![
+            AttributeRule::optional("create_before_destroy", Type::Bool, word, "The new one is made before the old one goes.").known(),
+            AttributeRule::optional("prevent_destroy", Type::Bool, word, doc).known(),
+            AttributeRule::optional("ignore_changes", Type::Any, word, "Attributes whose changes are not looked at, or `all`.").reference(),
+            AttributeRule::optional("replace_triggered_by", Type::Any, word, "A change of one of these replaces it.").reference(),
+        ],
+        blocks: vec![condition("precondition"), condition("postcondition")],
+        ..BlockSchema::default()
+    })
+}
+
+fn part_lifecycle() -> NestedRule {
+    let mut rule = lifecycle();
+    rule.schema.attributes.retain(|attribute| matches!(attribute.schema.name, "prevent_destroy" | "ignore_changes"));
+    rule.schema.blocks.clear();
+    rule
+}
+
+/// The whole file: what may stand at the top level.
+#[must_use]
+pub fn top_level() -> BlockSchema {
+    BlockSchema {
+        name: TOP_LEVEL,
+        blocks: vec![
+            one(cloudtik()),
+            many(variable()),
+            many(BlockSchema { name: "locals", open: true, ..BlockSchema::default() }),
+            many(output()),
+            many(provider()),
+            many(resource()),
+            many(workspace()),
+            many(cluster()),
+        ],
+        later: &["data", "module", "template", "import", "moved", "removed", "check", "policy"],
+        ..BlockSchema::default()
+    }
+}
+
+fn cloudtik() -> BlockSchema {
+    let word = ChangeWord::None;
+    BlockSchema {
+        name: "cloudtik",
+        attributes: vec![
+            AttributeRule::optional("required_version", Type::String, word, "Version constraint of the tool: `>= 0.1, < 1.0`.").known(),
+        ],
+        blocks: vec![one(BlockSchema {
+            name: "state",
+            labels: &["type"],
+            attributes: vec![
+                AttributeRule::optional("path", Type::String, word, "The state file; `.cloudtik/state.json` without it.").known(),
+            ],
+            later: &["lock_lease", "bucket", "key", "region", "endpoint_url", "kms_key_id", "path_style", "profile", "prefix", "account"],
+            ..BlockSchema::default()
+        })],
+        later: &["encryption"],
+        ..BlockSchema::default()
+    }
+}
+
+fn variable() -> BlockSchema {
+    let word = ChangeWord::None;
+    BlockSchema {
+        name: "variable",
+        labels: &["name"],
+        attributes: vec![
+            AttributeRule::optional("type", Type::Any, word, "Its type: `string`, `list(number)`, `object({ … })`.").reference(),
+            AttributeRule::optional("default", Type::Any, word, "Its value when none is given.").known(),
+            AttributeRule::optional("description", Type::String, word, "What it is for.").known(),
+            AttributeRule::optional("sensitive", Type::Bool, word, "Whether it is never shown.").known(),
+            AttributeRule::optional("nullable", Type::Bool, word, "Whether it may be null.").known(),
+        ],
+        blocks: vec![condition("validation")],
+        later: &["ephemeral"],
+        ..BlockSchema::default()
+    }
+}
+
+fn output() -> BlockSchema {
+    let word = ChangeWord::None;
+    BlockSchema {
+        name: "output",
+        labels: &["name"],
+        attributes: vec![
+            AttributeRule::new(AttributeSchema::required("value", Type::Any, word, "Its value.")),
+            AttributeRule::optional("description", Type::String, word, "What it is.").known(),
+            AttributeRule::optional("sensitive", Type::Bool, word, "Whether it is shown only when asked for by name.").known(),
+            AttributeRule::optional("depends_on", Type::Any, word, "What must come before.").reference(),
+        ],
+        blocks: vec![condition("precondition")],
+        ..BlockSchema::default()
+    }
+}
+
+fn provider() -> BlockSchema {
+    BlockSchema { name: "provider", labels: &["type"], open: true, ..BlockSchema::default() }
+}
+
+fn resource() -> BlockSchema {
+    BlockSchema { name: "resource", labels: &["kind", "name"], blocks: vec![lifecycle()], later: &["timeouts"], open: true, ..BlockSchema::default() }
+}
+
+/// The attributes that every `resource` has beside those of its kind.
+#[must_use]
+pub fn resource_meta() -> Vec<AttributeRule> {
+    let mut rules = meta().to_vec();
+    rules.push(AttributeRule::optional("provider", Type::Any, ChangeWord::Recreate, "Which provider configuration.").reference());
+    rules
+}
+
+fn firewall_rule(name: &'static str) -> NestedRule {
+    let live = ChangeWord::Live;
+    let mut attributes = vec![
+        AttributeRule::new(AttributeSchema::required("ports", strings(), live, "`\"80\"` or `\"8080-8090\"`.")).check(Check::Ports),
+        AttributeRule::new(AttributeSchema::with_default("protocol", Type::String, "tcp", live, "`tcp`, `udp`, `icmp` or `all`."))
+            .check(Check::OneOf(&["tcp", "udp", "icmp", "all"])),
+        AttributeRule::optional("description", Type::String, live, "What it is for."),
+        enabled(),
+    ];
+    let nodes = Check::OneOf(&["head", "workers", "all"]);
+    if name == "ingress" {
+        attributes.push(AttributeRule::new(AttributeSchema::required("from", strings(), live, "Who may connect.")).check(Check::Cidrs));
+        attributes.push(
+            AttributeRule::new(AttributeSchema::with_default("to", Type::String, "head", live, "`head`, `workers` or `all`.")).check(nodes),
+        );
+    } else {
+        attributes.push(AttributeRule::new(AttributeSchema::required("to", strings(), live, "What may be reached.")).check(Check::Cidrs));
+        attributes.push(
+            AttributeRule::new(AttributeSchema::with_default("from", Type::String, "all", live, "`head`, `workers` or `all`.")).check(nodes),
+        );
+    }
+    many(BlockSchema { name, labels: &["name"], attributes, ..BlockSchema::default() })
+}
+
+fn network() -> NestedRule {
+    let mode = AttributeSchema::with_default("mode", Type::String, "public-head", ChangeWord::Fixed, "`public-head`, `peered` or `shared`.");
+    one(BlockSchema {
+        name: "network",
+        attributes: vec![
+            AttributeRule::new(mode).check(Check::OneOf(&["public-head", "peered", "shared"])).known(),
+            AttributeRule::optional("cidr", Type::String, ChangeWord::Recreate, "The network's range.").check(Check::Cidr),
+        ],
+        later: &["zones", "nat", "client_vpc", "client_provider", "client_access", "subnets", "endpoints", "aws", "onprem", "local"],
+        ..BlockSchema::default()
+    })
+}
+
+fn firewall() -> NestedRule {
+    let live = ChangeWord::Live;
+    one(BlockSchema {
+        name: "firewall",
+        attributes: vec![
+            AttributeRule::new(AttributeSchema::with_default("ssh_from", strings(), Value::list([]), live, "Who reaches SSH of heads."))
+                .check(Check::Cidrs),
+            AttributeRule::new(AttributeSchema::with_default("inside", Type::String, "all", live, "`all` or `declared`."))
+                .check(Check::OneOf(&["all", "declared"])),
+        ],
+        blocks: vec![firewall_rule("ingress"), firewall_rule("egress")],
+        ..BlockSchema::default()
+    })
+}
+
+fn storage() -> NestedRule {
+    let keep = AttributeSchema::with_default("on_destroy", Type::String, "keep", ChangeWord::None, "`keep` or `delete`.");
+    many(BlockSchema {
+        name: "storage",
+        labels: &["name"],
+        attributes: vec![
+            AttributeRule::optional("name", Type::String, ChangeWord::Recreate, "Its real name."),
+            AttributeRule::new(keep).check(Check::OneOf(&["keep", "delete"])).known(),
+            enabled(),
+        ],
+        blocks: vec![part_lifecycle()],
+        later: &["existing", "versioning", "encrypted", "kms_key_id", "access_key", "secret_key", "worker_access", "aws", "onprem", "local"],
+        ..BlockSchema::default()
+    })
+}
+
+fn workspace() -> BlockSchema {
+    let mut attributes = vec![
+        AttributeRule::optional("name", Type::String, ChangeWord::Recreate, "Its real name; the label without it.")
+            .check(Check::Name(NAME_CHARS_MAX))
+            .known(),
+        AttributeRule::optional("provider", Type::Any, ChangeWord::Recreate, "Which provider configuration.").reference(),
+        tags(),
+    ];
+    attributes.extend(meta());
+    BlockSchema {
+        name: "workspace",
+        labels: &["name"],
+        attributes,
+        blocks: vec![network(), firewall(), storage(), lifecycle()],
+        later: &["from", "deploy", "domain", "identity", "database", "proxy", "timeouts"],
+        ..BlockSchema::default()
+    }
+}
+
+fn setup() -> NestedRule {
+    let word = ChangeWord::Steps;
+    let list = |name, doc| AttributeRule::optional(name, strings(), word, doc).late();
+    let with = |name, ty, default: Value, doc| AttributeRule::new(AttributeSchema::with_default(name, ty, default, word, doc));
+    let phases = &["before_runtimes", "after_runtimes", "on_start", "on_stop"];
+    let step = BlockSchema {
+        name: "step",
+        labels: &["name"],
+        attributes: vec![
+            AttributeRule::new(AttributeSchema::required("phase", Type::String, word, "When it runs.")).check(Check::OneOf(phases)).known(),
+            AttributeRule::optional("run", Type::String, word, "The commands.").late(),
+            AttributeRule::optional("script", Type::String, word, "A file of the project with the commands.").known(),
+            AttributeRule::optional("unless", Type::String, word, "Skipped when this command succeeds.").late(),
+            AttributeRule::optional("only_if", Type::String, word, "Skipped unless this command succeeds.").late(),
+            with("on", strings(), Value::list([Value::from("all")]), "On which nodes.").check(Check::Roles).known(),
+            AttributeRule::optional("user", Type::String, word, "Who runs it."),
+            env(),
+            with("timeout", Type::String, "10m".into(), "How long it may take.").check(Check::Duration).known(),
+            with("retries", Type::Number, 2_i64.into(), "Tries after the first.").check(Check::IntFrom(0)).known(),
+            with("retry_wait", Type::String, "5s".into(), "Between tries.").check(Check::Duration).known(),
+            enabled(),
+        ],
+        later: &["run_in"],
+        ..BlockSchema::default()
+    };
+    one(BlockSchema {
+        name: "setup",
+        attributes: vec![
+            list("before_runtimes", "Commands, once a node and again when the text changes."),
+            list("after_runtimes", "The same, after the runtimes."),
+            list("on_start", "Each time services start."),
+            list("on_stop", "Before services stop."),
+        ],
+        blocks: vec![many(step)],
+        later: &["on_host"],
+        ..BlockSchema::default()
+    })
+}
+
+fn ssh() -> NestedRule {
+    let none = ChangeWord::None;
+    let with = |name, default: &str, doc| {
+        AttributeRule::new(AttributeSchema::with_default(name, Type::String, default, none, doc)).check(Check::Duration).known()
+    };
+    one(BlockSchema {
+        name: "ssh",
+        attributes: vec![
+            AttributeRule::optional("authorized_keys", strings(), ChangeWord::Steps, "Public keys of people, on every node."),
+            with("connect_timeout", "15s", "How long a connection may take."),
+            with("ready_timeout", "15m", "How long a new node may take until it answers."),
+        ],
+        later: &["user", "port", "private_key", "jump", "proxy_command"],
+        ..BlockSchema::default()
+    })
+}
+
+fn head() -> NestedRule {
+    let doc = "Ports of this machine, by port, and the port of the node that each leads to.";
+    let local = BlockSchema {
+        name: "local",
+        attributes: vec![AttributeRule::optional("publish", Type::map(Type::Number), ChangeWord::Live, doc).check(Check::PortMap)],
+        ..BlockSchema::default()
+    };
+    let rolling = ChangeWord::Rolling;
+    one(BlockSchema {
+        name: "head",
+        attributes: vec![
+            AttributeRule::optional("cpus", Type::Number, rolling, "Processors that it must have.").check(Check::Positive),
+            AttributeRule::optional("memory_gib", Type::Number, rolling, "Memory that it must have, in GiB.").check(Check::Positive),
+            tags(),
+            env(),
+            files(),
+        ],
+        blocks: vec![setup(), ssh(), one(local), part_lifecycle()],
+        later: &[
+            "instance_type", "public_ip", "store_gib", "gpus", "gpu_type", "image", "disk_gib", "disk_type", "disk", "mounts", "zones",
+            "runtimes", "runtime", "container", "user_data", "aws", "onprem",
+        ],
+        ..BlockSchema::default()
+    })
+}
+
+fn runtime() -> NestedRule {
+    let word = ChangeWord::Steps;
+    many(BlockSchema {
+        name: "runtime",
+        labels: &["name"],
+        attributes: runtime_attributes(word),
+        later: &["service", "discover", "binary"],
+        open: true,
+        ..BlockSchema::default()
+    })
+}
+
+fn runtime_attributes(word: ChangeWord) -> Vec<AttributeRule> {
+    vec![
+        AttributeRule::optional("version", Type::String, word, "Exact, or a constraint; the module's without it.").known(),
+        AttributeRule::optional("source", Type::String, word, "A module folder of one's own.").known(),
+        AttributeRule::optional("on", strings(), word, "Where it runs; the module's roles without it.").check(Check::Roles).known(),
+        AttributeRule::optional("config", Type::Any, word, "Passed to the service's own configuration.").late(),
+        env(),
+        AttributeRule::optional("depends_on", Type::Any, word, "Runtimes or clusters.").reference(),
+        AttributeRule::optional("allow_major_upgrade", Type::Bool, ChangeWord::None, "Lets the version take a major step.").known(),
+        enabled(),
+    ]
+}
+
+fn cluster() -> BlockSchema {
+    let mut attributes = vec![
+        AttributeRule::new(AttributeSchema::required("workspace", Type::Any, ChangeWord::Recreate, "Its workspace: `workspace.w`."))
+            .reference(),
+        AttributeRule::optional("name", Type::String, ChangeWord::Recreate, "Its real name; the label without it.")
+            .check(Check::Name(NAME_CHARS_MAX))
+            .known(),
+        tags(),
+        env(),
+        files(),
+    ];
+    attributes.extend(meta());
+    BlockSchema {
+        name: "cluster",
+        labels: &["name"],
+        attributes,
+        blocks: vec![head(), setup(), runtime(), lifecycle()],
+        later: &[
+            "from", "max_workers", "default_storage", "default_database", "node_ids", "hostnames", "firewall", "proxy", "workers", "scaling",
+            "rollout", "health", "ssh", "container", "storage", "timeouts",
+        ],
+        ..BlockSchema::default()
+    }
+}

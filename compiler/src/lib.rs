@@ -1,0 +1,25 @@
+//! From a spec to a resource graph.
+//!
+//! [`compile`] reads a project through a [`SourceSet`](cloudtik_model::SourceSet), evaluates it and expands it to concrete addresses. It
+//! is pure: what only a provider can tell comes in as facts, and what is still to be asked comes out as questions. It knows nothing of
+//! states, plans or clouds.
+
+mod check;
+mod cluster;
+mod compile;
+mod declare;
+mod evaluate;
+mod expand;
+mod files;
+mod input;
+pub mod language;
+mod load;
+mod runtime;
+pub mod schema;
+mod scope;
+mod steps;
+mod version;
+mod workspace;
+
+pub use compile::{Compiled, compile};
+pub use input::{CompileInput, Providers, VariableArgument, VariableInputs};

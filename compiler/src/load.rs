@@ -1,0 +1,106 @@
+//! From the files of a project to one body: which files count, and what their text is.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use cloudtik_model::{Diagnostic, Diagnostics, Digest, ReadError, SourceMap, SourceSet, Span};
+use cloudtik_syntax::{Body, decode, parse_file};
+
+/// The end of the name of a file that holds values, not spec.
+pub(crate) const VALUES_ENDING: &str = ".vars.hcl";
+
+/// A parsed project.
+pub(crate) struct Loaded {
+    /// All top-level items of all files, in the order of the files' names.
+    pub(crate) body: Body,
+    /// The files by path, as they were compiled.
+    pub(crate) texts: BTreeMap<String, Arc<str>>,
+}
+
+/// Reads and parses every file of the project's root that counts as spec.
+pub(crate) fn load(sources: &dyn SourceSet, map: &mut SourceMap, found: &mut Diagnostics) -> Loaded {
+    let mut loaded = Loaded { body: Body::default(), texts: BTreeMap::new() };
+    let names = match sources.list() {
+        Ok(names) => names,
+        Err(error) => {
+            found.push(unreadable(&error));
+            return loaded;
+        }
+    };
+    let mut any = false;
+    for name in names.iter().filter(|name| !name.starts_with('.')) {
+        if name.ends_with(".hcl.json") || name == "override.hcl" || name.ends_with("_override.hcl") {
+            found.push(
+                Diagnostic::error("unsupported-file", format!("`{name}`: this kind of file is not supported"))
+                    .help("rename it to a name that ends in `.hcl`, or move it out of the project's folder"),
+            );
+        } else if name.ends_with(".hcl") && !name.ends_with(VALUES_ENDING) {
+            any = true;
+            if let Some(text) = read_text(sources, name, found) {
+                let file = map.add(name.clone(), Arc::clone(&text));
+                let (body, diagnostics) = parse_file(file, &text);
+                found.extend(diagnostics);
+                loaded.texts.insert(name.clone(), text);
+                loaded.body.attributes.extend(body.attributes);
+                loaded.body.blocks.extend(body.blocks);
+            }
+        }
+    }
+    if !any && !found.has_errors() {
+        found.push(
+            Diagnostic::error("empty-project", "there is no `.hcl` file in this folder")
+                .help("run `cloudtik init` for a starter project, or name the folder with `-C DIR`"),
+        );
+    }
+    loaded
+}
+
+/// The text of a file; every way it may not be readable is said.
+pub(crate) fn read_text(sources: &dyn SourceSet, name: &str, found: &mut Diagnostics) -> Option<Arc<str>> {
+    let bytes = match sources.read(name) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            found.push(unreadable(&error));
+            return None;
+        }
+    };
+    match decode(name, &bytes) {
+        Ok(text) => Some(text),
+        Err(diagnostic) => {
+            found.push(diagnostic);
+            None
+        }
+    }
+}
+
+/// What is said of a file that cannot be read.
+pub(crate) fn unreadable(error: &ReadError) -> Diagnostic {
+    let diagnostic = Diagnostic::error("unreadable-file", error.to_string());
+    match error {
+        ReadError::Failed { .. } => diagnostic.help("check that the file exists and that you may read it"),
+        ReadError::TooLarge { .. } => diagnostic.help("keep data out of the spec, or split the file"),
+        ReadError::NotFound(_) => diagnostic.help("paths are relative to the project's folder"),
+        ReadError::Outside(_) => diagnostic.help("copy the file into the project: only files below it are read"),
+    }
+}
+
+/// Reads of files during evaluation, each recorded with its digest.
+pub(crate) struct Reads<'a> {
+    pub(crate) sources: &'a dyn SourceSet,
+    pub(crate) digests: std::cell::RefCell<BTreeMap<String, Digest>>,
+    pub(crate) map: std::cell::RefCell<SourceMap>,
+}
+
+impl Reads<'_> {
+    /// The content of a file below the project, recorded.
+    pub(crate) fn read(&self, path: &str) -> Result<Arc<[u8]>, ReadError> {
+        let bytes = self.sources.read(path)?;
+        self.digests.borrow_mut().insert(path.to_owned(), Digest::of(&bytes));
+        Ok(bytes)
+    }
+
+    /// What is said of one that could not be read, at the place that asked for it.
+    pub(crate) fn read_at(&self, path: &str, span: Span) -> Result<Arc<[u8]>, Diagnostic> {
+        self.read(path).map_err(|error| unreadable(&error).at(span))
+    }
+}

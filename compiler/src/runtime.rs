@@ -1,0 +1,216 @@
+//! Runtimes: the module of each, its options checked, its steps for a node.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use cloudtik_model::spec::Fields;
+use cloudtik_model::{Address, ChangeWord, Diagnostic, Diagnostics, Span, StepSpec, Value, did_you_mean};
+use cloudtik_provider_api::{AttributeSchema, Presence};
+use cloudtik_runtime_modules::{ExpandRequest, Module, expand, load_folder, load_shipped, shipped_names};
+use cloudtik_syntax::Block;
+
+use crate::cluster::{NodeContext, merge};
+use crate::evaluate::Evaluated;
+use crate::expand::{Expansion, attribute};
+use crate::schema::{AttributeRule, BlockSchema, check_body, not_in_effect};
+use crate::scope::Instance;
+use crate::version::check_constraint;
+
+/// The steps of all runtimes of a node, and what each runtime exports.
+pub(crate) fn runtime_steps(
+    expansion: &mut Expansion<'_>,
+    context: &NodeContext<'_>,
+    block: &Block,
+    instance: &Instance,
+    after: &BTreeSet<Address>,
+    found: &mut Diagnostics,
+) -> (Vec<StepSpec>, BTreeMap<Arc<str>, Value>) {
+    let mut steps = Vec::new();
+    let mut exports = BTreeMap::new();
+    let [cluster, _] = context.blocks;
+    let mut last_of: BTreeMap<Arc<str>, BTreeSet<Address>> = BTreeMap::new();
+    for runtime in in_order(block, cluster.all("runtime"), found) {
+        let Some(source) = block.body.blocks.iter().find(|inner| &*inner.kind.name == "runtime" && inner.labels.first().is_some_and(|l| l.text == runtime.label))
+        else {
+            continue;
+        };
+        let Some(module) = load(expansion, runtime, source, found) else { continue };
+        let on = if runtime.value("on").is_null() { module.roles().to_vec() } else { runtime.strings("on") };
+        if let Some(unknown) = on.iter().find(|role| role.starts_with("workers.")) {
+            found.push(not_in_effect(&format!("on = [\"{unknown}\"]"), runtime.span));
+        }
+        if !context.is_on(&on) {
+            continue;
+        }
+        let Some(options) = options(expansion, &module, source, instance, found) else { continue };
+        let mut after = after.clone();
+        for needed in runtime_dependencies(source) {
+            after.extend(last_of.get(&needed).into_iter().flatten().cloned());
+        }
+        let capabilities = context.capabilities.map(|all| all.iter().map(|capability| capability.as_str().to_owned()).collect());
+        let expanded = expand(&ExpandRequest {
+            module: &module,
+            address: &context.node.child("runtime").child(Arc::clone(&runtime.label)),
+            node: &context.node,
+            cluster_name: context.cluster_name,
+            options: &options,
+            config: &runtime.value("config"),
+            env: &merge(&context.env, &runtime.value("env")),
+            version: runtime.text("version"),
+            capabilities: capabilities.as_ref(),
+            after: &after,
+            span: runtime.span,
+        });
+        found.extend(expanded.diagnostics);
+        expansion.notes.extend(expanded.notes);
+        last_of.insert(Arc::clone(&runtime.label), expanded.steps.iter().map(|step| step.address.clone()).collect());
+        exports.insert(Arc::clone(&runtime.label), expanded.exports);
+        steps.extend(expanded.steps);
+    }
+    (steps, exports)
+}
+
+/// The runtimes, each after those that its `depends_on` names.
+fn in_order<'e>(block: &Block, runtimes: &'e [Evaluated], found: &mut Diagnostics) -> Vec<&'e Evaluated> {
+    let needs: BTreeMap<Arc<str>, (Vec<Arc<str>>, Span)> = block
+        .body
+        .blocks
+        .iter()
+        .filter(|inner| &*inner.kind.name == "runtime")
+        .filter_map(|inner| Some((Arc::clone(&inner.labels.first()?.text), (runtime_dependencies(inner), inner.header))))
+        .collect();
+    let mut ordered: Vec<&Evaluated> = Vec::new();
+    let mut rest: Vec<&Evaluated> = runtimes.iter().collect();
+    while !rest.is_empty() {
+        let waiting: BTreeSet<Arc<str>> = rest.iter().map(|runtime| Arc::clone(&runtime.label)).collect();
+        let ready = |runtime: &&Evaluated| needs.get(&runtime.label).is_none_or(|(needs, _)| !needs.iter().any(|need| waiting.contains(need)));
+        let (now, later): (Vec<_>, Vec<_>) = rest.into_iter().partition(|runtime| ready(runtime));
+        if now.is_empty() {
+            let mut error = Diagnostic::error("cycle", "these runtimes wait for each other");
+            for runtime in &later {
+                error = if error.primary.is_none() { error.at(runtime.span) } else { error.and_at(runtime.span, "and this one") };
+            }
+            found.push(error.help("remove one of their `depends_on`"));
+            return ordered;
+        }
+        ordered.extend(now);
+        rest = later;
+    }
+    ordered
+}
+
+/// Names of runtimes of the same cluster in `depends_on`: `cluster.c.runtime.NAME`.
+fn runtime_dependencies(block: &Block) -> Vec<Arc<str>> {
+    let Some(attribute) = attribute(block, "depends_on") else { return Vec::new() };
+    let cloudtik_model::ExprKind::Tuple(items) = &attribute.value.kind else { return Vec::new() };
+    let address = |item| crate::scope::static_address(item, &mut |_| None);
+    items
+        .iter()
+        .filter_map(address)
+        .filter_map(|address| {
+            let segments = address.segments();
+            let position = segments.iter().position(|segment| &*segment.name == "runtime")?;
+            segments.get(position + 1).map(|segment| Arc::clone(&segment.name))
+        })
+        .collect()
+}
+
+fn load(expansion: &Expansion<'_>, runtime: &Evaluated, source: &Block, found: &mut Diagnostics) -> Option<Module> {
+    let label = source.labels.first()?;
+    let map = &mut expansion.reads.map.borrow_mut();
+    let (module, diagnostics) = match runtime.fields.get("source") {
+        Some(folder) => {
+            let path = folder.value.as_str().unwrap_or_default();
+            load_folder(&label.text, expansion.reads.sources, path, folder.span, map)
+        }
+        None => match load_shipped(&label.text, map) {
+            Some(loaded) => loaded,
+            None => {
+                let near = did_you_mean(&label.text, shipped_names());
+                let all: Vec<&str> = shipped_names().collect();
+                found.push(
+                    Diagnostic::error("unknown-runtime", format!("there is no runtime `{}`", label.text))
+                        .at(label.span)
+                        .maybe_help(near.map(|near| format!("did you mean `{near}`?")))
+                        .note(format!("this version ships {}; `source` names a module folder of your own", all.join(", "))),
+                );
+                return None;
+            }
+        },
+    };
+    found.extend(diagnostics);
+    let module = module?;
+    if let Some(version) = runtime.fields.get("version")
+        && let Err(problem) = check_constraint(version.value.as_str().unwrap_or_default(), module.version())
+    {
+        found.push(
+            Diagnostic::error("no-such-version", format!("runtime `{}`: {problem}", label.text))
+                .at(version.span)
+                .note(format!("the module has version {}", module.version())),
+        );
+        return None;
+    }
+    Some(module)
+}
+
+/// The options of a runtime: what the block writes, by the types that the module declares.
+fn options(expansion: &Expansion<'_>, module: &Module, source: &Block, instance: &Instance, found: &mut Diagnostics) -> Option<Value> {
+    let language = crate::language::top_level();
+    let base = language.block("cluster").and_then(|rule| rule.schema.block("runtime")).map(|rule| rule.schema.clone()).unwrap_or_default();
+    let mut options: Fields = Fields::new();
+    let evaluator = expansion.evaluator(instance);
+    let mut needs = BTreeSet::new();
+    let mut body = source.body.clone();
+    body.attributes.retain(|attribute| module.option(&attribute.name.name).is_none());
+    let errors = found.len();
+    check_option_names(&body, &BlockSchema { open: false, ..base }, module, source, found);
+    for option in module.options() {
+        let written = source.body.attributes.iter().find(|attribute| attribute.name.name == option.name);
+        let rule = AttributeRule {
+            late: true,
+            ..AttributeRule::new(AttributeSchema {
+                name: "option",
+                ty: option.ty.clone(),
+                presence: Presence::Optional,
+                change: ChangeWord::Steps,
+                sensitive: option.sensitive,
+                doc: "",
+            })
+        };
+        match written {
+            Some(attribute) => {
+                if let Some(field) = evaluator.attribute(attribute, &rule, &mut needs, found) {
+                    let null = field.value.is_null();
+                    let value = if null { option.default.clone().unwrap_or(Value::NULL) } else { field.value.clone() };
+                    options.insert(Arc::clone(&option.name), cloudtik_model::spec::Field::new(value, field.span));
+                }
+            }
+            None if option.required => {
+                found.push(
+                    Diagnostic::error("missing-attribute", format!("runtime `{}` needs `{}`", module.name(), option.name))
+                        .at(source.header)
+                        .help(format!("add `{} = …` ({}): {}", option.name, option.ty, option.doc)),
+                );
+            }
+            None => {
+                let value = option.default.clone().unwrap_or(Value::NULL);
+                options.insert(Arc::clone(&option.name), cloudtik_model::spec::Field::new(value, Span::NONE));
+            }
+        }
+    }
+    let failed = found.iter().skip(errors).any(Diagnostic::is_error);
+    (!failed).then(|| Value::object(options.into_iter().map(|(name, field)| (name, field.value))))
+}
+
+fn check_option_names(body: &cloudtik_syntax::Body, schema: &BlockSchema, module: &Module, source: &Block, found: &mut Diagnostics) {
+    let mut inner = Diagnostics::new();
+    check_body(body, schema, &format!("runtime `{}`", module.name()), source.header, &mut inner);
+    found.extend(inner.into_iter().map(|diagnostic| {
+        if diagnostic.code != "unknown-attribute" || diagnostic.help.is_some() {
+            return diagnostic;
+        }
+        let name = diagnostic.title.rsplit('`').nth(1).unwrap_or_default().to_owned();
+        let near = did_you_mean(&name, module.options().iter().map(|option| &*option.name));
+        diagnostic.maybe_help(near.map(|near| format!("did you mean `{near}`?")))
+    }));
+}

@@ -1,0 +1,241 @@
+//! Schemas of blocks, and the check of a body against one: names, labels, how often, what is not in effect.
+
+use std::collections::BTreeMap;
+
+use cloudtik_model::{ChangeWord, Diagnostic, Diagnostics, Span, Type, did_you_mean};
+use cloudtik_provider_api::{AttributeSchema, Presence};
+use cloudtik_syntax::{Block, Body};
+
+/// The name of the schema of a whole project.
+pub(crate) const TOP_LEVEL: &str = "project";
+
+/// A block of the language.
+#[derive(Clone, Debug, Default)]
+pub struct BlockSchema {
+    /// Its name.
+    pub name: &'static str,
+    /// What its labels are: `["name"]`.
+    pub labels: &'static [&'static str],
+    /// Its attributes.
+    pub attributes: Vec<AttributeRule>,
+    /// The blocks inside it.
+    pub blocks: Vec<NestedRule>,
+    /// Attributes and blocks that the language has and this version does not.
+    pub later: &'static [&'static str],
+    /// Whether any attribute may stand in it: `locals`, a resource whose kind decides, a runtime whose module decides.
+    pub open: bool,
+}
+
+/// How often a nested block may stand in its parent.
+#[derive(Clone, Debug)]
+pub struct NestedRule {
+    /// The block.
+    pub schema: BlockSchema,
+    /// Whether more than one may stand there; blocks with labels are told apart by them.
+    pub many: bool,
+}
+
+/// An attribute of a block, and what must be true of its value beyond the type.
+#[derive(Clone, Debug)]
+pub struct AttributeRule {
+    /// Name, type, default, change word.
+    pub schema: AttributeSchema,
+    /// What else must be true.
+    pub check: Check,
+    /// Whether late names may stand in it.
+    pub late: bool,
+    /// Whether its value must be known at plan time.
+    pub known: bool,
+    /// Whether it is a reference, or a list of them, that is read and not evaluated.
+    pub reference: bool,
+}
+
+/// What must be true of a value beyond its type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Check {
+    /// Nothing.
+    None,
+    /// `"90s"`, `"1h30m"`
+    Duration,
+    /// `"10.0.0.0/16"`
+    Cidr,
+    /// Every element is a range of addresses.
+    Cidrs,
+    /// Every element is `"80"` or `"8080-8090"`.
+    Ports,
+    /// One of these.
+    OneOf(&'static [&'static str]),
+    /// `[a-z][a-z0-9-]*`, at most so many characters.
+    Name(usize),
+    /// A whole number of at least this.
+    IntFrom(i64),
+    /// A number above zero.
+    Positive,
+    /// An octal file mode.
+    Mode,
+    /// Every key and every value is a port.
+    PortMap,
+    /// Every element is `head`, `workers`, `workers.<group>` or `all`.
+    Roles,
+}
+
+impl AttributeRule {
+    /// A rule with no more than the schema says.
+    #[must_use]
+    pub const fn new(schema: AttributeSchema) -> Self {
+        Self { schema, check: Check::None, late: false, known: false, reference: false }
+    }
+
+    /// An optional attribute.
+    #[must_use]
+    pub const fn optional(name: &'static str, ty: Type, change: ChangeWord, doc: &'static str) -> Self {
+        Self::new(AttributeSchema::optional(name, ty, change, doc))
+    }
+
+    /// With a check of its value.
+    #[must_use]
+    pub const fn check(mut self, check: Check) -> Self {
+        self.check = check;
+        self
+    }
+
+    /// Late names may stand in it.
+    #[must_use]
+    pub const fn late(mut self) -> Self {
+        self.late = true;
+        self
+    }
+
+    /// It must be known at plan time.
+    #[must_use]
+    pub const fn known(mut self) -> Self {
+        self.known = true;
+        self
+    }
+
+    /// It is a reference.
+    #[must_use]
+    pub const fn reference(mut self) -> Self {
+        self.reference = true;
+        self
+    }
+}
+
+impl BlockSchema {
+    /// The rule of that attribute.
+    #[must_use]
+    pub fn attribute(&self, name: &str) -> Option<&AttributeRule> {
+        self.attributes.iter().find(|rule| rule.schema.name == name)
+    }
+
+    /// The rule of that nested block.
+    #[must_use]
+    pub fn block(&self, name: &str) -> Option<&NestedRule> {
+        self.blocks.iter().find(|rule| rule.schema.name == name)
+    }
+}
+
+/// Says everything that is wrong with the names of a body; values are checked when they are evaluated.
+pub(crate) fn check_body(body: &Body, schema: &BlockSchema, what: &str, header: Span, found: &mut Diagnostics) {
+    for attribute in &body.attributes {
+        let name = &*attribute.name.name;
+        if schema.open || schema.attribute(name).is_some() {
+            continue;
+        }
+        found.push(if let Some(block) = schema.block(name) {
+            Diagnostic::error("attribute-for-block", format!("`{name}` is a block, not an attribute"))
+                .at(attribute.name.span)
+                .help(format!("write `{name} {}{{ … }}` without `=`", label_hint(&block.schema)))
+        } else if schema.later.contains(&name) {
+            not_in_effect(name, attribute.name.span)
+        } else {
+            Diagnostic::error("unknown-attribute", format!("{what} has no attribute `{name}`"))
+                .at(attribute.name.span)
+                .maybe_help(suggestion(name, schema))
+        });
+    }
+    for rule in &schema.attributes {
+        if rule.schema.presence == Presence::Required && !body.attributes.iter().any(|a| &*a.name.name == rule.schema.name) {
+            found.push(
+                Diagnostic::error("missing-attribute", format!("{what} needs `{}`", rule.schema.name))
+                    .at(header)
+                    .help(format!("add `{} = …` ({})", rule.schema.name, rule.schema.ty)),
+            );
+        }
+    }
+    let mut seen = BTreeMap::new();
+    for block in &body.blocks {
+        check_nested(block, schema, what, &mut seen, found);
+    }
+}
+
+/// Where the first block of a kind and labels stands.
+type Seen<'b> = BTreeMap<(&'b str, Vec<&'b str>), Span>;
+
+fn check_nested<'b>(block: &'b Block, schema: &BlockSchema, what: &str, seen: &mut Seen<'b>, found: &mut Diagnostics) {
+    let name = &*block.kind.name;
+    let Some(rule) = schema.block(name) else {
+        found.push(if schema.attribute(name).is_some() {
+            Diagnostic::error("block-for-attribute", format!("`{name}` is an attribute, not a block"))
+                .at(block.kind.span)
+                .help(format!("write `{name} = …`"))
+        } else if schema.later.contains(&name) || name == "dynamic" {
+            not_in_effect(name, block.kind.span)
+        } else {
+            Diagnostic::error("unknown-block", format!("{what} has no block `{name}`")).at(block.kind.span).maybe_help(suggestion(name, schema))
+        });
+        return;
+    };
+    if !check_labels(block, &rule.schema, found) {
+        return;
+    }
+    // Blocks at the top level are declarations, whose names are checked across files where they are declared.
+    let unique = !rule.many || !rule.schema.labels.is_empty() && schema.name != TOP_LEVEL;
+    if unique && let Some(first) = seen.insert((name, block.labels.iter().map(|label| &*label.text).collect()), block.header) {
+        let label = block.labels.first().map_or_else(String::new, |label| format!(" \"{}\"", label.text));
+        let title = if rule.many { format!("there are two blocks `{name}{label}`") } else { format!("{what} has at most one `{name}`") };
+        found.push(Diagnostic::error("duplicate-block", title).at_saying(block.header, "the second").and_at(first, "the first"));
+    }
+    check_body(&block.body, &rule.schema, &format!("`{name}`"), block.header, found);
+}
+
+/// Whether a block has the labels that its schema asks for; says so when not.
+pub(crate) fn check_labels(block: &Block, schema: &BlockSchema, found: &mut Diagnostics) -> bool {
+    let name = &block.kind.name;
+    let wanted = schema.labels;
+    if let Some(extra) = block.labels.get(wanted.len()) {
+        let takes = match wanted.len() {
+            0 => "no label".to_owned(),
+            1 => "one label".to_owned(),
+            n => format!("{n} labels"),
+        };
+        found.push(Diagnostic::error("too-many-labels", format!("`{name}` takes {takes}")).at(extra.span));
+        return false;
+    }
+    if let Some(missing) = wanted.get(block.labels.len()) {
+        found.push(
+            Diagnostic::error("missing-label", format!("`{name}` needs its {missing}"))
+                .at(block.header)
+                .help(format!("write `{name} {}{{ … }}`", label_hint(schema))),
+        );
+        return false;
+    }
+    true
+}
+
+fn label_hint(schema: &BlockSchema) -> String {
+    schema.labels.iter().map(|label| format!("\"{}\" ", label.to_uppercase())).collect()
+}
+
+/// What the error says of a part of the language that this version does not have.
+pub(crate) fn not_in_effect(name: &str, span: Span) -> Diagnostic {
+    Diagnostic::error("not-in-effect", format!("`{name}` is not in effect in this version"))
+        .at(span)
+        .note("the language has it; this version would ignore it, so it is refused")
+}
+
+fn suggestion(name: &str, schema: &BlockSchema) -> Option<String> {
+    let attributes = schema.attributes.iter().map(|rule| rule.schema.name);
+    let blocks = schema.blocks.iter().map(|rule| rule.schema.name);
+    did_you_mean(name, attributes.chain(blocks)).map(|near| format!("did you mean `{near}`?"))
+}

@@ -1,0 +1,55 @@
+//! The clouds of a plan, opened when the first call needs them.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use cloudtik_model::{ProviderRef, Value};
+use cloudtik_provider_api::{Answer, Call, CallError, Cloud, Connection, DialTarget, ErrorClass, Provider};
+
+/// The clouds by the name of their provider configuration.
+pub struct Clouds {
+    configured: BTreeMap<ProviderRef, (Arc<dyn Provider>, Value)>,
+    open: Mutex<BTreeMap<ProviderRef, Arc<dyn Cloud>>>,
+}
+
+impl Clouds {
+    /// None of them is open yet.
+    #[must_use]
+    pub const fn new(configured: BTreeMap<ProviderRef, (Arc<dyn Provider>, Value)>) -> Self {
+        Self { configured, open: Mutex::new(BTreeMap::new()) }
+    }
+
+    /// The cloud of a configuration, opened on first need.
+    ///
+    /// # Errors
+    /// There is no such configuration, or it cannot be used on this machine.
+    pub fn get(&self, name: &ProviderRef) -> Result<Arc<dyn Cloud>, CallError> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(cloud) = open.get(name) {
+            return Ok(Arc::clone(cloud));
+        }
+        let Some((provider, config)) = self.configured.get(name) else {
+            let message = format!("this build has no provider for `{name}`, which the state or the plan needs");
+            return Err(CallError::new(ErrorClass::Permanent, "no-provider", message));
+        };
+        let cloud = provider.connect(config)?;
+        open.insert(name.clone(), Arc::clone(&cloud));
+        Ok(cloud)
+    }
+
+    /// Makes a call.
+    pub async fn call(&self, call: Call) -> Answer {
+        match self.get(&call.provider) {
+            Ok(cloud) => cloud.call(call).await,
+            Err(error) => Answer::Failed(error),
+        }
+    }
+
+    /// Opens a byte stream to a port of an instance.
+    ///
+    /// # Errors
+    /// Those of the cloud.
+    pub async fn dial(&self, provider: &ProviderRef, target: DialTarget) -> Result<Connection, CallError> {
+        self.get(provider)?.dial(target).await
+    }
+}

@@ -1,0 +1,95 @@
+//! The data folder of a project: what lies where in it, and that only its owner may look.
+
+use std::path::{Path, PathBuf};
+
+use super::DurableError;
+use super::disk::{Disk, OsDisk, replace};
+
+/// Name of the data folder when `CLOUDTIK_DATA_DIR` names no other.
+pub const DATA_DIR: &str = ".cloudtik";
+
+/// Nothing of it belongs into a repository.
+const GITIGNORE: &[u8] = b"# Made by cloudtik: state, journal and keys are no part of the project.\n*\n";
+
+/// The data folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DataDir {
+    root: PathBuf,
+}
+
+impl DataDir {
+    /// That of a project; `named` is what `CLOUDTIK_DATA_DIR` says, relative to the project.
+    #[must_use]
+    pub fn new(project: &Path, named: Option<&Path>) -> Self {
+        Self { root: project.join(named.unwrap_or_else(|| Path::new(DATA_DIR))) }
+    }
+
+    /// The folder itself.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The state; its predecessors are `state.json.<serial>.bak` beside it.
+    #[must_use]
+    pub fn state(&self) -> PathBuf {
+        self.root.join("state.json")
+    }
+
+    /// The folder of the journal's segments; there only while there are some.
+    #[must_use]
+    pub fn journal(&self) -> PathBuf {
+        self.root.join("journal")
+    }
+
+    /// The lock.
+    #[must_use]
+    pub fn lock(&self) -> PathBuf {
+        self.root.join("lock")
+    }
+
+    /// The folder of keys and secrets.
+    #[must_use]
+    pub fn keys(&self) -> PathBuf {
+        self.root.join("keys")
+    }
+
+    /// Where nodes of the local cloud live.
+    #[must_use]
+    pub fn local(&self) -> PathBuf {
+        self.root.join("local")
+    }
+
+    /// Makes the folder, closed to others, with a `.gitignore` of its own. One that is there is closed if it is ours.
+    ///
+    /// # Errors
+    /// What the system says; or the folder is open to others and holds something else.
+    pub fn create(&self) -> Result<(), DurableError> {
+        self.create_on(&OsDisk::default())
+    }
+
+    pub(crate) fn create_on(&self, disk: &dyn Disk) -> Result<(), DurableError> {
+        let mark = self.root.join(".gitignore");
+        let marked = disk.stamp(&mark).map_err(DurableError::io("read", &mark))?.is_some();
+        if !marked {
+            disk.make_folder(&self.root).map_err(DurableError::io("make", &self.root))?;
+        }
+        self.close(marked, disk)?;
+        if !marked {
+            replace(disk, &mark, GITIGNORE).map_err(DurableError::io("write", &mark))?;
+        }
+        Ok(())
+    }
+
+    /// Closes the folder to others. One that others may enter and that is not ours is left alone: somebody named the wrong one.
+    fn close(&self, ours: bool, disk: &dyn Disk) -> Result<(), DurableError> {
+        if !disk.is_open_to_others(&self.root).map_err(DurableError::io("read", &self.root))? {
+            return Ok(());
+        }
+        let names = disk.list(&self.root).map_err(DurableError::io("read", &self.root))?;
+        if !ours && !names.is_empty() {
+            return Err(DurableError::ForeignFolder { path: self.root.clone() });
+        }
+        disk.close_to_others(&self.root).map_err(DurableError::io("close to others", &self.root))
+    }
+}

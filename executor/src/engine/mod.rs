@@ -1,0 +1,25 @@
+//! The engine: a plan's operations, carried out. A state machine: `step(now, Event) -> Vec<Command>`.
+//!
+//! It does no IO, starts no task, reads no clock and no randomness; ids follow from the run id and a counter. Whoever drives it (the tokio
+//! driver, a simulator, a crash test) carries out its commands and brings what came of them back as events. The same events give the same
+//! commands, to the byte.
+//!
+//! [`Settlement`] is its sister: what became of what an earlier run began.
+
+mod begin;
+mod bucket;
+mod interface;
+mod machine;
+mod objects;
+mod outbox;
+mod settlement;
+mod values;
+mod work;
+
+pub use interface::{
+    ADDRESS_TAG, AddressResult, AddressStatus, Broken, Command, Counts, EngineInput, Event, LINEAGE_TAG, Limits, Made, NodeFacts, OP_TAG,
+    OperationWord, Progress, RenderedStep, Step, StepAnswer, StepJob, StepRenderer, Summary, Ticket, TimerId, TokenBucketLimit,
+};
+pub use machine::Engine;
+pub use settlement::{SettleMode, Settlement, SettlementInput, SettlementReport};
+pub use work::started;

@@ -1,0 +1,408 @@
+//! An operation on its way: the call, its answers, the tries, what is done where nobody knows what happened, and the outcome.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use cloudtik_model::{State, StepOutcome, Verb as NodeVerb};
+use cloudtik_provider_api::{Answer, Call, CallError, ErrorClass, ObjectAnswer, Secret, Verb};
+
+use crate::engine::machine::{Alarm, Engine, Then, word_of};
+use crate::engine::objects::{backoff_ms, kind_schema, permanent, resource_object, step_object};
+use crate::engine::settlement::{SettleMode, Settlement, SettlementInput, SettlementReport};
+use crate::engine::{Broken, Command, Event, Made, Progress, Step as _, StepAnswer, StepJob, values};
+use crate::{Intent, OpKind, OpResult, RECORD_VERSION, Record};
+
+/// An operation that has begun.
+pub(crate) struct Work {
+    pub(crate) intent: Intent,
+    pub(crate) doing: Doing,
+    pub(crate) phase: Phase,
+    /// Tries that did not work.
+    pub(crate) tries: u32,
+    pub(crate) began_ms: u64,
+    pub(crate) last_error: Option<CallError>,
+    /// While nobody knows what the last call did.
+    pub(crate) settlement: Option<Box<Settlement>>,
+}
+
+/// What is asked of whom.
+pub(crate) enum Doing {
+    Call(Verb),
+    Step(Box<StepJob>),
+}
+
+/// What an operation waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Its secrets. Nothing is written yet.
+    Secrets,
+    /// Its intent to be durable.
+    Intent,
+    /// An answer, or its turn to ask.
+    Answer,
+}
+
+impl Engine {
+    pub(crate) fn secrets_ready(&mut self, id: usize, secrets: Result<BTreeMap<String, Made>, CallError>) {
+        let secrets = match secrets {
+            Ok(secrets) => secrets,
+            Err(error) => return self.failed(id, error),
+        };
+        let Some(work) = self.works.get_mut(&id) else { return };
+        if let OpKind::Create { secrets: references, .. } = &mut work.intent.operation {
+            *references = secrets.iter().map(|(name, made)| (name.clone(), made.reference.clone())).collect();
+        }
+        if let Doing::Call(Verb::Create(request)) = &mut work.doing {
+            request.secrets = secrets.into_iter().map(|(name, made)| (name, made.secret)).collect();
+        }
+        self.write_intent(id);
+    }
+
+    /// Writes the intent; the call follows once it is durable.
+    pub(crate) fn write_intent(&mut self, id: usize) {
+        let broken = self.input.broken;
+        let Some(work) = self.works.get_mut(&id) else { return };
+        work.phase = Phase::Intent;
+        let intent = work.intent.clone();
+        match (broken, &intent.operation) {
+            (Broken::SkipIntent, _) => self.make_call(id),
+            (Broken::OutcomeBeforeCall, OpKind::Delete { .. }) => {
+                let outcome = Record::Outcome { op_id: intent.op_id.clone(), result: OpResult::Deleted };
+                self.write([Record::Intent(intent), outcome], Some(Then::Call(id)));
+            }
+            _ => self.write([Record::Intent(intent)], Some(Then::Call(id))),
+        }
+    }
+
+    /// The intent is durable: the call is made as soon as the rate allows.
+    pub(crate) fn call(&mut self, now_ms: u64, id: usize) {
+        let Some(work) = self.works.get_mut(&id) else { return };
+        work.phase = Phase::Answer;
+        let (provider, verb) = match &work.doing {
+            Doing::Call(verb) => (work.intent.provider.provider_type().to_owned(), verb.as_str()),
+            Doing::Step(_) => return self.make_call(id),
+        };
+        let at_ms = self.bucket(&provider, verb).take(now_ms);
+        if at_ms > now_ms {
+            return self.alarm(at_ms, Alarm::Try(id));
+        }
+        self.make_call(id);
+    }
+
+    pub(crate) fn make_call(&mut self, id: usize) {
+        if !self.works.contains_key(&id) {
+            return;
+        }
+        let ticket = self.next_ticket(id, None);
+        let Some(work) = self.works.get_mut(&id) else { return };
+        work.phase = Phase::Answer;
+        let command = match &work.doing {
+            Doing::Call(verb) => Command::Call { ticket, call: call_of(&work.intent, verb.clone()) },
+            Doing::Step(job) => Command::RunStep(Box::new(StepJob { ticket, ..(**job).clone() })),
+        };
+        self.commands.push(command);
+    }
+
+    pub(crate) fn call_answered(&mut self, now_ms: u64, id: usize, answer: Answer) {
+        let Some(Doing::Call(verb)) = self.works.get(&id).map(|work| &work.doing) else { return };
+        match (verb, answer) {
+            (Verb::Create(_) | Verb::Update(_), Answer::Object(object)) => self.made(now_ms, id, object),
+            (Verb::Delete { .. }, Answer::Done) => self.end(now_ms, id, OpResult::Deleted),
+            (Verb::Delete { .. }, Answer::Failed(error)) if error.class == ErrorClass::Gone => self.end(now_ms, id, OpResult::Deleted),
+            (Verb::Update(_), Answer::Failed(error)) if error.class == ErrorClass::Gone => self.object_gone(id, error),
+            (_, Answer::Failed(error)) => self.call_failed(now_ms, id, error),
+            (_, other) => {
+                let text = format!("the provider answered something else: {other:?}");
+                self.call_failed(now_ms, id, CallError::new(ErrorClass::Unknown, "answer", text));
+            }
+        }
+    }
+
+    fn call_failed(&mut self, now_ms: u64, id: usize, error: CallError) {
+        match error.class {
+            ErrorClass::Throttled => {
+                if let Some(Work { intent, doing: Doing::Call(verb), .. }) = self.works.get(&id) {
+                    let (provider, verb) = (intent.provider.provider_type().to_owned(), verb.as_str());
+                    self.bucket(&provider, verb).drain(now_ms);
+                }
+                self.again(now_ms, id, error);
+            }
+            ErrorClass::Transient => self.again(now_ms, id, error),
+            ErrorClass::Unknown => self.settle(now_ms, id, error),
+            ErrorClass::Permanent | ErrorClass::Gone | ErrorClass::Conflict => self.fail(id, error),
+        }
+    }
+
+    /// The object that was to be changed is not there: the state must not say otherwise.
+    fn object_gone(&mut self, id: usize, error: CallError) {
+        if let Some(work) = self.works.get(&id) {
+            let gone = Record::Observed { address: work.intent.address.clone(), attributes: None };
+            self.write([gone], None);
+        }
+        self.fail(id, error);
+    }
+
+    pub(crate) fn step_answered(&mut self, now_ms: u64, id: usize, answer: StepAnswer) {
+        let Some(work) = self.works.get(&id) else { return };
+        let undo = matches!(&work.doing, Doing::Step(job) if job.request.verb == NodeVerb::Undo);
+        match answer {
+            StepAnswer::Ended { outcome: StepOutcome::Failed { reason, .. }, .. } => {
+                let error = permanent("step-failed", reason);
+                self.close(id, OpResult::StepFailed { error: error.clone() });
+                self.failed(id, error);
+            }
+            StepAnswer::Ended { .. } if undo => self.undone(now_ms, id),
+            StepAnswer::Ended { outcome: StepOutcome::Needed, .. } => {
+                self.fail(id, permanent("step-not-done", "the node answered that the step is still to be done"));
+            }
+            StepAnswer::Ended { outcome: StepOutcome::Done | StepOutcome::Skipped, rendered, attributes } => {
+                let OpKind::Run { instance, identity, inputs, undo, .. } = &work.intent.operation else { return };
+                let mut object = step_object(instance, *identity, rendered, inputs, &attributes);
+                object.op_id.clone_from(&work.intent.op_id);
+                object.undo.clone_from(undo);
+                object.took_ms = Some(now_ms.saturating_sub(work.began_ms));
+                if let Some(key) = attributes.get("host_key") {
+                    let instance = instance.clone();
+                    self.host_keys.insert(instance, key.clone());
+                }
+                self.end(now_ms, id, OpResult::Object { object });
+            }
+            StepAnswer::Failed(error) if error.class == ErrorClass::Gone && undo => self.undone(now_ms, id),
+            StepAnswer::Failed(error) => match error.class {
+                ErrorClass::Throttled | ErrorClass::Transient => self.again(now_ms, id, error),
+                // The same run id attaches to the run that has it, so asking again is how a step is settled.
+                ErrorClass::Unknown if self.may_try_again(id) => self.again(now_ms, id, error),
+                ErrorClass::Unknown => self.leave_open(id, error),
+                ErrorClass::Permanent | ErrorClass::Gone | ErrorClass::Conflict => self.fail(id, error),
+            },
+        }
+    }
+
+    /// A step is undone. The entry goes unless the step was done on another instance meanwhile.
+    fn undone(&mut self, now_ms: u64, id: usize) {
+        let Some(work) = self.works.get(&id) else { return };
+        let OpKind::Undo { instance, .. } = &work.intent.operation else { return };
+        let entry = self.ledger.state.resources.get(&work.intent.address);
+        let elsewhere = entry.and_then(|entry| entry.current.as_ref()).is_some_and(|object| object.id != *instance);
+        self.end(now_ms, id, if elsewhere { OpResult::Cleared } else { OpResult::Deleted });
+    }
+
+    /// A create or an update answered.
+    fn made(&mut self, now_ms: u64, id: usize, answer: ObjectAnswer) {
+        let Some(work) = self.works.get(&id) else { return };
+        let intent = &work.intent;
+        let kind = match kind_schema(&self.input.schemas, &intent.provider, &intent.kind) {
+            Ok(kind) => kind,
+            Err(error) => return self.leave_open(id, error),
+        };
+        let (checked, mut object) = match &intent.operation {
+            OpKind::Create { attributes, secrets, .. } => {
+                let checked = values::check_answer(kind, attributes, &answer.attributes);
+                let mut object = resource_object(kind, answer, attributes, &intent.op_id);
+                object.public_keys = secrets.iter().map(|(name, secret)| (name.clone(), secret.public.clone())).collect();
+                object.took_ms = Some(now_ms.saturating_sub(work.began_ms));
+                (checked, object)
+            }
+            OpKind::Update { attributes, .. } => {
+                let checked = values::check_answer(kind, attributes, &answer.attributes);
+                let before = self.ledger.state.resources.get(&intent.address).and_then(|entry| entry.current.as_ref());
+                let op_id = before.map_or_else(String::new, |object| object.op_id.clone());
+                let mut object = resource_object(kind, answer, attributes, &op_id);
+                if let Some(before) = before {
+                    object.public_keys.clone_from(&before.public_keys);
+                    object.took_ms = before.took_ms;
+                }
+                (checked, object)
+            }
+            _ => return self.fail(id, permanent("answer", "an object was answered where none was asked for")),
+        };
+        match checked {
+            Ok(()) => self.end(now_ms, id, OpResult::Object { object }),
+            Err(error) => {
+                object.tainted = true;
+                self.close(id, OpResult::Object { object });
+                self.failed(id, error);
+            }
+        }
+    }
+
+    fn may_try_again(&self, id: usize) -> bool {
+        !self.interrupted && self.works.get(&id).is_some_and(|work| work.tries.saturating_add(1) < self.input.limits.tries_max)
+    }
+
+    /// Nothing happened: the same call again, later; or it failed for good.
+    fn again(&mut self, now_ms: u64, id: usize, error: CallError) {
+        if !self.may_try_again(id) {
+            return self.fail(id, error);
+        }
+        let Some(work) = self.works.get_mut(&id) else { return };
+        work.tries += 1;
+        let mut at_ms = now_ms.saturating_add(backoff_ms(&self.input.limits, &work.intent.op_id, work.tries));
+        work.last_error = Some(error.clone());
+        let (address, tries) = (work.intent.address.clone(), work.tries);
+        if let Doing::Call(verb) = &work.doing {
+            let (provider, verb) = (work.intent.provider.provider_type().to_owned(), verb.as_str());
+            at_ms = self.bucket(&provider, verb).take(now_ms).max(at_ms);
+        }
+        if let Some(word) = self.operation(id).map(word_of) {
+            self.commands.push(Command::Progress(Progress::Retrying { address, word, tries, error, at_ms }));
+        }
+        self.alarm(at_ms, Alarm::Try(id));
+    }
+
+    /// Nobody knows what the call did: it is found out before anything else happens to the object.
+    fn settle(&mut self, now_ms: u64, id: usize, error: CallError) {
+        if !self.may_try_again(id) {
+            return self.leave_open(id, error);
+        }
+        let state = &self.ledger.state;
+        let Some(work) = self.works.get_mut(&id) else { return };
+        work.tries += 1;
+        let entry = state.resources.get_key_value(&work.intent.address).map(|(address, entry)| (address.clone(), entry.clone()));
+        let settlement = Settlement::new(SettlementInput {
+            state: State { lineage: state.lineage.clone(), resources: entry.into_iter().collect(), ..State::default() },
+            open: vec![work.intent.clone()],
+            schemas: Arc::clone(&self.input.schemas),
+            limits: self.input.limits.clone(),
+            run_id: self.input.run_id.clone(),
+            epoch: self.input.epoch,
+            mode: SettleMode::Apply,
+            started: Record::Ended { ok: true },
+        });
+        work.settlement = Some(Box::new(settlement));
+        work.last_error = Some(error);
+        self.settlement_event(now_ms, id, Event::Start);
+    }
+
+    /// Takes an event into the settlement of one operation, and does what it commands. Its records are not written: the outcome is.
+    pub(crate) fn settlement_event(&mut self, now_ms: u64, id: usize, event: Event) {
+        let mut events = VecDeque::from([event]);
+        while let Some(event) = events.pop_front() {
+            let Some(work) = self.works.get_mut(&id) else { return };
+            let Some(settlement) = work.settlement.as_mut() else { return };
+            for command in settlement.step(now_ms, event) {
+                match command {
+                    Command::Call { ticket, call } => {
+                        let ticket = self.next_ticket(id, Some(ticket));
+                        self.commands.push(Command::Call { ticket, call });
+                    }
+                    Command::LoadSecrets { ticket, .. } => events.push_back(Event::SecretsReady { ticket, secrets: Ok(self.secrets_of(id)) }),
+                    Command::Append { batch, .. } => events.push_back(Event::Appended { batch }),
+                    Command::Timer { timer, at_ms } => self.alarm(at_ms, Alarm::Settlement(id, timer)),
+                    Command::Settled(report) => return self.settled(now_ms, id, *report),
+                    // It is given nothing to make, to run or to show.
+                    Command::MakeSecrets { .. }
+                    | Command::RunStep(_)
+                    | Command::CheckStep(_)
+                    | Command::Progress(_)
+                    | Command::Finish(_) => {}
+                }
+            }
+        }
+    }
+
+    /// The secrets of a create, which are in memory still.
+    fn secrets_of(&self, id: usize) -> BTreeMap<String, Made> {
+        let Some(Work { intent, doing: Doing::Call(Verb::Create(request)), .. }) = self.works.get(&id) else {
+            return BTreeMap::new();
+        };
+        let OpKind::Create { secrets, .. } = &intent.operation else { return BTreeMap::new() };
+        let made = |(name, secret): (&String, &Secret)| {
+            let reference = secrets.get(name)?.clone();
+            Some((name.clone(), Made { reference, secret: secret.clone() }))
+        };
+        request.secrets.iter().filter_map(made).collect()
+    }
+
+    fn settled(&mut self, now_ms: u64, id: usize, report: SettlementReport) {
+        let Some(work) = self.works.get_mut(&id) else { return };
+        work.settlement = None;
+        let last_error = work.last_error.clone().unwrap_or_else(|| permanent("unknown", "no answer came"));
+        if let Some((_, error)) = report.unsettled.into_iter().next() {
+            return self.leave_open(id, error);
+        }
+        let mut result = None;
+        for record in report.records {
+            match record {
+                Record::Outcome { result: found, .. } => result = Some(found),
+                Record::Observed { attributes: None, .. } => {
+                    return self.object_gone(id, CallError::new(ErrorClass::Gone, "gone", "the object is gone"));
+                }
+                _ => {}
+            }
+        }
+        match result {
+            Some(OpResult::Object { object }) => {
+                self.made(now_ms, id, ObjectAnswer { id: object.id, attributes: object.attributes });
+            }
+            Some(OpResult::Deleted) => self.end(now_ms, id, OpResult::Deleted),
+            Some(OpResult::Cleared) => self.again(now_ms, id, last_error),
+            Some(OpResult::Failed { error } | OpResult::StepFailed { error }) => self.fail(id, error),
+            None => self.leave_open(id, last_error),
+        }
+    }
+
+    /// It is done: the outcome is written and what waits for it may go on. The next intent comes after the outcome in the journal, so it
+    /// need not wait for it to be durable.
+    fn end(&mut self, now_ms: u64, id: usize, result: OpResult) {
+        let took_ms = self.works.get(&id).map_or(0, |work| now_ms.saturating_sub(work.began_ms));
+        let tell = self.operation(id).map(|operation| Progress::Done { address: operation.address.clone(), word: word_of(operation), took_ms });
+        self.close(id, result);
+        if let Some(tell) = tell {
+            self.write([], Some(Then::Tell(Box::new(tell))));
+        }
+        self.done(id);
+    }
+
+    /// It failed, and no effect can come any more.
+    fn fail(&mut self, id: usize, error: CallError) {
+        self.close(id, OpResult::Failed { error: error.clone() });
+        self.failed(id, error);
+    }
+
+    /// It failed, and nobody knows what it did: the intent stays open for the next run to settle.
+    fn leave_open(&mut self, id: usize, error: CallError) {
+        self.failed(id, error.help("what it did is not known yet; the next plan or apply finds it out"));
+    }
+
+    /// Writes the outcome.
+    fn close(&mut self, id: usize, result: OpResult) {
+        let Some(work) = self.works.get(&id) else { return };
+        let op_id = work.intent.op_id.clone();
+        match (self.input.broken, &work.intent.operation) {
+            (Broken::SkipIntent, _) => {
+                let intent = Record::Intent(work.intent.clone());
+                self.write([intent, Record::Outcome { op_id, result }], None);
+            }
+            (Broken::OutcomeBeforeCall, OpKind::Delete { .. }) => {}
+            _ => self.write([Record::Outcome { op_id, result }], None),
+        }
+    }
+
+    /// Somebody wants the end, and this one waits for its next try: nothing of it has happened.
+    pub(crate) fn give_up_waiting(&mut self, id: usize) {
+        let last = self.works.get(&id).and_then(|work| work.last_error.clone());
+        self.fail(id, last.unwrap_or_else(|| permanent("interrupted", "interrupted before the call was made")));
+    }
+
+    /// Somebody wants the end: what has written nothing is taken back, and settlement asks no further questions.
+    pub(crate) fn interrupt_work(&mut self, now_ms: u64, id: usize) {
+        let Some(work) = self.works.get(&id) else { return };
+        if work.phase == Phase::Secrets {
+            return self.withdraw(id);
+        }
+        if work.settlement.is_some() {
+            self.settlement_event(now_ms, id, Event::Interrupt);
+        }
+    }
+}
+
+fn call_of(intent: &Intent, verb: Verb) -> Call {
+    Call { provider: intent.provider.clone(), address: intent.address.clone(), kind: Arc::clone(&intent.kind), verb }
+}
+
+/// The record that begins the journal of a run.
+#[must_use]
+pub fn started(command: &str, tool_version: &str) -> Record {
+    Record::Started { version: RECORD_VERSION, command: command.to_owned(), tool_version: tool_version.to_owned() }
+}

@@ -1,0 +1,30 @@
+//! From a graph, a state and what was observed to a plan; from a plan to the operations that carry it out.
+//!
+//! Pure: no IO, no clock, no randomness. It does not know the compiler: whoever has a [`Graph`](cloudtik_model::Graph) can plan, the head
+//! controller too.
+
+mod diff;
+mod execution;
+mod input;
+mod json;
+mod lint;
+mod names;
+mod order;
+mod plan;
+mod planner;
+mod removal;
+mod render;
+mod resource;
+mod saved;
+mod step;
+mod text;
+
+pub use execution::{Execution, ExecutionError, Operation, OperationKind, execution};
+pub use input::{Mode, Observation, PlanInput};
+pub use json::{JSON_FORMAT_VERSION, to_json};
+pub use lint::lint;
+pub use plan::{Action, AttributeChange, Change, Counts, OutputChange, PLAN_VERSION, Plan, Settled};
+pub use planner::plan;
+pub use render::{RenderOptions, render_text, summary};
+pub use saved::{LoadPlanError, load_plan};
+pub use step::{effective_undo, resource_identity, step_identity, step_inputs_preview};

@@ -1,0 +1,260 @@
+//! The walk: every address of the graph in dependency order, then what only the state has, then the results.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use cloudtik_lang::{Context, Found, Scope, Traversal, Variables, resolve};
+use cloudtik_model::{Address, ChangeWord, Diagnostics, Node, ProviderConfig, ProviderRef, Span, Value};
+use cloudtik_provider_api::KindSchema;
+
+use crate::diff::same;
+use crate::order::{create_before_destroy, topological};
+use crate::{Action, Change, Mode, OutputChange, PLAN_VERSION, Plan, PlanInput};
+
+/// The plan for this input, and what is wrong. With an error the plan is there to be shown, not to be applied.
+#[must_use]
+pub fn plan(input: PlanInput<'_>) -> (Plan, Diagnostics) {
+    let mut diagnostics = Diagnostics::new();
+    let order = topological(input.graph, &mut diagnostics);
+    let mut planner = Planner {
+        input: &input,
+        diagnostics,
+        changes: BTreeMap::new(),
+        known: Known::default(),
+        referenced: BTreeSet::new(),
+        asked: create_before_destroy(&order),
+        names: BTreeMap::new(),
+    };
+    if input.mode == Mode::Normal {
+        planner.find_references(&order);
+        for (_, node) in &order {
+            match node {
+                Node::Resource(spec) => planner.resource(spec),
+                Node::Step(spec) => planner.step(spec),
+            }
+        }
+    }
+    planner.removals();
+    planner.wait_for_names();
+    planner.adoptions();
+    let outputs = planner.outputs();
+    planner.finish(outputs)
+}
+
+/// The attributes that objects will have, as far as something refers to them.
+#[derive(Default)]
+pub(crate) struct Known {
+    objects: BTreeMap<Address, Value>,
+}
+
+impl Scope for Known {
+    fn lookup(&self, traversal: &Traversal<'_>) -> Result<Found, Diagnostics> {
+        Variables::none().lookup(traversal)
+    }
+
+    fn reference(&self, address: &Address) -> Option<Value> {
+        self.objects.get(address).cloned()
+    }
+}
+
+/// A name that must be unique: provider, kind, name.
+pub(crate) type NameKey = (ProviderRef, Arc<str>, Value);
+
+/// A plan in the making.
+pub(crate) struct Planner<'i, 'a> {
+    pub(crate) input: &'i PlanInput<'a>,
+    pub(crate) diagnostics: Diagnostics,
+    pub(crate) changes: BTreeMap<Address, Change>,
+    known: Known,
+    /// The addresses that some deferred value refers to: only of these is it worked out what they will be.
+    referenced: BTreeSet<Address>,
+    /// Who asks that a replacement of an address is made before the old object goes.
+    pub(crate) asked: BTreeMap<&'a Address, &'a Address>,
+    pub(crate) names: BTreeMap<NameKey, (&'a Address, Span)>,
+}
+
+impl<'a> Planner<'_, 'a> {
+    fn find_references(&mut self, order: &[(&'a Address, &'a Node)]) {
+        for (_, node) in order {
+            match node {
+                Node::Resource(spec) => spec.attributes.addresses(&mut self.referenced),
+                Node::Step(spec) => {
+                    spec.inputs.values().filter_map(crate::step::deferred_part).for_each(|value| value.addresses(&mut self.referenced))
+                }
+            }
+        }
+        self.input.graph.outputs.values().for_each(|output| output.value.addresses(&mut self.referenced));
+    }
+
+    /// The kind of a resource.
+    pub(crate) fn kind(&self, provider: &ProviderRef, kind: &str) -> Option<&'a KindSchema> {
+        (self.input.schemas)(provider.provider_type())?.kinds.get(kind)
+    }
+
+    /// Whether something refers to the attributes at this address.
+    pub(crate) fn is_referenced(&self, address: &Address) -> bool {
+        self.referenced.contains(address)
+    }
+
+    /// Says what the object at an address will be.
+    pub(crate) fn will_be(&mut self, address: &Address, attributes: Value) {
+        self.known.objects.insert(address.clone(), attributes);
+    }
+
+    /// The value with everything filled in that is known of other objects. An error is reported at `address`, and the value stays as it is.
+    pub(crate) fn resolved(&mut self, value: &Value, address: Option<&Address>, span: Span) -> Value {
+        if value.is_known() {
+            return value.clone();
+        }
+        match resolve(value, &Context::new(&self.known)) {
+            Ok(value) => value,
+            Err(errors) => {
+                self.diagnostics.extend(errors.into_iter().map(|error| {
+                    let error = error.at(span);
+                    if let Some(address) = address { error.of(address) } else { error }
+                }));
+                value.clone()
+            }
+        }
+    }
+
+    pub(crate) fn locate(&self, span: Span) -> Option<String> {
+        if span.is_none() { None } else { (self.input.locate)(span) }
+    }
+
+    /// Whether `--replace` names the address.
+    pub(crate) fn is_replace_asked(&self, address: &Address) -> bool {
+        self.input
+            .replace
+            .iter()
+            .any(|asked| asked == address || asked.segments().len() == address.segments().len() && address.is_within(asked))
+    }
+
+    /// The first of the addresses in `replace_triggered_by` whose object changes.
+    pub(crate) fn trigger(&self, node: &'a Node) -> Option<&Address> {
+        let changes = |change: &Change| matches!(change.action, Action::Update | Action::Replace | Action::Run) && !change.is_record();
+        node.lifecycle()
+            .replace_triggered_by
+            .iter()
+            .find_map(|prefix| crate::order::within(&self.changes, prefix).find(|(_, change)| changes(change)).map(|(address, _)| address))
+    }
+
+    /// A block that was renamed keeps the name of its object: the old one must let go of it first.
+    fn wait_for_names(&mut self) {
+        let mut held: BTreeMap<NameKey, Address> = BTreeMap::new();
+        for change in self.changes.values().filter(|change| matches!(change.action, Action::Delete | Action::Replace)) {
+            let entry = self.input.state.resources.get(&change.address);
+            let name = entry.and_then(|entry| {
+                let attribute = self.kind(&entry.provider, &entry.kind)?.unique_name?;
+                let name = entry.current.as_ref()?.attributes.get(attribute)?.clone();
+                Some((entry.provider.clone(), Arc::clone(&entry.kind), name))
+            });
+            held.extend(name.map(|name| (name, change.address.clone())));
+        }
+        for (name, (address, _)) in if held.is_empty() { BTreeMap::new() } else { std::mem::take(&mut self.names) } {
+            if let (Some(holder), Some(change)) = (held.get(&name).filter(|holder| *holder != address), self.changes.get_mut(address))
+                && matches!(change.action, Action::Create | Action::Replace)
+            {
+                change.waits_for.insert(holder.clone());
+            }
+        }
+    }
+
+    /// What settlement took in and what needs nothing more is an adoption.
+    fn adoptions(&mut self) {
+        for settled in self.input.settled.iter().filter(|settled| settled.adopted) {
+            if let Some(change) = self.changes.get_mut(&settled.address)
+                && change.action == Action::NoOp
+            {
+                change.action = Action::Adopt;
+                change.reason.clone_from(&settled.text);
+            }
+        }
+    }
+
+    fn outputs(&mut self) -> BTreeMap<String, OutputChange> {
+        let state = &self.input.state.outputs;
+        let mut outputs = BTreeMap::new();
+        if self.input.mode == Mode::Normal {
+            for (name, spec) in &self.input.graph.outputs {
+                let after = self.resolved(&spec.value, None, Span::NONE);
+                let before = state.get(name);
+                let sensitive = spec.sensitive || after.has_sensitive();
+                let changed =
+                    !after.is_known() || before.is_none_or(|before| before.sensitive != sensitive || !same(&before.value, &after));
+                let before = before.map(|before| before.value.clone().marked(sensitive));
+                outputs.insert(name.clone(), OutputChange { before, after: Some(after.marked(sensitive)), sensitive, changed });
+            }
+        }
+        for (name, output) in
+            state.iter().filter(|(name, _)| self.input.mode == Mode::Destroy || !self.input.graph.outputs.contains_key(*name))
+        {
+            let before = Some(output.value.clone().marked(output.sensitive));
+            outputs.insert(name.clone(), OutputChange { before, after: None, sensitive: output.sensitive, changed: true });
+        }
+        outputs
+    }
+
+    fn finish(self, outputs: BTreeMap<String, OutputChange>) -> (Plan, Diagnostics) {
+        let input = self.input;
+        let mut providers: BTreeMap<ProviderRef, ProviderConfig> = BTreeMap::new();
+        let used = |provider: &ProviderRef| self.changes.values().any(|change| change.provider == *provider);
+        for (provider, attributes) in input.state.providers.iter().filter(|(provider, _)| input.mode == Mode::Destroy || used(provider)) {
+            providers.insert(provider.clone(), ProviderConfig { attributes: attributes.clone(), span: Span::NONE });
+        }
+        for (provider, config) in &input.graph.providers {
+            providers.insert(provider.clone(), ProviderConfig { attributes: config.attributes.clone(), span: Span::NONE });
+        }
+        let types: BTreeSet<&str> =
+            providers.keys().chain(self.changes.values().map(|change| &change.provider)).map(ProviderRef::provider_type).collect();
+        let schema_versions = types.iter().filter_map(|ty| Some(((*ty).to_owned(), (input.schemas)(ty)?.version))).collect();
+        let plan = Plan {
+            version: PLAN_VERSION,
+            tool_version: input.tool_version.clone(),
+            destroy: input.mode == Mode::Destroy,
+            offline: input.offline,
+            lineage: input.state.lineage.clone(),
+            serial: input.state.serial,
+            folded: input.state.folded.clone(),
+            schema_versions,
+            providers,
+            facts: input.facts.clone(),
+            pinned: input.pinned.clone(),
+            changes: self.changes,
+            outputs,
+            settled: input.settled.clone(),
+            notes: input.notes.clone(),
+            sources: BTreeMap::new(),
+            variables: BTreeMap::new(),
+        };
+        let mut diagnostics = self.diagnostics;
+        diagnostics.sort();
+        (plan, diagnostics)
+    }
+}
+
+/// A change of nothing yet.
+pub(crate) fn blank(address: &Address, kind: Arc<str>, provider: &ProviderRef) -> Change {
+    Change {
+        address: address.clone(),
+        kind,
+        provider: provider.clone(),
+        action: Action::NoOp,
+        word: ChangeWord::None,
+        reason: String::new(),
+        source: None,
+        attributes: Vec::new(),
+        desired: None,
+        id: None,
+        depends_on: BTreeSet::new(),
+        create_before_destroy: false,
+        deposed: BTreeSet::new(),
+        expected_ms: 0,
+        identity: None,
+        drift: Vec::new(),
+        before: None,
+        computed: BTreeSet::new(),
+        delete_ms: 0,
+        waits_for: BTreeSet::new(),
+    }
+}

@@ -1,0 +1,135 @@
+//! What the state has and the spec does not want.
+
+use cloudtik_model::{Address, Node, Object, StateEntry};
+
+use crate::plan::{GONE, KEPT, NODE_GOES, NODE_GONE};
+use crate::planner::{Planner, blank};
+use crate::resource::{prevented, with_secrets};
+use crate::step::{effective_undo, undo_before_node_goes};
+use crate::{Action, Change, Mode, Observation};
+
+/// What becomes of the node of a step that goes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum NodeFate {
+    /// Nobody is there any more.
+    Gone,
+    /// It goes in this plan.
+    Goes,
+    /// It stays.
+    Stays,
+}
+
+impl<'a> Planner<'_, 'a> {
+    /// Plans what is in the state and not in the graph; in a destroy plan, all of the state.
+    pub(crate) fn removals(&mut self) {
+        let state = &self.input.state.resources;
+        for (address, entry) in state {
+            if self.input.mode == Mode::Normal && self.input.graph.nodes.contains_key(address) {
+                continue;
+            }
+            let mut change = self.removal(address, entry);
+            change.create_before_destroy = entry.create_before_destroy;
+            change.depends_on.clone_from(&entry.depends_on);
+            if let Some(node) = self.input.graph.nodes.get(address) {
+                change.source = self.locate(node.span());
+                self.check_prevented(address, node, &change);
+            }
+            self.changes.insert(address.clone(), change);
+        }
+    }
+
+    fn check_prevented(&mut self, address: &Address, node: &Node, change: &Change) {
+        if let Node::Resource(spec) = node
+            && spec.lifecycle.prevent_destroy
+            && change.action == Action::Delete
+            && change.id.is_some()
+        {
+            self.diagnostics.push(prevented(address, spec.span, "everything is to be destroyed"));
+        }
+    }
+
+    fn removal(&self, address: &Address, entry: &StateEntry) -> Change {
+        let mut change = blank(address, entry.kind.clone(), &entry.provider);
+        let reason = if self.input.mode == Mode::Destroy { "everything is to be destroyed" } else { "not in the spec any more" };
+        reason.clone_into(&mut change.reason);
+        let kind = self.kind(&entry.provider, &entry.kind);
+        change.delete_ms = kind.map_or(0, |kind| kind.expected.delete_ms);
+        change.expected_ms = change.delete_ms;
+        change.deposed = entry.deposed.keys().cloned().collect();
+        let forget = |change: &mut Change, reason: &str| {
+            change.action = if change.deposed.is_empty() { Action::Forget } else { Action::Delete };
+            reason.clone_into(&mut change.reason);
+        };
+        let Some(object) = &entry.current else {
+            forget(&mut change, if entry.deposed.is_empty() { "nothing is left of it" } else { "replaced objects are left of it" });
+            return change;
+        };
+        if self.input.keep.contains(address) {
+            KEPT.clone_into(&mut change.reason);
+            change.action = if change.deposed.is_empty() { Action::NoOp } else { Action::Delete };
+            return change;
+        }
+        if entry.kind.starts_with("step.") {
+            change.id = Some(object.id.clone());
+            change.before = object.attributes.get("inputs").cloned();
+            self.removed_step(address, entry, object, &mut change);
+        } else if matches!(self.input.observed.get(address), Some(Observation::Gone)) {
+            forget(&mut change, GONE);
+        } else {
+            change.action = Action::Delete;
+            change.id = Some(object.id.clone());
+            let found = match self.input.observed.get(address) {
+                Some(Observation::Present(found)) => crate::diff::with_marks_of(&found.attributes, &object.attributes),
+                _ => object.attributes.clone(),
+            };
+            change.before = Some(kind.map_or_else(|| found.clone(), |kind| with_secrets(found.clone(), kind)));
+        }
+        change
+    }
+
+    fn removed_step(&self, address: &Address, entry: &StateEntry, object: &Object, change: &mut Change) {
+        let set = |change: &mut Change, action: Action, reason: &str| {
+            change.action = action;
+            reason.clone_into(&mut change.reason);
+        };
+        match self.fate_of_node(address, entry, object) {
+            NodeFate::Gone => set(change, Action::Forget, NODE_GONE),
+            NodeFate::Goes if undo_before_node_goes(object).is_some() => set(change, Action::Delete, NODE_GOES),
+            NodeFate::Goes => set(change, Action::Forget, NODE_GOES),
+            NodeFate::Stays if effective_undo(object).is_some() => change.action = Action::Delete,
+            NodeFate::Stays => set(change, Action::Forget, "not in the spec any more, and nothing to undo"),
+        }
+        change.expected_ms = if change.action == Action::Delete { object.took_ms.unwrap_or(0) } else { 0 };
+    }
+
+    fn fate_of_node(&self, address: &Address, entry: &StateEntry, object: &Object) -> NodeFate {
+        let Some(node) = node_of(&self.input.state.resources, address, entry, object) else { return NodeFate::Gone };
+        if matches!(self.input.observed.get(node), Some(Observation::Gone)) {
+            return NodeFate::Gone;
+        }
+        if self.input.mode == Mode::Destroy || !self.input.graph.nodes.contains_key(node) {
+            return NodeFate::Goes;
+        }
+        match self.changes.get(node).map(|change| change.action) {
+            Some(Action::NoOp | Action::Update | Action::Adopt) => NodeFate::Stays,
+            Some(Action::Replace) => NodeFate::Goes,
+            _ => NodeFate::Gone,
+        }
+    }
+}
+
+/// The address whose current object is the instance that a step was done on: among what it depends on, else above it.
+pub(crate) fn node_of<'s>(
+    resources: &'s std::collections::BTreeMap<Address, StateEntry>,
+    address: &Address,
+    entry: &StateEntry,
+    object: &Object,
+) -> Option<&'s Address> {
+    let is_node = |candidate: &Address| {
+        let (found, entry) = resources.get_key_value(candidate)?;
+        let same = entry.current.as_ref().is_some_and(|current| current.id == object.id);
+        (same && !entry.kind.starts_with("step.")).then_some(found)
+    };
+    let above = (1..address.segments().len()).rev().map(|n| address.prefix(n));
+    entry.depends_on.iter().find_map(is_node).or_else(|| above.into_iter().find_map(|prefix| is_node(&prefix)))
+}

@@ -1,0 +1,14 @@
+//! The planner's rules, one table or story each. Every plan of these tests passes the lint.
+
+#[cfg(test)]
+mod executions;
+#[cfg(test)]
+mod output;
+#[cfg(test)]
+mod random;
+#[cfg(test)]
+mod resources;
+#[cfg(test)]
+mod steps;
+#[cfg(test)]
+mod world;

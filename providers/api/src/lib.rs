@@ -1,0 +1,19 @@
+//! What a provider is. The pure half ([`Provider`]) says what kinds there are, what they cost to repeat, and how a typed spec becomes
+//! resources; the effectful half ([`Cloud`]) takes a [`Call`] and gives an [`Answer`], both plain data.
+//!
+//! No runtime, no task, no clock: an implementation brings its own, and a simulator answers the same calls from a seed.
+
+mod call;
+mod capabilities;
+mod provider;
+mod schema;
+mod value_kind;
+
+pub use call::{
+    Answer, BoxFuture, Call, CallError, Connection, CreateRequest, DialTarget, ErrorClass, FactQuestion, Found, Instance, ObjectAnswer,
+    Secret, UpdateRequest, Verb,
+};
+pub use capabilities::{Capabilities, Capability};
+pub use provider::{Cloud, Facts, Lowered, Provider};
+pub use schema::{AttributeSchema, Expected, Idempotency, KindSchema, Presence, ProviderSchema, SecretKind};
+pub use value_kind::{VALUE_KIND, ValueProvider};

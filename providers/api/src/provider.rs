@@ -1,0 +1,82 @@
+//! The two halves of a provider.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use cloudtik_model::spec::{ClusterSpec, WorkspaceSpec};
+use cloudtik_model::{Diagnostics, NodeReply, NodeRequest, ProviderConfig, ProviderRef, ResourceSpec, Value};
+
+use crate::{Answer, BoxFuture, Call, CallError, Capabilities, Connection, DialTarget, FactQuestion, ProviderSchema};
+
+/// Answers to the questions of a plan, by key. A question without an answer is unknown: `--offline`.
+pub type Facts = BTreeMap<String, Value>;
+
+/// What a typed spec becomes.
+#[derive(Clone, Debug, Default)]
+pub struct Lowered {
+    /// The resources. Their addresses never contain a fact.
+    pub resources: Vec<ResourceSpec>,
+    /// What references to the block see: an object, with deferred parts.
+    pub exports: Value,
+    /// Errors and warnings, at their place in the spec.
+    pub diagnostics: Diagnostics,
+}
+
+/// The pure half of a provider type: no IO, no clock, no randomness.
+pub trait Provider: Send + Sync {
+    /// The type, as `provider "TYPE"` writes it.
+    fn name(&self) -> &'static str;
+
+    /// What it has.
+    fn schema(&self) -> &ProviderSchema;
+
+    /// Errors of a `provider` block beyond types; each at the block's place.
+    fn check_config(&self, _config: &ProviderConfig) -> Diagnostics {
+        Diagnostics::new()
+    }
+
+    /// What a plan of these specs must ask. `provider` is the configuration's name, for the keys.
+    fn facts_needed(
+        &self,
+        _provider: &ProviderRef,
+        _config: &Value,
+        _workspaces: &[&WorkspaceSpec],
+        _clusters: &[&ClusterSpec],
+    ) -> Vec<FactQuestion> {
+        Vec::new()
+    }
+
+    /// What its nodes can do; `None` while the facts it depends on are unknown.
+    fn capabilities(&self, provider: &ProviderRef, config: &Value, facts: &Facts) -> Option<Capabilities>;
+
+    /// A workspace as resources.
+    fn lower_workspace(&self, config: &Value, workspace: &WorkspaceSpec, facts: &Facts) -> Lowered;
+
+    /// The nodes of a cluster as resources.
+    fn lower_cluster(&self, config: &Value, cluster: &ClusterSpec, workspace: &WorkspaceSpec, facts: &Facts) -> Lowered;
+
+    /// Lines for the plan that say what this configuration records but does not enforce, and which form it chose.
+    fn notes(&self, _provider: &ProviderRef, _config: &Value, _facts: &Facts) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// The effectful half. Opens nothing yet: the first call does.
+    ///
+    /// # Errors
+    /// The configuration cannot be used on this machine.
+    fn connect(&self, config: &Value) -> Result<Arc<dyn Cloud>, CallError>;
+}
+
+/// The effectful half of a provider, one for each configuration.
+pub trait Cloud: Send + Sync {
+    /// Makes a call. It never panics and never hangs: every path inside it has a timeout of its own.
+    fn call(&self, call: Call) -> BoxFuture<'_, Answer>;
+
+    /// Opens a byte stream to a port of an instance.
+    fn dial(&self, target: DialTarget) -> BoxFuture<'_, Result<Connection, CallError>>;
+
+    /// Executes a step on an instance that is simulated, so that nobody can dial it. `None`, for all others: steps go over `dial`.
+    fn run_step<'a>(&'a self, _instance: &'a str, _request: &'a NodeRequest) -> Option<BoxFuture<'a, Result<NodeReply, CallError>>> {
+        None
+    }
+}

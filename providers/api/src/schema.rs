@@ -1,0 +1,178 @@
+//! Schemas: attributes with their types, what a change of each does, and how a create of each kind is repeated.
+
+use std::collections::BTreeMap;
+
+use cloudtik_model::{ChangeWord, Type, Value};
+
+/// Whether the spec gives an attribute, or the provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// The spec must give it.
+    Required,
+    /// The spec may give it; without it the attribute is null.
+    Optional,
+    /// The spec may give it; without it the attribute has this value.
+    Default(Value),
+    /// The spec may give it; without it the provider chooses once, and the choice stays (`pin`).
+    OptionalComputed,
+    /// Only the provider gives it.
+    Computed,
+}
+
+/// An attribute.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AttributeSchema {
+    /// Its name.
+    pub name: &'static str,
+    /// Its type.
+    pub ty: Type,
+    /// Who gives it.
+    pub presence: Presence,
+    /// What a change of it does.
+    pub change: ChangeWord,
+    /// Whether its value is sensitive whatever the spec says.
+    pub sensitive: bool,
+    /// One sentence for the reference.
+    pub doc: &'static str,
+}
+
+impl AttributeSchema {
+    /// An attribute that the spec must give.
+    #[must_use]
+    pub const fn required(name: &'static str, ty: Type, change: ChangeWord, doc: &'static str) -> Self {
+        Self { name, ty, presence: Presence::Required, change, sensitive: false, doc }
+    }
+
+    /// An attribute that the spec may give.
+    #[must_use]
+    pub const fn optional(name: &'static str, ty: Type, change: ChangeWord, doc: &'static str) -> Self {
+        Self { name, ty, presence: Presence::Optional, change, sensitive: false, doc }
+    }
+
+    /// An attribute that the spec may give, and what it is without it.
+    pub fn with_default(name: &'static str, ty: Type, default: impl Into<Value>, change: ChangeWord, doc: &'static str) -> Self {
+        Self { name, ty, presence: Presence::Default(default.into()), change, sensitive: false, doc }
+    }
+
+    /// An attribute that the provider gives.
+    #[must_use]
+    pub const fn computed(name: &'static str, ty: Type, doc: &'static str) -> Self {
+        Self { name, ty, presence: Presence::Computed, change: ChangeWord::None, sensitive: false, doc }
+    }
+
+    /// The same, given by the provider when the spec does not.
+    #[must_use]
+    pub fn or_computed(mut self) -> Self {
+        self.presence = Presence::OptionalComputed;
+        self
+    }
+
+    /// The same, always sensitive.
+    #[must_use]
+    pub const fn sensitive(mut self) -> Self {
+        self.sensitive = true;
+        self
+    }
+
+    /// Whether the spec may write it.
+    #[must_use]
+    pub fn is_settable(&self) -> bool {
+        self.presence != Presence::Computed
+    }
+
+    /// Whether the provider may give it.
+    #[must_use]
+    pub fn is_computed(&self) -> bool {
+        matches!(self.presence, Presence::Computed | Presence::OptionalComputed)
+    }
+}
+
+/// How a create is repeated when nobody knows whether it happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Idempotency {
+    /// The identical call with the same token gives the same object.
+    Token,
+    /// The object carries the op id as a tag from the first moment: it is looked for until found, or until the window in which it may
+    /// still be invisible has passed and `reads` reads found nothing.
+    TagAtCreate {
+        /// Milliseconds.
+        visibility_ms: u64,
+        /// Empty reads that are needed.
+        reads: u32,
+    },
+    /// The name is unique: a second create says that it exists, and our mark on it tells whether it is ours.
+    UniqueName,
+    /// A second create is harmless and confirmed by a read.
+    Natural,
+    /// Nothing happens outside the state; no intent is written and no call made.
+    Pure,
+}
+
+/// How long the calls of a kind usually take, in milliseconds: what a plan expects before the state remembers better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expected {
+    /// Create.
+    pub create_ms: u64,
+    /// Update.
+    pub update_ms: u64,
+    /// Delete.
+    pub delete_ms: u64,
+}
+
+/// A secret that is made for a create and travels with the request alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecretKind {
+    /// An SSH host key for first contact: an ECDSA P-256 private key in OpenSSH's form. Of another algorithm than the one that the node
+    /// makes for itself, so that a node can show both until the new one is known to be known.
+    SshHostKey,
+    /// The public half of the key that logs in to the nodes of the cluster. The private half stays where it is.
+    LoginKey,
+}
+
+/// A kind of resource.
+#[derive(Clone, Debug)]
+pub struct KindSchema {
+    /// Its name: `local_network`.
+    pub name: &'static str,
+    /// Of the attributes in state; a change of meaning raises it.
+    pub version: u32,
+    /// How a create is repeated.
+    pub class: Idempotency,
+    /// Its attributes. `id` is always there, computed, and not listed.
+    pub attributes: Vec<AttributeSchema>,
+    /// How long its calls take.
+    pub expected: Expected,
+    /// Whether it is a node: steps can run on it, and its computed attribute `node` holds what late names need.
+    pub is_node: bool,
+    /// Secrets that are made for its create, by the name the request has them under.
+    pub secrets: &'static [(&'static str, SecretKind)],
+    /// The attribute whose value no second object may have; makes create-before-destroy impossible while it stays the same.
+    pub unique_name: Option<&'static str>,
+    /// Calls of this kind that may run at once, whatever the global limit.
+    pub concurrency_max: u32,
+    /// Computed attributes that follow from the given ones without asking anybody.
+    pub derive: Option<fn(&Value) -> Vec<(&'static str, Value)>>,
+    /// Whether a plain `resource` block may use it, or only a workspace or cluster.
+    pub in_resource: bool,
+    /// One sentence for the reference.
+    pub doc: &'static str,
+}
+
+impl KindSchema {
+    /// The attribute of that name.
+    #[must_use]
+    pub fn attribute(&self, name: &str) -> Option<&AttributeSchema> {
+        self.attributes.iter().find(|attribute| attribute.name == name)
+    }
+}
+
+/// What a provider has.
+#[derive(Clone, Debug)]
+pub struct ProviderSchema {
+    /// Raised with any change; saved plans name it.
+    pub version: u32,
+    /// The attributes of the `provider` block.
+    pub config: Vec<AttributeSchema>,
+    /// The kinds by name.
+    pub kinds: BTreeMap<&'static str, KindSchema>,
+}

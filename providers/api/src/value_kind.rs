@@ -1,0 +1,76 @@
+//! `resource "value"`: a value in the state, and nothing in the world.
+
+use std::sync::Arc;
+
+use cloudtik_model::spec::{ClusterSpec, WorkspaceSpec};
+use cloudtik_model::{ChangeWord, ProviderRef, Type, Value};
+
+use crate::{
+    AttributeSchema, CallError, Capabilities, Cloud, ErrorClass, Expected, Facts, Idempotency, KindSchema, Lowered, Provider, ProviderSchema,
+};
+
+/// The name of the kind.
+pub const VALUE_KIND: &str = "value";
+
+/// The provider of the kind `value`. It is never asked to do anything: the kind is pure.
+pub struct ValueProvider {
+    schema: ProviderSchema,
+}
+
+impl ValueProvider {
+    /// The provider.
+    #[must_use]
+    pub fn new() -> Self {
+        let kind = KindSchema {
+            name: VALUE_KIND,
+            version: 1,
+            class: Idempotency::Pure,
+            attributes: vec![
+                AttributeSchema::optional("input", Type::Any, ChangeWord::Live, "Any value."),
+                AttributeSchema::optional("triggers_replace", Type::Any, ChangeWord::Recreate, "A change of it makes a new value."),
+                AttributeSchema::computed("output", Type::Any, "The input."),
+            ],
+            expected: Expected { create_ms: 0, update_ms: 0, delete_ms: 0 },
+            is_node: false,
+            secrets: &[],
+            unique_name: None,
+            concurrency_max: u32::MAX,
+            derive: Some(|desired| vec![("output", desired.get("input").cloned().unwrap_or(Value::NULL))]),
+            in_resource: true,
+            doc: "A value that is kept in the state: to pass on, to compare, to trigger a replacement.",
+        };
+        Self { schema: ProviderSchema { version: 1, config: Vec::new(), kinds: [(VALUE_KIND, kind)].into_iter().collect() } }
+    }
+}
+
+impl Default for ValueProvider {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Provider for ValueProvider {
+    fn name(&self) -> &'static str {
+        VALUE_KIND
+    }
+
+    fn schema(&self) -> &ProviderSchema {
+        &self.schema
+    }
+
+    fn capabilities(&self, _provider: &ProviderRef, _config: &Value, _facts: &Facts) -> Option<Capabilities> {
+        Some(Capabilities::new())
+    }
+
+    fn lower_workspace(&self, _config: &Value, _workspace: &WorkspaceSpec, _facts: &Facts) -> Lowered {
+        Lowered::default()
+    }
+
+    fn lower_cluster(&self, _config: &Value, _cluster: &ClusterSpec, _workspace: &WorkspaceSpec, _facts: &Facts) -> Lowered {
+        Lowered::default()
+    }
+
+    fn connect(&self, _config: &Value) -> Result<Arc<dyn Cloud>, CallError> {
+        Err(CallError::new(ErrorClass::Permanent, "pure", "the kind `value` has no cloud to call"))
+    }
+}

@@ -1,0 +1,325 @@
+//! The commands and their flags.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
+use cloudtik::model::Address;
+
+use super::printer::Printer;
+use super::usage::{Answer, truth, wrong};
+use super::values::duration;
+use super::words::Words;
+
+/// What was typed.
+#[derive(Debug)]
+pub(crate) struct Arguments {
+    /// The folder to work in.
+    pub(crate) chdir: Option<PathBuf>,
+    /// The command.
+    pub(crate) command: Command,
+    /// `--var` and `--var-file`, in the order given.
+    pub(crate) given: Vec<Given>,
+}
+
+/// A value from the command line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Given {
+    /// `--var name=text`
+    Var(String, String),
+    /// `--var-file path`
+    File(PathBuf),
+}
+
+impl Arguments {
+    /// Parses them.
+    pub(crate) fn parse(words: Words, printer: &Printer) -> Result<Self, Answer> {
+        let width = printer.data_look().width;
+        let mut tree = Syntax::command().term_width(width.min(HELP_WIDTH_MAX));
+        let matches = tree.try_get_matches_from_mut(words.0)?;
+        let parsed = Syntax::from_arg_matches(&matches)?;
+        let given = matches.subcommand().map(|(_, matches)| in_order(matches)).unwrap_or_default();
+        let command = match parsed.command {
+            Some(command) => command,
+            None if parsed.version => Command::Version { json: false },
+            None => {
+                let help = tree.render_help();
+                return Err(Answer::Help { colored: help.ansi().to_string(), plain: help.to_string() });
+            }
+        };
+        let arguments = Self { chdir: parsed.chdir, command, given };
+        arguments.check()?;
+        Ok(arguments)
+    }
+
+    /// What the syntax alone does not hold.
+    fn check(&self) -> Result<(), Answer> {
+        let Command::Apply { file: Some(file), plan, destroy, delete_data, .. } = &self.command else { return Ok(()) };
+        let decided = [
+            (!self.given.is_empty(), "--var"),
+            (plan.provider.provider.is_some(), "--provider"),
+            (*destroy, "--destroy"),
+            (!plan.replace.is_empty(), "--replace"),
+            (!plan.refresh, "--refresh"),
+            (!delete_data.is_empty(), "--delete-data"),
+        ];
+        match decided.iter().find(|(given, _)| *given) {
+            Some((_, flag)) => Err(wrong(format!("`{flag}` was decided when the plan `{}` was made and cannot be given again", file.display()))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Longer lines of help are hard to read.
+const HELP_WIDTH_MAX: usize = 100;
+
+fn in_order(matches: &ArgMatches) -> Vec<Given> {
+    let has = |id: &str| matches.ids().any(|known| known.as_str() == id);
+    let mut given: Vec<(usize, Given)> = Vec::new();
+    if has("vars") {
+        let values = matches.get_many::<Assignment>("vars").into_iter().flatten().cloned();
+        given.extend(matches.indices_of("vars").into_iter().flatten().zip(values.map(|assignment| Given::Var(assignment.name, assignment.text))));
+    }
+    if has("var_files") {
+        let values = matches.get_many::<PathBuf>("var_files").into_iter().flatten().cloned();
+        given.extend(matches.indices_of("var_files").into_iter().flatten().zip(values.map(Given::File)));
+    }
+    given.sort_by_key(|(index, _)| *index);
+    given.into_iter().map(|(_, given)| given).collect()
+}
+
+/// Makes clusters from a spec: compiles it, shows what would change, and changes it.
+#[derive(Debug, Parser)]
+#[command(name = "cloudtik", disable_version_flag = true, after_help = AFTER_HELP, subcommand_value_name = "COMMAND")]
+pub(crate) struct Syntax {
+    /// Work in this folder
+    #[arg(short = 'C', long, value_name = "DIR", global = true)]
+    chdir: Option<PathBuf>,
+    /// Use no colour
+    #[arg(long, global = true)]
+    no_color: bool,
+    /// Show the version
+    #[arg(long, short = 'V')]
+    version: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+const AFTER_HELP: &str = "Every long flag may also be written with one dash. `cloudtik COMMAND --help` says more about a command.";
+
+/// A command.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Write a starter project into an empty folder; elsewhere, check that the project can be worked with
+    Init {
+        /// Start from this example
+        #[arg(long, value_name = "EXAMPLE")]
+        from: Option<String>,
+        #[command(flatten)]
+        provider: ProviderFlags,
+    },
+    /// Check the spec; nobody is asked anything
+    Validate {
+        /// Print the result as JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        provider: ProviderFlags,
+    },
+    /// Print the graph of resources and steps
+    Graph {
+        /// The form
+        #[arg(long, value_enum, default_value_t = GraphFormat::Dot, value_name = "FORMAT")]
+        format: GraphFormat,
+        #[command(flatten)]
+        provider: ProviderFlags,
+    },
+    /// Print what the spec compiles to, as JSON
+    Compile {
+        /// Write it to this file
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        #[command(flatten)]
+        provider: ProviderFlags,
+    },
+    /// Show what would change; nothing is changed
+    Plan {
+        /// Save the plan to this file, for `cloudtik apply FILE`
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        /// Plan to destroy everything
+        #[arg(long)]
+        destroy: bool,
+        /// Ask no provider: what only a provider can tell is not known
+        #[arg(long)]
+        offline: bool,
+        /// Exit with 2 if there is something to change
+        #[arg(long)]
+        detailed_exitcode: bool,
+        /// Print the plan as JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        delete_data: DeleteDataFlags,
+        #[command(flatten)]
+        plan: PlanFlags,
+    },
+    /// Make what the spec wants
+    Apply {
+        /// A plan that `cloudtik plan --out FILE` saved; it is applied without asking
+        #[arg(value_name = "FILE")]
+        file: Option<PathBuf>,
+        /// Do not ask before
+        #[arg(long)]
+        auto_approve: bool,
+        /// Destroy everything
+        #[arg(long)]
+        destroy: bool,
+        #[command(flatten)]
+        delete_data: DeleteDataFlags,
+        #[command(flatten)]
+        plan: PlanFlags,
+    },
+    /// Destroy everything that this project made
+    Destroy {
+        /// Do not ask before
+        #[arg(long)]
+        auto_approve: bool,
+        #[command(flatten)]
+        delete_data: DeleteDataFlags,
+        #[command(flatten)]
+        plan: PlanFlags,
+    },
+    /// Show the state, or a saved plan
+    Show {
+        /// A plan that `cloudtik plan --out FILE` saved
+        #[arg(value_name = "FILE")]
+        file: Option<PathBuf>,
+        /// Print it as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show the outputs of the last apply
+    Output {
+        /// The output to show; all without it
+        #[arg(value_name = "NAME")]
+        name: Option<String>,
+        /// Print it as JSON
+        #[arg(long, conflicts_with = "raw")]
+        json: bool,
+        /// Print the text of the output as it is, without quotes and without the end of a line
+        #[arg(long, requires = "name")]
+        raw: bool,
+    },
+    /// Show the version
+    Version {
+        /// Print it as JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// How a graph is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum GraphFormat {
+    /// For Graphviz.
+    Dot,
+}
+
+/// Where values and things come from.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct ProviderFlags {
+    /// Give a variable a value; may be repeated, later wins
+    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = assignment)]
+    vars: Vec<Assignment>,
+    /// Read values of variables from this file; may be repeated
+    #[arg(long = "var-file", value_name = "FILE")]
+    var_files: Vec<PathBuf>,
+    /// Use this provider instead of every provider of the spec, for example `sim`
+    #[arg(long, value_name = "TYPE")]
+    pub(crate) provider: Option<String>,
+}
+
+/// What a plan is made of, and how it is carried out.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct PlanFlags {
+    /// Whether to look at what exists before comparing
+    #[arg(long, value_name = "BOOL", default_value_t = true, default_missing_value = "true", num_args = 0..=1, require_equals = true, hide_default_value = true, action = clap::ArgAction::Set, value_parser = truth)]
+    pub(crate) refresh: bool,
+    /// Make this object anew; may be repeated
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    pub(crate) replace: Vec<Address>,
+    /// Operations that run at once
+    #[arg(long, value_name = "N", value_parser = parallelism)]
+    pub(crate) parallelism: Option<usize>,
+    /// Whether to hold the lock of the state
+    #[arg(long, value_name = "BOOL", default_value_t = true, default_missing_value = "true", num_args = 0..=1, require_equals = true, hide_default_value = true, action = clap::ArgAction::Set, value_parser = truth)]
+    pub(crate) lock: bool,
+    /// How long to wait for the lock, for example `10s`
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "0s", hide_default_value = true)]
+    pub(crate) lock_timeout: Duration,
+    /// Whether somebody may be asked
+    #[arg(long, value_name = "BOOL", default_value_t = true, default_missing_value = "true", num_args = 0..=1, require_equals = true, hide_default_value = true, action = clap::ArgAction::Set, value_parser = truth)]
+    pub(crate) input: bool,
+    /// Show more: long values whole, inputs of new steps, what steps print
+    #[arg(long)]
+    pub(crate) verbose: bool,
+    #[command(flatten)]
+    pub(crate) provider: ProviderFlags,
+}
+
+/// Which kept data goes.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct DeleteDataFlags {
+    /// With a destroy: delete data that says `on_destroy = "keep"`: an address, or `all`; may be repeated
+    #[arg(long = "delete-data", value_name = "ADDRESS", value_parser = data_address)]
+    which: Vec<DataAddress>,
+}
+
+impl DeleteDataFlags {
+    /// Whether none is named.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.which.is_empty()
+    }
+
+    /// As the facade takes it.
+    pub(crate) fn to_options(&self) -> cloudtik::DeleteData {
+        if self.which.is_empty() {
+            return cloudtik::DeleteData::None;
+        }
+        let named: Option<_> = self.which.iter().map(|which| if let DataAddress::Of(address) = which { Some(address.clone()) } else { None }).collect();
+        named.map_or(cloudtik::DeleteData::All, cloudtik::DeleteData::Of)
+    }
+}
+
+#[derive(Clone, Debug)]
+enum DataAddress {
+    All,
+    Of(Address),
+}
+
+/// `NAME=VALUE`
+#[derive(Clone, Debug)]
+struct Assignment {
+    name: String,
+    text: String,
+}
+
+fn assignment(text: &str) -> Result<Assignment, String> {
+    match text.split_once('=') {
+        Some((name, text)) if !name.trim().is_empty() => Ok(Assignment { name: name.trim().to_owned(), text: text.to_owned() }),
+        _ => Err("NAME=VALUE is expected".to_owned()),
+    }
+}
+
+fn address(text: &str) -> Result<Address, String> {
+    text.parse().map_err(|error: cloudtik::model::AddressError| error.to_string())
+}
+
+fn data_address(text: &str) -> Result<DataAddress, String> {
+    if text == "all" { Ok(DataAddress::All) } else { address(text).map(DataAddress::Of) }
+}
+
+fn parallelism(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|number| *number > 0).ok_or_else(|| "a whole number above 0 is expected".to_owned())
+}

@@ -1,0 +1,135 @@
+//! `cloudtik apply` and `cloudtik destroy`
+
+use std::io::{BufRead as _, IsTerminal as _, Read as _};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use cloudtik::model::Diagnostic;
+use cloudtik::{Applied, Failure, FailureKind, Interrupt, Observer, PlanOptions, Prepared, Summary};
+
+use super::super::arguments::PlanFlags;
+use super::super::progress::View;
+use super::super::values::{many, took};
+use super::super::{Exit, diagnostics, interrupt, project};
+use super::{Context, output, plan};
+
+/// The longest answer that is read.
+const ANSWER_BYTES_MAX: u64 = 1024;
+
+pub(crate) fn run(context: &Context<'_>, file: Option<&Path>, approved: bool, options: &PlanOptions, flags: &PlanFlags) -> Result<Exit, Failure> {
+    if let Some(folder) = file.filter(|file| file.is_dir()) {
+        let title = format!("`{}` is a folder, not a saved plan", folder.display());
+        let help = format!("to apply the project in it, run `cloudtik -C {} apply`", folder.display());
+        return Err(Failure::plain(Diagnostic::error("usage", title).help(help)));
+    }
+    let printer = context.printer;
+    let project = project::open(context.environment, context.given, Some(&flags.provider), Some(flags))?;
+    let view = View::start(printer, flags.verbose);
+    let prepared = match file {
+        Some(file) => project.prepare_saved(file, options, &view),
+        None => project.prepare(options, &view),
+    };
+    view.finish();
+    let prepared = prepared?;
+    diagnostics::show(prepared.warnings(), prepared.sources(), printer);
+    let destroys = prepared.plan().destroy;
+    if file.is_none() {
+        plan::print(prepared.plan(), flags.verbose, printer);
+        if prepared.plan().has_changes() && !approved && !approval(context, destroys, flags.input)? {
+            printer.say_line(if destroys { "\nNothing was destroyed: only `yes` is taken for it." } else { "\nNothing was changed: only `yes` is taken for it." });
+            return Ok(Exit::Error);
+        }
+    }
+    if !prepared.has_changes() {
+        drop(prepared);
+        if let Some(state) = project.state()?.filter(|_| !destroys) {
+            output::print_all(&state.outputs, printer);
+        }
+        return Ok(Exit::Done);
+    }
+    carry_out(context, prepared, destroys, flags.verbose)
+}
+
+/// Carries a plan out, shows how it goes, and says what came of it.
+fn carry_out(context: &Context<'_>, prepared: Prepared<'_>, destroys: bool, verbose: bool) -> Result<Exit, Failure> {
+    let printer = context.printer;
+    let asked = Interrupt::new();
+    let view = Arc::new(View::start(printer, verbose));
+    if let Err(error) = interrupt::watch(&asked, &view) {
+        view.say(&format!("warning: Ctrl-C cannot be taken with care ({error}): it ends this process at once"));
+    }
+    let began = Instant::now();
+    let observer: Arc<dyn Observer> = Arc::clone(&view) as Arc<dyn Observer>;
+    let applied = prepared.apply(observer, &asked);
+    view.finish();
+    let time = took(began.elapsed());
+    match applied {
+        Ok(Applied { summary, outputs }) => {
+            printer.data_line(&format!("\n{} complete! {} in {time}.", if destroys { "Destroy" } else { "Apply" }, counted(&summary)));
+            if !destroys {
+                output::print_all(&outputs, printer);
+            }
+            Ok(Exit::Done)
+        }
+        Err(failure) => {
+            let exit = diagnostics::fail(&failure, printer);
+            if let Some(summary) = &failure.summary {
+                printer.say_line(&unfinished(summary, failure.kind, destroys, &time));
+            }
+            Ok(exit)
+        }
+    }
+}
+
+/// `3 created, 1 changed, 0 deleted, 5 steps run`
+fn counted(summary: &Summary) -> String {
+    let counts = &summary.counts;
+    let mut parts = vec![format!("{} created", counts.created), format!("{} changed", counts.updated), format!("{} deleted", counts.deleted)];
+    if counts.run > 0 {
+        parts.push(format!("{} run", many(counts.run, "step", "steps")));
+    }
+    if counts.undone > 0 {
+        parts.push(format!("{} undone", many(counts.undone, "step", "steps")));
+    }
+    if counts.forgotten > 0 {
+        parts.push(format!("{} forgotten", counts.forgotten));
+    }
+    parts.join(", ")
+}
+
+fn unfinished(summary: &Summary, kind: FailureKind, destroys: bool, time: &str) -> String {
+    let counts = &summary.counts;
+    let (what, command) = if destroys { ("Destroy", "cloudtik destroy") } else { ("Apply", "cloudtik apply") };
+    let how = if kind == FailureKind::Interrupted { "interrupted" } else { "incomplete" };
+    let what_next = if summary.changed { "What was done is in the state" } else { "Nothing was changed" };
+    format!(
+        "{what} {how}: {}, {} failed, {} not begun in {time}. {what_next}; `{command}` goes on from here.",
+        counted(summary),
+        counts.failed,
+        counts.skipped
+    )
+}
+
+/// Asks, on a terminal; only `yes` is a yes.
+fn approval(context: &Context<'_>, destroys: bool, input: bool) -> Result<bool, Failure> {
+    let printer = context.printer;
+    let stdin = std::io::stdin();
+    let why = if !input || !context.environment.input() {
+        "nobody may be asked"
+    } else if !stdin.is_terminal() || !printer.people_look().terminal {
+        "there is no terminal to ask on"
+    } else {
+        let question = if destroys {
+            "Do you really want to destroy all of this? There is no undo."
+        } else {
+            "Do you want to perform these actions?"
+        };
+        printer.say(&format!("\n{question}\n  Only 'yes' is accepted.\n\n  Enter a value: "));
+        let mut answer = String::new();
+        let read = stdin.lock().take(ANSWER_BYTES_MAX).read_line(&mut answer);
+        return Ok(read.is_ok() && answer.trim() == "yes");
+    };
+    let diagnostic = Diagnostic::error("approval", format!("this needs a yes, and {why}"));
+    Err(Failure::plain(diagnostic.help("pass `--auto-approve`, or save a plan with `cloudtik plan --out FILE` and run `cloudtik apply FILE`")))
+}

@@ -1,0 +1,82 @@
+//! One module per command; this one chooses.
+
+mod apply;
+mod init;
+mod output;
+mod plan;
+mod show;
+mod spec;
+mod version;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use cloudtik::Failure;
+use cloudtik::model::Diagnostic;
+
+use super::arguments::{Arguments, Command, Given};
+use super::environment::Environment;
+use super::printer::Printer;
+use super::{Exit, diagnostics};
+
+/// What every command is given.
+pub(crate) struct Context<'a> {
+    /// What the environment says.
+    pub(crate) environment: &'a Environment,
+    /// The way out.
+    pub(crate) printer: &'a Arc<Printer>,
+    /// Values of variables, in the order given.
+    pub(crate) given: &'a [Given],
+}
+
+/// Runs a command, and says how it ended.
+pub(crate) fn run(arguments: &Arguments, environment: &Environment, printer: &Arc<Printer>) -> Exit {
+    let context = Context { environment, printer, given: &arguments.given };
+    let ended = enter(arguments).and_then(|()| choose(&arguments.command, &context));
+    ended.unwrap_or_else(|failure| diagnostics::fail(&failure, printer))
+}
+
+fn choose(command: &Command, context: &Context<'_>) -> Result<Exit, Failure> {
+    match command {
+        Command::Init { from, provider } => init::run(context, from.as_deref(), provider),
+        Command::Validate { json, provider } => spec::validate(context, *json, provider),
+        Command::Graph { format, provider } => spec::graph(context, *format, provider),
+        Command::Compile { out, provider } => spec::compile(context, out.as_deref(), provider),
+        Command::Plan { out, destroy, offline, detailed_exitcode, json, delete_data, plan } => {
+            let wants = plan::Wants { out: out.as_deref(), detailed_exitcode: *detailed_exitcode, json: *json };
+            let mut options = super::project::plan_options(plan);
+            (options.destroy, options.offline, options.delete_data) = (*destroy, *offline, delete_data.to_options());
+            plan::run(context, &wants, &options, plan)
+        }
+        Command::Apply { file, auto_approve, destroy, delete_data, plan } => {
+            let mut options = super::project::plan_options(plan);
+            (options.destroy, options.delete_data) = (*destroy, delete_data.to_options());
+            apply::run(context, file.as_deref(), *auto_approve, &options, plan)
+        }
+        Command::Destroy { auto_approve, delete_data, plan } => {
+            let mut options = super::project::plan_options(plan);
+            (options.destroy, options.delete_data) = (true, delete_data.to_options());
+            apply::run(context, None, *auto_approve, &options, plan)
+        }
+        Command::Show { file, json } => show::run(context, file.as_deref(), *json),
+        Command::Output { name, json, raw } => output::run(context, name.as_deref(), *json, *raw),
+        Command::Version { json } => Ok(version::run(context, *json)),
+    }
+}
+
+/// Goes into the folder that `-C` names, so that every path of the command line is below it, as with Terraform.
+fn enter(arguments: &Arguments) -> Result<(), Failure> {
+    let Some(folder) = &arguments.chdir else { return Ok(()) };
+    let wrong = |doing: &str, error: &std::io::Error| {
+        Failure::plain(Diagnostic::error("folder", format!("cannot {doing} the folder `{}`: {error}", folder.display())))
+    };
+    if matches!(arguments.command, Command::Init { .. }) {
+        std::fs::create_dir_all(folder).map_err(|error| wrong("make", &error))?;
+    }
+    std::env::set_current_dir(folder).map_err(|error| wrong("go into", &error))
+}
+
+/// An error that is about a file that the command line names.
+fn file_error(doing: &str, file: &Path, error: &std::io::Error) -> Failure {
+    Failure::plain(Diagnostic::error("file", format!("cannot {doing} `{}`: {error}", file.display())))
+}

@@ -1,0 +1,57 @@
+//! `cloudtik plan`
+
+use std::path::Path;
+
+use cloudtik::planner::{Plan, RenderOptions, render_text, to_json};
+use cloudtik::{Failure, PlanOptions};
+
+use super::super::arguments::PlanFlags;
+use super::super::printer::Printer;
+use super::super::progress::View;
+use super::super::{Exit, diagnostics, project};
+use super::Context;
+
+/// What is done with the plan.
+pub(crate) struct Wants<'a> {
+    /// Where it is saved.
+    pub(crate) out: Option<&'a Path>,
+    /// Whether the exit code says that there is something to change.
+    pub(crate) detailed_exitcode: bool,
+    /// Whether it is printed as JSON.
+    pub(crate) json: bool,
+}
+
+pub(crate) fn run(context: &Context<'_>, wants: &Wants<'_>, options: &PlanOptions, flags: &PlanFlags) -> Result<Exit, Failure> {
+    let printer = context.printer;
+    let project = project::open(context.environment, context.given, Some(&flags.provider), Some(flags))?;
+    let view = View::start(printer, flags.verbose);
+    let planned = project.plan(options, &view);
+    view.finish();
+    let planned = planned?;
+    diagnostics::show(&planned.warnings, &planned.sources, printer);
+    if let Some(file) = wants.out {
+        planned.save(&project, file)?;
+    }
+    if wants.json {
+        printer.json(&to_json(&planned.plan));
+    } else {
+        print(&planned.plan, flags.verbose, printer);
+    }
+    if let Some(file) = wants.out.filter(|_| !context.environment.in_automation() && !wants.json) {
+        let file = file.display();
+        printer.say_line(&format!("\nThe plan is saved as `{file}`. To do exactly this, run: cloudtik apply {}", quoted(&file.to_string())));
+    }
+    Ok(if wants.detailed_exitcode && planned.plan.has_changes() { Exit::Changes } else { Exit::Done })
+}
+
+/// Prints a plan as text.
+pub(crate) fn print(plan: &Plan, verbose: bool, printer: &Printer) {
+    let look = printer.data_look();
+    printer.data(&render_text(plan, &RenderOptions { color: look.color, width: look.width, verbose }));
+}
+
+/// The word as a shell reads it.
+fn quoted(word: &str) -> String {
+    let plain = !word.is_empty() && word.chars().all(|c| c.is_alphanumeric() || "-_./".contains(c));
+    if plain { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
+}

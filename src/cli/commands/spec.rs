@@ -1,0 +1,56 @@
+//! `validate`, `graph` and `compile`: what can be said of a spec without asking anybody.
+
+use std::path::Path;
+
+use cloudtik::{Failure, FailureKind};
+
+use super::super::arguments::{GraphFormat, ProviderFlags};
+use super::super::values::many;
+use super::super::{Exit, diagnostics, project};
+use super::{Context, file_error};
+
+pub(crate) fn validate(context: &Context<'_>, as_json: bool, provider: &ProviderFlags) -> Result<Exit, Failure> {
+    let compiled = project::open(context.environment, context.given, Some(provider), None).and_then(|project| project.compile());
+    let printer = context.printer;
+    match compiled {
+        Ok(compilation) if as_json => {
+            printer.json(&diagnostics::to_json(&compilation.warnings, &compilation.sources));
+            Ok(Exit::Done)
+        }
+        // A fault or a state that cannot be read says nothing of the spec.
+        Err(failure) if as_json && failure.kind == FailureKind::Error => {
+            printer.json(&diagnostics::to_json(&failure.diagnostics, &failure.sources));
+            Ok(Exit::Error)
+        }
+        Ok(compilation) => {
+            diagnostics::show(&compilation.warnings, &compilation.sources, printer);
+            let warnings = match compilation.warnings.len() {
+                0 => String::new(),
+                count => format!(", with {}", many(count, "warning", "warnings")),
+            };
+            printer.data_line(&format!("Success! The spec is valid{warnings}."));
+            Ok(Exit::Done)
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+pub(crate) fn graph(context: &Context<'_>, format: GraphFormat, provider: &ProviderFlags) -> Result<Exit, Failure> {
+    let compilation = project::open(context.environment, context.given, Some(provider), None)?.compile()?;
+    diagnostics::show(&compilation.warnings, &compilation.sources, context.printer);
+    match format {
+        GraphFormat::Dot => context.printer.data(&cloudtik::graph_dot(&compilation.graph)),
+    }
+    Ok(Exit::Done)
+}
+
+pub(crate) fn compile(context: &Context<'_>, out: Option<&Path>, provider: &ProviderFlags) -> Result<Exit, Failure> {
+    let compilation = project::open(context.environment, context.given, Some(provider), None)?.compile()?;
+    diagnostics::show(&compilation.warnings, &compilation.sources, context.printer);
+    let json = compilation.to_json();
+    match out {
+        Some(file) => std::fs::write(file, format!("{json:#}\n")).map_err(|error| file_error("write", file, &error))?,
+        None => context.printer.json(&json),
+    }
+    Ok(Exit::Done)
+}

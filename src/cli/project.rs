@@ -1,0 +1,59 @@
+//! From arguments and environment to the options of the facade.
+
+use std::path::Path;
+
+use cloudtik::model::{Diagnostic, MAX_FILE_BYTES};
+use cloudtik::{Failure, PlanOptions, Project, ProjectOptions, VariableArgument, VariableInputs};
+
+use super::arguments::{Given, PlanFlags, ProviderFlags};
+use super::environment::Environment;
+
+/// The project in this folder, with what was said beside it.
+pub(crate) fn open(environment: &Environment, given: &[Given], provider: Option<&ProviderFlags>, plan: Option<&PlanFlags>) -> Result<Project, Failure> {
+    let mut options = ProjectOptions::new(".");
+    if let Some(data_dir) = &environment.data_dir {
+        options.data_dir.clone_from(data_dir);
+    }
+    options.variables = variables(environment, given)?;
+    options.provider = provider.and_then(|flags| flags.provider.clone());
+    if let Some(plan) = plan {
+        options.lock = plan.lock;
+        options.lock_timeout = plan.lock_timeout;
+    }
+    Ok(Project::open(options))
+}
+
+/// What a plan is to be made of, as far as all commands that plan have it.
+pub(crate) fn plan_options(flags: &PlanFlags) -> PlanOptions {
+    PlanOptions { refresh: flags.refresh, replace: flags.replace.iter().cloned().collect(), parallelism: flags.parallelism, ..PlanOptions::default() }
+}
+
+fn variables(environment: &Environment, given: &[Given]) -> Result<VariableInputs, Failure> {
+    if let Some(name) = environment.not_text.iter().find(|name| name.starts_with("CLOUDTIK_VAR_")) {
+        let diagnostic = Diagnostic::error("environment", format!("the environment variable `{name}` is not UTF-8"));
+        return Err(Failure::plain(diagnostic.help("values of variables are text; use a file and `file()` for anything else")));
+    }
+    let mut inputs = VariableInputs { environment: environment.values(), ..VariableInputs::default() };
+    for given in given {
+        inputs.arguments.push(match given {
+            Given::Var(name, text) => VariableArgument::Var { name: name.clone(), text: text.clone() },
+            Given::File(path) => VariableArgument::File { path: path.display().to_string(), bytes: read(path)?.into() },
+        });
+    }
+    Ok(inputs)
+}
+
+/// A file of values. It may be a pipe, so its length is not asked for; what is read is bounded.
+fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    use std::io::Read as _;
+    let mut bytes = Vec::new();
+    let wrong = |text: String| Failure::plain(Diagnostic::error("unreadable-file", text));
+    let read = std::fs::File::open(path).and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes));
+    match read {
+        Err(error) => Err(wrong(format!("`--var-file {}` cannot be read: {error}", path.display()))),
+        Ok(_) if bytes.len() as u64 > MAX_FILE_BYTES => {
+            Err(wrong(format!("`--var-file {}` is longer than {MAX_FILE_BYTES} bytes", path.display())))
+        }
+        Ok(_) => Ok(bytes),
+    }
+}

@@ -1,0 +1,161 @@
+//! What is said of arguments that cannot be read: unknown words, words of the language that are not in effect yet, wrong values.
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Command, CommandFactory as _};
+use cloudtik::model::{Diagnostic, SourceMap, did_you_mean};
+
+use super::Exit;
+use super::arguments::Syntax;
+use super::diagnostics;
+use super::printer::Printer;
+
+/// Commands of the language that this version does not have.
+const LATER_COMMANDS: &[&str] = &[
+    "attach", "console", "controller", "download", "exec", "fmt", "force-unlock", "import", "info", "kill-node", "local", "logs", "scale", "state",
+    "status", "submit", "upload", "verify", "wait",
+];
+
+/// Flags of the language that this version does not have, by command.
+const LATER_FLAGS: &[(&str, &[&str])] = &[
+    ("plan", &["base", "data", "exclude", "refresh-facts", "refresh-only", "state", "target", "unset-vars"]),
+    ("apply", &["allow-disruption", "exclude", "json", "keep-failed", "no-wait", "refresh-facts", "refresh-only", "state", "target"]),
+    ("destroy", &["allow-disruption", "exclude", "json", "state", "target"]),
+    ("show", &["record", "spec"]),
+];
+
+/// Words that people know from elsewhere, and what to type here.
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("get", "modules need no download: they are folders of the project"),
+    ("modules", "modules need no download: they are folders of the project"),
+    ("login", "there is nothing to log in to; providers use the credentials of this machine"),
+    ("providers", "providers are built in; `cloudtik version` says which version this is"),
+    ("refresh", "`cloudtik plan` looks at what exists; `cloudtik apply` writes what it found into the state"),
+    ("taint", "use `cloudtik apply --replace ADDRESS`"),
+    ("workspace", "a workspace is a block of the spec; environments are var files: `--var-file FILE`"),
+];
+
+/// What the command line answers without running a command.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// Text that was asked for, with colour and without.
+    Help {
+        /// With colour.
+        colored: String,
+        /// Without.
+        plain: String,
+    },
+    /// An error.
+    Wrong(Box<Diagnostic>),
+}
+
+impl Answer {
+    /// Shows it.
+    pub(crate) fn show(self, printer: &Printer) -> Exit {
+        match self {
+            Self::Help { colored, plain } => {
+                printer.data(if printer.data_look().color { &colored } else { &plain });
+                Exit::Done
+            }
+            Self::Wrong(diagnostic) => {
+                diagnostics::show(&(*diagnostic).into(), &SourceMap::default(), printer);
+                Exit::Error
+            }
+        }
+    }
+}
+
+/// An error in the arguments.
+pub(crate) fn wrong(title: impl Into<String>) -> Answer {
+    Answer::Wrong(Box::new(Diagnostic::error("usage", title)))
+}
+
+fn wrong_with_help(title: impl Into<String>, help: impl Into<String>) -> Answer {
+    Answer::Wrong(Box::new(Diagnostic::error("usage", title).help(help)))
+}
+
+fn later(what: &str) -> Answer {
+    Answer::Wrong(Box::new(Diagnostic::error("not-in-effect", format!("`{what}` is not in effect in this version"))))
+}
+
+/// `true` and `false` as Terraform reads them.
+pub(crate) fn truth(text: &str) -> Result<bool, String> {
+    match text {
+        "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(true),
+        "0" | "f" | "F" | "FALSE" | "false" | "False" => Ok(false),
+        _ => Err("`true` or `false` is expected".to_owned()),
+    }
+}
+
+/// Whether there is such a command.
+pub(crate) fn check_command(command: &str, tree: &Command) -> Result<(), Answer> {
+    let known = || tree.get_subcommands().filter(|known| !known.is_hide_set()).map(Command::get_name).chain(["help"]);
+    if known().any(|known| known == command) {
+        return Ok(());
+    }
+    if LATER_COMMANDS.contains(&command) {
+        return Err(later(&format!("cloudtik {command}")));
+    }
+    let title = format!("there is no command `{command}`");
+    if let Some((_, help)) = ELSEWHERE.iter().find(|(word, _)| *word == command) {
+        return Err(wrong_with_help(title, *help));
+    }
+    Err(match did_you_mean(command, known()) {
+        Some(near) => wrong_with_help(title, format!("did you mean `cloudtik {near}`?")),
+        None => wrong_with_help(title, "`cloudtik --help` lists the commands"),
+    })
+}
+
+/// Whether the language has such a flag, for one that the command does not know.
+pub(crate) fn check_flag(command: &str, flag: &str) -> Result<(), Answer> {
+    let name = flag.trim_start_matches('-');
+    let of_command = LATER_FLAGS.iter().find(|(of, _)| *of == command).map_or(&[][..], |(_, flags)| flags);
+    if of_command.contains(&name) { Err(later(&format!("cloudtik {command} --{name}"))) } else { Ok(()) }
+}
+
+impl From<clap::Error> for Answer {
+    fn from(error: clap::Error) -> Self {
+        let text = |kind| match error.get(kind) {
+            Some(ContextValue::String(text)) => Some(text.clone()),
+            Some(ContextValue::Strings(texts)) => Some(texts.join("`, `")),
+            _ => None,
+        };
+        let argument = text(ContextKind::InvalidArg).unwrap_or_default();
+        let value = text(ContextKind::InvalidValue).unwrap_or_default();
+        match error.kind() {
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+                let rendered = error.render();
+                Self::Help { colored: rendered.ansi().to_string(), plain: rendered.to_string() }
+            }
+            ErrorKind::UnknownArgument if argument.starts_with('-') => {
+                let near = text(ContextKind::SuggestedArg).map(|near| format!("did you mean `{near}`?"));
+                let help = near.unwrap_or_else(|| "`--help` after the command lists its flags".to_owned());
+                wrong_with_help(format!("there is no flag `{argument}` here"), help)
+            }
+            ErrorKind::UnknownArgument => wrong(format!("`{argument}` is one argument too many")),
+            ErrorKind::InvalidSubcommand => {
+                let command = text(ContextKind::InvalidSubcommand).unwrap_or_default();
+                check_command(&command, &Syntax::command()).err().unwrap_or_else(|| wrong(format!("there is no command `{command}`")))
+            }
+            ErrorKind::InvalidValue if value.is_empty() => wrong(format!("`{argument}` needs a value")),
+            ErrorKind::InvalidValue => {
+                let title = format!("`{value}` is no value for `{argument}`");
+                text(ContextKind::ValidValue).map_or_else(|| wrong(title.clone()), |valid| wrong_with_help(title.clone(), format!("use `{valid}`")))
+            }
+            ErrorKind::ValueValidation => {
+                let why = std::error::Error::source(&error).map_or_else(String::new, |source| format!(": {source}"));
+                wrong(format!("`{value}` is no value for `{argument}`{why}"))
+            }
+            ErrorKind::MissingRequiredArgument => wrong(format!("`{argument}` is missing")),
+            ErrorKind::ArgumentConflict => {
+                let other = text(ContextKind::PriorArg).unwrap_or_default();
+                if other == argument || other.is_empty() {
+                    wrong(format!("`{argument}` is given more than once"))
+                } else {
+                    wrong(format!("`{argument}` cannot be used with `{other}`"))
+                }
+            }
+            ErrorKind::NoEquals => wrong_with_help(format!("`{argument}` needs its value after `=`"), "for example `--lock=false`"),
+            _ => wrong(error.render().to_string().lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned()),
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! A project on disk: the files below one folder, and nothing outside of it.
+
+use std::io::{ErrorKind, Read as _};
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use cloudtik_model::{MAX_FILE_BYTES, ReadError, SourceSet};
+
+/// How many files below one folder are listed: a folder that is copied to a node has hundreds, a mistake has a whole disk.
+const MAX_LISTED: usize = 10_000;
+
+/// The files below a folder. Symbolic links that lead out of it are refused.
+#[derive(Clone, Debug)]
+pub struct DiskSources {
+    folder: PathBuf,
+    shown: String,
+}
+
+impl DiskSources {
+    /// The project in that folder.
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        let folder = folder.into();
+        let shown = folder.display().to_string();
+        Self { folder, shown }
+    }
+
+    /// Where a path of the project lies, after all links.
+    fn resolve(&self, path: &str) -> Result<PathBuf, ReadError> {
+        let relative = Path::new(path);
+        let leaves = relative.components().any(|part| !matches!(part, Component::Normal(_) | Component::CurDir));
+        if leaves {
+            return Err(ReadError::Outside(path.to_owned()));
+        }
+        let failed = |error: std::io::Error| match error.kind() {
+            ErrorKind::NotFound | ErrorKind::NotADirectory => ReadError::NotFound(path.to_owned()),
+            _ => failure(path, &error),
+        };
+        let root = self.folder.canonicalize().map_err(failed)?;
+        let file = self.folder.join(relative).canonicalize().map_err(failed)?;
+        if file.starts_with(&root) { Ok(file) } else { Err(ReadError::Outside(path.to_owned())) }
+    }
+
+    fn walk(&self, folder: &Path, prefix: &str, found: &mut Vec<String>) -> Result<(), ReadError> {
+        let entries = std::fs::read_dir(folder).map_err(|error| failure(prefix, &error))?;
+        for entry in entries {
+            let entry = entry.map_err(|error| failure(prefix, &error))?;
+            let name = entry.file_name();
+            let path = format!("{prefix}/{}", name.to_string_lossy());
+            let kind = std::fs::metadata(entry.path()).map_err(|error| failure(&path, &error))?;
+            if kind.is_dir() && !entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
+                self.walk(&entry.path(), &path, found)?;
+            } else if kind.is_file() {
+                found.push(path);
+            }
+            if found.len() > MAX_LISTED {
+                let reason = format!("it holds more than {MAX_LISTED} files");
+                return Err(ReadError::Failed { path: prefix.to_owned(), reason });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl SourceSet for DiskSources {
+    fn list(&self) -> Result<Vec<String>, ReadError> {
+        let entries = std::fs::read_dir(&self.folder).map_err(|error| failure(&self.shown, &error))?;
+        let mut names = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(|error| failure(&self.shown, &error))?;
+            // A link counts as what it leads to; one that leads nowhere is said when it is read.
+            let folder = std::fs::metadata(entry.path()).is_ok_and(|meta| meta.is_dir());
+            if !folder {
+                names.push(entry.file_name().to_string_lossy().into_owned());
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    fn read(&self, path: &str) -> Result<Arc<[u8]>, ReadError> {
+        let file = self.resolve(path)?;
+        let mut reader = std::fs::File::open(&file).map_err(|error| failure(path, &error))?;
+        let meta = reader.metadata().map_err(|error| failure(path, &error))?;
+        if !meta.is_file() {
+            return Err(ReadError::Failed { path: path.to_owned(), reason: "it is not a file".to_owned() });
+        }
+        if meta.len() > MAX_FILE_BYTES {
+            return Err(ReadError::TooLarge { path: path.to_owned(), bytes: meta.len() });
+        }
+        let mut bytes = Vec::new();
+        let limited = reader.by_ref().take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes);
+        limited.map_err(|error| failure(path, &error))?;
+        if bytes.len() as u64 > MAX_FILE_BYTES {
+            return Err(ReadError::TooLarge { path: path.to_owned(), bytes: bytes.len() as u64 });
+        }
+        Ok(bytes.into())
+    }
+
+    fn list_below(&self, path: &str) -> Result<Option<Vec<String>>, ReadError> {
+        let folder = self.resolve(path)?;
+        if !folder.is_dir() {
+            return Ok(None);
+        }
+        let mut found = Vec::new();
+        self.walk(&folder, path.trim_start_matches("./").trim_end_matches('/'), &mut found)?;
+        found.sort();
+        Ok(Some(found))
+    }
+
+    fn root(&self) -> &str {
+        &self.shown
+    }
+}
+
+fn failure(path: &str, error: &std::io::Error) -> ReadError {
+    ReadError::Failed { path: path.to_owned(), reason: error.to_string() }
+}

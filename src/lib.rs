@@ -1,0 +1,49 @@
+//! cloudtik compiles specs of workspaces and clusters into a resource graph, plans what has to change, and applies it in parallel.
+//!
+//! This is the library: [`Project::compile`], [`Project::plan`], [`Project::prepare`] and [`Prepared::apply`], with [`Event`]s while
+//! something runs. It prints nothing and ends no process; the command line is built on it and sees nothing else.
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//! use cloudtik::{Interrupt, PlanOptions, Project, ProjectOptions, Silent};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let project = Project::open(ProjectOptions::new("examples/first"));
+//! let prepared = project.prepare(&PlanOptions::default(), &Silent)?;
+//! if prepared.has_changes() {
+//!     let applied = prepared.apply(Arc::new(Silent), &Interrupt::new())?;
+//!     println!("{} created", applied.summary.counts.created);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+mod disk;
+mod dot;
+mod events;
+mod failure;
+pub mod hidden;
+mod options;
+mod project;
+mod providers;
+mod run;
+mod starter;
+mod world;
+
+pub use cloudtik_compiler::{VariableArgument, VariableInputs};
+pub use cloudtik_executor::engine::{AddressResult, AddressStatus, Counts, OperationWord, Progress, Summary};
+pub use cloudtik_lang as lang;
+pub use cloudtik_model as model;
+pub use cloudtik_planner as planner;
+pub use cloudtik_provider_api as provider_api;
+
+pub use disk::DiskSources;
+pub use dot::graph_dot;
+pub use events::{Event, Interrupt, Observer, Silent};
+pub use failure::{Failure, FailureKind};
+pub use options::{DeleteData, PlanOptions, ProjectOptions};
+pub use project::{Applied, Compilation, Planned, Prepared, Project};
+pub use starter::{StarterFile, examples, starter};
+
+/// Our version.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

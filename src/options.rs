@@ -1,0 +1,77 @@
+//! What a caller says before anything happens.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use cloudtik_compiler::VariableInputs;
+use cloudtik_model::Address;
+
+/// A project and how it is read.
+#[derive(Clone, Debug)]
+pub struct ProjectOptions {
+    /// The folder that holds the `*.hcl` files.
+    pub folder: PathBuf,
+    /// The folder of state, journal and keys: relative ones are below `folder`.
+    pub data_dir: PathBuf,
+    /// Values of variables from outside.
+    pub variables: VariableInputs,
+    /// Replaces every provider: `--provider sim`.
+    pub provider: Option<String>,
+    /// How long to wait for a lock that somebody else holds.
+    pub lock_timeout: Duration,
+    /// Whether `plan` takes the lock; without it a plan is made from a snapshot.
+    pub lock: bool,
+}
+
+impl ProjectOptions {
+    /// The name of the data folder when nobody says another.
+    pub const DATA_DIR: &'static str = ".cloudtik";
+
+    /// The project in a folder, with nothing said beside it.
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self {
+            folder: folder.into(),
+            data_dir: Self::DATA_DIR.into(),
+            variables: VariableInputs::default(),
+            provider: None,
+            lock_timeout: Duration::ZERO,
+            lock: true,
+        }
+    }
+}
+
+/// What a plan is to be made of.
+#[derive(Clone, Debug)]
+pub struct PlanOptions {
+    /// Destroy everything.
+    pub destroy: bool,
+    /// Ask nobody: facts that are not pinned are unknown, nothing is compared with the world.
+    pub offline: bool,
+    /// Look at the objects of the state before comparing.
+    pub refresh: bool,
+    /// Objects to make anew.
+    pub replace: BTreeSet<Address>,
+    /// Objects whose data is deleted by a destroy although they say `on_destroy = "keep"`; an address, or all.
+    pub delete_data: DeleteData,
+    /// Operations that run at once.
+    pub parallelism: Option<usize>,
+}
+
+impl Default for PlanOptions {
+    fn default() -> Self {
+        Self { destroy: false, offline: false, refresh: true, replace: BTreeSet::new(), delete_data: DeleteData::None, parallelism: None }
+    }
+}
+
+/// Which kept data a destroy deletes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum DeleteData {
+    /// None.
+    #[default]
+    None,
+    /// All.
+    All,
+    /// That of these addresses and what stands below them.
+    Of(BTreeSet<Address>),
+}

@@ -1,0 +1,592 @@
+//! A project: what one can do with a folder of `*.hcl` files.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use cloudtik_compiler::{CompileInput, Compiled, Providers, compile};
+use cloudtik_executor::Record;
+use cloudtik_executor::driver::{Clouds, Driven, Durable, HandlebarsRenderer};
+use cloudtik_executor::durable::{
+    DataDir, DurableError, Entry, Holder, Ledger, OsEntropy, SessionStore, Snapshot, StateLock, load_plan, random_id, save_plan,
+};
+use cloudtik_executor::engine::{AddressStatus, Engine, EngineInput, Limits, SettleMode, Settlement, SettlementInput, SettlementReport, Summary};
+use cloudtik_executor::{Intent, RECORD_VERSION};
+use cloudtik_model::{Address, Diagnostic, Diagnostics, Graph, OutputState, ProviderRef, SourceMap, SourceSet as _, State, Value};
+use cloudtik_planner::{Execution, Mode, OperationKind, Plan, PlanInput, Settled, execution, plan};
+use cloudtik_provider_api::{CallError, Facts, ProviderSchema};
+
+use crate::providers::{providers, schemas};
+use crate::run::{Run, run};
+use crate::world::{World, clouds};
+use crate::{DiskSources, Event, Failure, FailureKind, Interrupt, Observer, PlanOptions, ProjectOptions, Silent, VERSION};
+
+/// A folder of `*.hcl` files and its state.
+pub struct Project {
+    options: ProjectOptions,
+    folder: PathBuf,
+    sources: DiskSources,
+    data: DataDir,
+    providers: Providers,
+    schemas: Arc<BTreeMap<String, ProviderSchema>>,
+}
+
+/// A compiled spec.
+#[derive(Debug)]
+pub struct Compilation {
+    /// What it wants.
+    pub graph: Graph,
+    /// Lines that a reader should know.
+    pub notes: Vec<String>,
+    /// What is doubtful.
+    pub warnings: Diagnostics,
+    /// The files that places are in.
+    pub sources: SourceMap,
+}
+
+impl Compilation {
+    /// The graph as versioned JSON.
+    #[must_use]
+    pub fn to_json(&self) -> serde_json::Value {
+        let graph = serde_json::to_value(&self.graph).unwrap_or(serde_json::Value::Null);
+        serde_json::json!({ "version": 1, "tool_version": VERSION, "graph": graph, "notes": self.notes })
+    }
+}
+
+/// A plan to look at.
+#[derive(Debug)]
+pub struct Planned {
+    /// What would be done.
+    pub plan: Plan,
+    /// What is doubtful.
+    pub warnings: Diagnostics,
+    /// The files that places are in.
+    pub sources: SourceMap,
+}
+
+impl Planned {
+    /// Whether anything would be done.
+    #[must_use]
+    pub fn has_changes(&self) -> bool {
+        self.plan.has_changes()
+    }
+
+    /// Saves the plan, for `apply FILE`. Sensitive values are encrypted with the project's key.
+    ///
+    /// # Errors
+    /// The file or the key cannot be written.
+    pub fn save(&self, project: &Project, file: &Path) -> Result<(), Failure> {
+        if self.plan.offline {
+            let title = "a plan that was made offline can be read, not applied";
+            return Err(Failure::plain(Diagnostic::error("offline-plan", title).help("make it without `--offline` to save it")));
+        }
+        let mut snapshot = project.snapshot()?;
+        save_plan(file, &self.plan, snapshot.vault()).map_err(|error| durable(&error))
+    }
+}
+
+/// A plan that is going to be applied: the lock is held as long as this lives.
+pub struct Prepared<'p> {
+    project: &'p Project,
+    store: SessionStore,
+    planned: Planned,
+    clouds: Arc<Clouds>,
+    run_id: String,
+    settlement: SettlementReport,
+    limits: Limits,
+}
+
+/// What an apply did.
+#[derive(Debug)]
+pub struct Applied {
+    /// Every operation and what came of it.
+    pub summary: Summary,
+    /// The results of the spec.
+    pub outputs: BTreeMap<String, OutputState>,
+}
+
+fn durable(error: &DurableError) -> Failure {
+    let failure = Failure::plain(error.to_diagnostic());
+    match error {
+        DurableError::Held { .. } => failure.of(FailureKind::LockHeld),
+        _ => failure,
+    }
+}
+
+impl Project {
+    /// A project. Nothing is read yet.
+    #[must_use]
+    pub fn open(options: ProjectOptions) -> Self {
+        let folder = std::path::absolute(&options.folder).unwrap_or_else(|_| options.folder.clone());
+        let providers = providers();
+        Self {
+            sources: DiskSources::new(options.folder.clone()),
+            data: DataDir::new(&folder, Some(&options.data_dir)),
+            schemas: Arc::new(schemas(&providers)),
+            providers,
+            folder,
+            options,
+        }
+    }
+
+    /// Compiles the spec. Nobody is asked: facts that the state does not have stay unknown.
+    ///
+    /// # Errors
+    /// The spec's.
+    pub fn compile(&self) -> Result<Compilation, Failure> {
+        let (compiled, sources, warnings) = self.compile_with(&Facts::new())?;
+        Ok(Compilation { graph: compiled.graph, notes: compiled.notes, warnings, sources })
+    }
+
+    fn compile_with(&self, facts: &Facts) -> Result<(Compiled, SourceMap, Diagnostics), Failure> {
+        let (compiled, sources, diagnostics) = compile(&CompileInput {
+            sources: &self.sources,
+            variables: &self.options.variables,
+            providers: &self.providers,
+            facts,
+            provider_override: self.options.provider.as_deref(),
+            tool_version: VERSION,
+        });
+        if diagnostics.has_errors() { Err(Failure::error(diagnostics, sources)) } else { Ok((compiled, sources, diagnostics)) }
+    }
+
+    /// The spec, as a plan wants it: a destroy works without one.
+    fn compile_for(&self, options: &PlanOptions, facts: &Facts) -> Result<(Compiled, SourceMap, Diagnostics), Failure> {
+        match self.compile_with(facts) {
+            Err(failure) if options.destroy && failure.diagnostics.iter().any(|diagnostic| diagnostic.code == "empty-project") => {
+                Ok((Compiled::default(), failure.sources, Diagnostics::new()))
+            }
+            other => other,
+        }
+    }
+
+    /// The state, without a lock. `None`: there is none yet.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn state(&self) -> Result<Option<State>, Failure> {
+        let state = self.snapshot()?.ledger.state;
+        Ok(if state.lineage.is_empty() { None } else { Some(state) })
+    }
+
+    /// A saved plan, to look at.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn load_plan(&self, file: &Path) -> Result<Plan, Failure> {
+        load_plan(file, self.snapshot()?.vault()).map_err(|error| durable(&error))
+    }
+
+    fn snapshot(&self) -> Result<Snapshot, Failure> {
+        SessionStore::snapshot(&self.data, Box::new(OsEntropy)).map_err(|error| durable(&error))
+    }
+
+    /// Makes a plan and changes nothing.
+    ///
+    /// # Errors
+    /// The spec's, the state's, the provider's.
+    pub fn plan(&self, options: &PlanOptions, observer: &dyn Observer) -> Result<Planned, Failure> {
+        observer.event(&Event::Stage("reading the spec".to_owned()));
+        let first = self.compile_for(options, &Facts::new())?;
+        if options.offline {
+            let mut snapshot = Ledger::new(State { version: cloudtik_model::STATE_VERSION, ..State::default() });
+            let clouds = Arc::new(self.clouds(&first.0, &snapshot.state));
+            return self.planned(options, observer, first, &mut snapshot, Vec::new(), &clouds);
+        }
+        let mut snapshot = self.snapshot()?;
+        let clouds = Arc::new(self.clouds(&first.0, &snapshot.ledger.state));
+        let mut report = SettlementReport::default();
+        if !snapshot.ledger.open.is_empty() {
+            let input = self.settlement_input(&snapshot.ledger, "plan", 0, SettleMode::Plan);
+            let mut settlement = Settlement::new(input);
+            report = self.settle(&mut settlement, &mut snapshot, &clouds, &Interrupt::new())?;
+            fold_in_memory(&mut snapshot.ledger, &report.records);
+        }
+        self.planned(options, observer, first, &mut snapshot.ledger, report.settled, &clouds)
+    }
+
+    /// Takes the lock, settles what an interrupted run left, and plans: what is shown is what [`Prepared::apply`] will do.
+    ///
+    /// # Errors
+    /// The spec's, the state's, the provider's; [`FailureKind::LockHeld`].
+    pub fn prepare(&self, options: &PlanOptions, observer: &dyn Observer) -> Result<Prepared<'_>, Failure> {
+        observer.event(&Event::Stage("reading the spec".to_owned()));
+        let first = self.compile_for(options, &Facts::new())?;
+        let mut store = self.lock(if options.destroy { "destroy" } else { "apply" })?;
+        let clouds = Arc::new(self.clouds(&first.0, store.state()));
+        let (run_id, settlement) = self.begin(&mut store, &clouds, options)?;
+        let mut ledger = store.ledger().clone();
+        let planned = self.planned(options, observer, first, &mut ledger, settlement.settled.clone(), &clouds)?;
+        Ok(Prepared { project: self, store, planned, clouds, run_id, settlement, limits: limits(options) })
+    }
+
+    /// Takes the lock for a saved plan. It is refused when the state moved, or when the folder holds another spec.
+    ///
+    /// # Errors
+    /// The plan's, the state's; [`FailureKind::LockHeld`].
+    pub fn prepare_saved(&self, file: &Path, options: &PlanOptions, observer: &dyn Observer) -> Result<Prepared<'_>, Failure> {
+        observer.event(&Event::Stage("reading the plan".to_owned()));
+        let mut store = self.lock("apply")?;
+        let plan = load_plan(file, store.vault()).map_err(|error| durable(&error))?;
+        self.check_saved(&plan, &store, file)?;
+        let configs = plan.providers.iter().map(|(name, config)| (name, &config.attributes));
+        let clouds = Arc::new(clouds(&self.providers, configs.chain(&store.state().providers), &self.folder));
+        let planned = Planned { plan, warnings: Diagnostics::new(), sources: SourceMap::default() };
+        let run_id = new_run_id()?;
+        let settlement = SettlementReport::default();
+        Ok(Prepared { project: self, store, planned, clouds, run_id, settlement, limits: limits(options) })
+    }
+
+    fn check_saved(&self, plan: &Plan, store: &SessionStore, file: &Path) -> Result<(), Failure> {
+        let refuse = |title: String, help: &str| Err(Failure::plain(Diagnostic::error("stale-plan", title).help(help)));
+        let again = "make the plan again: `cloudtik plan --out FILE`";
+        let shown = file.display();
+        let state = store.state();
+        // A plan of a project without a state was made before there was a lineage.
+        let moved = plan.lineage != state.lineage || plan.serial != state.serial || plan.folded != state.folded;
+        if moved || !store.open_intents().is_empty() {
+            return refuse(format!("the state has changed since `{shown}` was made"), again);
+        }
+        for (provider, version) in &plan.schema_versions {
+            if self.schemas.get(provider).is_some_and(|schema| schema.version != *version) {
+                return refuse(format!("`{shown}` was made with another version of provider `{provider}`"), again);
+            }
+        }
+        let names = self.sources.list().unwrap_or_default();
+        let specs: BTreeSet<&String> =
+            names.iter().filter(|name| name.ends_with(".hcl") && !name.ends_with(".vars.hcl") && !name.starts_with('.')).collect();
+        for name in &specs {
+            let same = self.sources.read(name).is_ok_and(|bytes| plan.sources.get(*name).is_some_and(|text| text.as_bytes() == &*bytes));
+            if !same {
+                return refuse(format!("`{name}` has changed since `{shown}` was made"), again);
+            }
+        }
+        if !specs.is_empty()
+            && let Some(missing) = plan.sources.keys().find(|name| !specs.contains(name))
+        {
+            return refuse(format!("`{missing}` is gone since `{shown}` was made"), again);
+        }
+        Ok(())
+    }
+
+    fn lock(&self, command: &str) -> Result<SessionStore, Failure> {
+        let holder = Holder::this_process(command, timestamp());
+        self.data.create().map_err(|error| durable(&error))?;
+        let lock = StateLock::acquire_blocking(&self.data, &holder, self.options.lock_timeout).map_err(|error| durable(&error))?;
+        SessionStore::open(&self.data, lock, Box::new(OsEntropy)).map_err(|error| durable(&error))
+    }
+
+    /// Settles for real, if there is something to settle: only then a run begins before the plan.
+    fn begin(&self, store: &mut SessionStore, clouds: &Arc<Clouds>, options: &PlanOptions) -> Result<(String, SettlementReport), Failure> {
+        let run_id = new_run_id()?;
+        if store.open_intents().is_empty() {
+            return Ok((run_id, SettlementReport::default()));
+        }
+        let epoch = store.begin_run(&run_id).map_err(|error| durable(&error))?;
+        let command = if options.destroy { "destroy" } else { "apply" };
+        let mut input = self.settlement_input(store.ledger(), command, epoch, SettleMode::Apply);
+        input.run_id.clone_from(&run_id);
+        let mut settlement = Settlement::new(input);
+        let report = self.settle(&mut settlement, store, clouds, &Interrupt::new())?;
+        if let Some(reason) = &report.aborted {
+            return Err(Failure::plain(Diagnostic::error("journal", reason.clone())));
+        }
+        Ok((run_id, report))
+    }
+
+    fn settlement_input(&self, ledger: &Ledger, command: &str, epoch: u64, mode: SettleMode) -> SettlementInput {
+        let mut open: Vec<_> = ledger.open.values().collect();
+        open.sort_by_key(|open| open.sequence);
+        SettlementInput {
+            state: ledger.state.clone(),
+            open: open.into_iter().map(|open| open.intent.clone()).collect(),
+            schemas: Arc::clone(&self.schemas),
+            limits: Limits::default(),
+            run_id: "plan".to_owned(),
+            epoch,
+            mode,
+            started: started(command),
+        }
+    }
+
+    fn settle(
+        &self,
+        settlement: &mut Settlement,
+        durable: &mut dyn Durable,
+        clouds: &Arc<Clouds>,
+        interrupt: &Interrupt,
+    ) -> Result<SettlementReport, Failure> {
+        let driven = run(
+            settlement,
+            Run {
+                durable,
+                clouds: Arc::clone(clouds),
+                folder: self.folder.clone(),
+                observer: Arc::new(Silent),
+                interrupt: interrupt.clone(),
+            },
+        )?;
+        match driven {
+            Driven::Settled(report) => Ok(*report),
+            Driven::Finished(_) => Err(Failure::plain(Diagnostic::error("fault", "settlement ended as an engine")).of(FailureKind::Fault)),
+        }
+    }
+
+    fn clouds(&self, compiled: &Compiled, state: &State) -> Clouds {
+        let spec = compiled.graph.providers.iter().map(|(name, config)| (name, &config.attributes));
+        let known: BTreeMap<&ProviderRef, &Value> = state.providers.iter().chain(spec).collect();
+        clouds(&self.providers, known.into_iter(), &self.folder)
+    }
+
+    /// The plan of a compiled spec and a settled ledger.
+    fn planned(
+        &self,
+        options: &PlanOptions,
+        observer: &dyn Observer,
+        first: (Compiled, SourceMap, Diagnostics),
+        ledger: &mut Ledger,
+        settled: Vec<Settled>,
+        clouds: &Arc<Clouds>,
+    ) -> Result<Planned, Failure> {
+        let world = World { clouds, schemas: &self.schemas };
+        let (compiled, sources, mut warnings, facts) = self.with_facts(options, observer, first, &ledger.state, &world)?;
+        let observed = if options.offline || !options.refresh {
+            BTreeMap::new()
+        } else {
+            observer.event(&Event::Stage("comparing with the world".to_owned()));
+            world.observe(&ledger.state)?
+        };
+        let locate = |span| sources.describe(span);
+        let keep = kept(&ledger.state, options);
+        let goes = |address: &Address| options.destroy || !compiled.graph.nodes.contains_key(address);
+        let mut notes = compiled.notes;
+        notes.extend(keep.iter().filter(|address| goes(address)).map(|address| {
+            format!("{address} says `on_destroy = \"keep\"`: it stays, and so does its entry in the state; `destroy --delete-data {address}` removes it")
+        }));
+        let (mut plan, diagnostics) = plan(PlanInput {
+            graph: &compiled.graph,
+            state: &ledger.state,
+            observed: &observed,
+            schemas: &|name| self.schemas.get(name),
+            pinned: compiled.pinned.iter().filter(|key| facts.contains_key(*key)).cloned().collect(),
+            facts,
+            mode: if options.destroy { Mode::Destroy } else { Mode::Normal },
+            replace: options.replace.clone(),
+            keep,
+            settled,
+            notes,
+            tool_version: VERSION.to_owned(),
+            offline: options.offline,
+            locate: &locate,
+        });
+        plan.sources = compiled.sources;
+        plan.variables = compiled.variables;
+        if diagnostics.has_errors() {
+            return Err(Failure::error(diagnostics, sources));
+        }
+        warnings.extend(diagnostics);
+        Ok(Planned { plan, warnings, sources })
+    }
+
+    /// Compiles again with the facts of the state and those that the provider answers, until no question is open.
+    fn with_facts(
+        &self,
+        options: &PlanOptions,
+        observer: &dyn Observer,
+        first: (Compiled, SourceMap, Diagnostics),
+        state: &State,
+        world: &World<'_>,
+    ) -> Result<(Compiled, SourceMap, Diagnostics, Facts), Failure> {
+        let (mut compiled, mut sources, mut warnings) = first;
+        let mut facts = Facts::new();
+        if compiled.questions.is_empty() {
+            return Ok((compiled, sources, warnings, facts));
+        }
+        let asked = compiled.questions.values().flatten().map(|question| &question.key);
+        let known: Facts = asked.filter_map(|key| Some((key.clone(), state.facts.get(key)?.clone()))).collect();
+        if !known.is_empty() {
+            facts.extend(known);
+            (compiled, sources, warnings) = self.compile_for(options, &facts)?;
+        }
+        if options.offline || compiled.questions.is_empty() {
+            return Ok((compiled, sources, warnings, facts));
+        }
+        observer.event(&Event::Stage("asking the provider".to_owned()));
+        facts.extend(world.facts(&compiled.questions)?);
+        (compiled, sources, warnings) = self.compile_for(options, &facts)?;
+        Ok((compiled, sources, warnings, facts))
+    }
+}
+
+/// Addresses whose objects a destroy keeps although nothing wants them.
+fn kept(state: &State, options: &PlanOptions) -> BTreeSet<Address> {
+    let keeps = |address: &Address| match &options.delete_data {
+        crate::DeleteData::None => true,
+        crate::DeleteData::All => false,
+        crate::DeleteData::Of(addresses) => !addresses.iter().any(|prefix| address.is_within(prefix)),
+    };
+    let says_keep = |value: &Value| value.get("on_destroy").and_then(Value::as_str) == Some("keep");
+    let kept = state.resources.iter().filter(|(address, entry)| entry.current.as_ref().is_some_and(|object| says_keep(&object.attributes)) && keeps(address));
+    kept.map(|(address, _)| address.clone()).collect()
+}
+
+fn limits(options: &PlanOptions) -> Limits {
+    let mut limits = Limits::default();
+    if let Some(parallelism) = options.parallelism {
+        limits.parallelism = parallelism.max(1);
+    }
+    limits
+}
+
+fn started(command: &str) -> Record {
+    Record::Started { version: RECORD_VERSION, command: command.to_owned(), tool_version: VERSION.to_owned() }
+}
+
+fn new_run_id() -> Result<String, Failure> {
+    random_id(&mut OsEntropy).map_err(|error| durable(&error))
+}
+
+/// Seconds since 1970, as a lock's holder says since when.
+fn timestamp() -> String {
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    format!("{seconds}")
+}
+
+/// Settlement of a plan writes nothing: its records are taken into the ledger alone.
+fn fold_in_memory(ledger: &mut Ledger, records: &[Record]) {
+    for record in records {
+        let entry = Entry { sequence: ledger.sequence() + 1, epoch: ledger.state.epoch, run: "plan".to_owned(), record: Some(record.clone()) };
+        ledger.take(&entry);
+    }
+}
+
+impl Prepared<'_> {
+    /// What will be done.
+    #[must_use]
+    pub const fn plan(&self) -> &Plan {
+        &self.planned.plan
+    }
+
+    /// What is doubtful.
+    #[must_use]
+    pub const fn warnings(&self) -> &Diagnostics {
+        &self.planned.warnings
+    }
+
+    /// The files that places are in.
+    #[must_use]
+    pub const fn sources(&self) -> &SourceMap {
+        &self.planned.sources
+    }
+
+    /// Whether anything will be done.
+    #[must_use]
+    pub fn has_changes(&self) -> bool {
+        self.planned.has_changes()
+    }
+
+    /// Does it.
+    ///
+    /// # Errors
+    /// Something failed: [`Failure::summary`] has what was done before.
+    pub fn apply(mut self, observer: Arc<dyn Observer>, interrupt: &Interrupt) -> Result<Applied, Failure> {
+        let execution = execution(&self.planned.plan, self.store.state())
+            .map_err(|error| Failure::plain(Diagnostic::error("execution", error.to_string())).of(FailureKind::Fault))?;
+        // What is only written down (a renamed dependency, a drift that matters to nothing) is no change, and is done all the same.
+        if !self.has_changes() && self.settlement.unsettled.is_empty() && execution.operations.is_empty() {
+            let outputs = self.store.state().outputs.clone();
+            self.store.commit().map_err(|error| durable(&error))?;
+            return Ok(Applied { summary: Summary::default(), outputs });
+        }
+        let run_started = self.settlement.started;
+        if !run_started {
+            self.store.begin_run(&self.run_id).map_err(|error| durable(&error))?;
+        }
+        let sources = std::mem::take(&mut self.planned.sources);
+        observer.event(&Event::Operations(execution.operations.iter().filter(|operation| operation.kind != OperationKind::Waypoint).count()));
+        let mut engine = Engine::new(self.engine_input(run_started, execution));
+        let driven = run(
+            &mut engine,
+            Run {
+                durable: &mut self.store,
+                clouds: Arc::clone(&self.clouds),
+                folder: self.project.folder.clone(),
+                observer,
+                interrupt: interrupt.clone(),
+            },
+        )?;
+        let Driven::Finished(summary) = driven else {
+            return Err(Failure::plain(Diagnostic::error("fault", "the engine ended as a settlement")).of(FailureKind::Fault));
+        };
+        let committed = self.store.commit();
+        self.forget_secrets();
+        finished(*summary, committed, sources, &self.store)
+    }
+
+    fn engine_input(&mut self, started: bool, execution: Execution) -> EngineInput {
+        let ledger = self.store.ledger().clone();
+        let plan = self.planned.plan.clone();
+        let command = if plan.destroy { "destroy" } else { "apply" };
+        let unsettled: Vec<(Intent, CallError)> = std::mem::take(&mut self.settlement.unsettled);
+        EngineInput {
+            execution,
+            ledger,
+            unsettled,
+            schemas: Arc::clone(&self.project.schemas),
+            limits: self.limits.clone(),
+            run_id: self.run_id.clone(),
+            epoch: self.store.epoch(),
+            command: command.to_owned(),
+            tool_version: VERSION.to_owned(),
+            started,
+            marks: BTreeMap::new(),
+            renderer: Arc::new(HandlebarsRenderer),
+            broken: cloudtik_executor::engine::Broken::No,
+            plan,
+        }
+    }
+
+    /// Secrets of creates are needed until their outcome is known.
+    fn forget_secrets(&mut self) {
+        let open: BTreeSet<String> = self.store.ledger().open.keys().cloned().collect();
+        let names = self.store.vault().secrets().unwrap_or_default();
+        for name in names.iter().filter(|name| !name.ends_with(".ed25519") && !name.ends_with(".ed25519.pub")) {
+            let needed = name.rsplit_once('.').is_some_and(|(op_id, _)| open.contains(op_id));
+            if !needed && let Err(error) = self.store.vault().remove_secret(name) {
+                // It is of no use to anybody any more: the key was rotated. The next run tries again.
+                drop(error);
+            }
+        }
+    }
+}
+
+/// What a caller gets of a summary.
+fn finished(summary: Summary, committed: Result<(), DurableError>, sources: SourceMap, store: &SessionStore) -> Result<Applied, Failure> {
+    let mut diagnostics = Diagnostics::new();
+    for (address, result) in summary.addresses.iter().filter(|(_, result)| result.status == AddressStatus::Failed) {
+        if let Some(error) = &result.error {
+            let title = format!("{address}: {} failed: {}", result.word.as_str(), error.message);
+            diagnostics.push(Diagnostic::error("operation-failed", title).of(address).maybe_help(error.help.clone()));
+        }
+    }
+    if let Some(reason) = &summary.aborted {
+        diagnostics.push(Diagnostic::error("journal", format!("the run was broken off: {reason}")).note("what was done is in the journal; the next run goes on from there"));
+    }
+    if let Err(error) = committed {
+        diagnostics.push(error.to_diagnostic());
+    }
+    if diagnostics.is_empty() && summary.is_ok() {
+        return Ok(Applied { outputs: store.state().outputs.clone(), summary });
+    }
+    let kind = match (summary.interrupted, summary.changed) {
+        (true, _) if diagnostics.is_empty() => FailureKind::Interrupted,
+        (_, true) => FailureKind::Partial,
+        _ => FailureKind::Error,
+    };
+    if diagnostics.is_empty() {
+        let skipped = summary.counts.skipped;
+        diagnostics.push(Diagnostic::error("interrupted", format!("interrupted: {skipped} operations were not begun")).help("run `cloudtik apply` to go on"));
+    }
+    Err(Failure { kind, diagnostics, sources, summary: Some(Box::new(summary)) })
+}

@@ -1,0 +1,20 @@
+//! The projects that `init` writes.
+
+/// A file of a starter: its path below the project and its text.
+pub type StarterFile = (&'static str, &'static str);
+
+/// The examples, by name, with their files.
+const EXAMPLES: [(&str, &[StarterFile]); 1] = [("first", &[("main.hcl", include_str!("../examples/first/main.hcl"))])];
+
+/// The files of an example; of the first one without a name.
+#[must_use]
+pub fn starter(example: Option<&str>) -> Option<Vec<StarterFile>> {
+    let name = example.unwrap_or("first");
+    EXAMPLES.iter().find(|(known, _)| *known == name).map(|(_, files)| files.to_vec())
+}
+
+/// The names of the examples.
+#[must_use]
+pub fn examples() -> Vec<&'static str> {
+    EXAMPLES.iter().map(|(name, _)| *name).collect()
+}

@@ -1,0 +1,120 @@
+//! Questions to the world that a plan needs: facts, and what the objects of the state are now. All of them are read-only.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use cloudtik_compiler::Providers;
+use cloudtik_executor::driver::Clouds;
+use cloudtik_model::{Address, Diagnostic, ProviderRef, State, Value};
+use cloudtik_planner::Observation;
+use cloudtik_provider_api::{Answer, Call, CallError, FactQuestion, Facts, Idempotency, ProviderSchema, Verb};
+
+use crate::Failure;
+
+/// The attribute of a configuration that is a folder, and relative to the project.
+const ROOT: &str = "root";
+
+/// The clouds of a run: every configuration of the spec, and those that made what is in the state.
+pub(crate) fn clouds<'a>(providers: &Providers, configs: impl Iterator<Item = (&'a ProviderRef, &'a Value)>, folder: &Path) -> Clouds {
+    let configured = configs
+        .filter_map(|(name, config)| {
+            let provider = providers.get(name.provider_type())?;
+            Some((name.clone(), (Arc::clone(provider), absolute(config, folder))))
+        })
+        .collect();
+    Clouds::new(configured)
+}
+
+/// The configuration with its folder made absolute.
+fn absolute(config: &Value, folder: &Path) -> Value {
+    let (Some(root), Some(entries)) = (config.get(ROOT).and_then(Value::as_str), config.entries()) else { return config.clone() };
+    let root = folder.join(root).display().to_string();
+    let others = entries.iter().filter(|(name, _)| &***name != ROOT).map(|(name, value)| (Arc::clone(name), value.clone()));
+    Value::object(others.chain(std::iter::once((Arc::from(ROOT), Value::from(root)))))
+}
+
+/// Makes calls that only look. The runtime lives as long as this.
+pub(crate) struct World<'a> {
+    pub(crate) clouds: &'a Arc<Clouds>,
+    pub(crate) schemas: &'a BTreeMap<String, ProviderSchema>,
+}
+
+impl World<'_> {
+    /// Answers to questions, of all providers at once.
+    pub(crate) fn facts(&self, questions: &BTreeMap<ProviderRef, Vec<FactQuestion>>) -> Result<Facts, Failure> {
+        let calls = questions.iter().map(|(provider, questions)| Call {
+            provider: provider.clone(),
+            address: Address::of("provider", provider.as_str()),
+            kind: "facts".into(),
+            verb: Verb::Facts(questions.clone()),
+        });
+        let mut facts = Facts::new();
+        for (call, answer) in self.all(calls.collect())? {
+            match answer {
+                Answer::Facts(answers) => facts.extend(answers),
+                Answer::Failed(error) => return Err(refused(&call, &error)),
+                _ => return Err(strange(&call)),
+            }
+        }
+        Ok(facts)
+    }
+
+    /// What the objects of a state are now: one call for all of a kind.
+    pub(crate) fn observe(&self, state: &State) -> Result<BTreeMap<Address, Observation>, Failure> {
+        let mut kinds: BTreeMap<(ProviderRef, Arc<str>), BTreeMap<String, Address>> = BTreeMap::new();
+        for (address, entry) in &state.resources {
+            let Some(object) = &entry.current else { continue };
+            let schema = self.schemas.get(entry.provider.provider_type()).and_then(|schema| schema.kinds.get(&*entry.kind));
+            if schema.is_some_and(|schema| schema.class != Idempotency::Pure) {
+                kinds.entry((entry.provider.clone(), Arc::clone(&entry.kind))).or_default().insert(object.id.clone(), address.clone());
+            }
+        }
+        let calls = kinds.iter().filter_map(|((provider, kind), ids)| {
+            let ids_wanted: BTreeSet<String> = ids.keys().cloned().collect();
+            let address = ids.values().next()?.clone();
+            Some(Call { provider: provider.clone(), address, kind: Arc::clone(kind), verb: Verb::List { ids: ids_wanted } })
+        });
+        let mut observed = BTreeMap::new();
+        for (call, answer) in self.all(calls.collect())? {
+            let Some(ids) = kinds.get(&(call.provider.clone(), Arc::clone(&call.kind))) else { continue };
+            let found = match answer {
+                Answer::Found(found) => found,
+                Answer::Failed(error) => return Err(refused(&call, &error)),
+                _ => return Err(strange(&call)),
+            };
+            observed.extend(ids.values().map(|address| (address.clone(), Observation::Gone)));
+            for found in found {
+                if let Some(address) = ids.get(&found.object.id) {
+                    observed.insert(address.clone(), Observation::Present(found.object));
+                }
+            }
+        }
+        Ok(observed)
+    }
+
+    /// Makes calls at once and waits for all answers.
+    fn all(&self, calls: Vec<Call>) -> Result<Vec<(Call, Answer)>, Failure> {
+        if calls.is_empty() {
+            return Ok(Vec::new());
+        }
+        cloudtik_executor::driver::call_all(self.clouds, calls)
+            .map_err(|error| Failure::plain(Diagnostic::error("runtime", error.to_string())).of(crate::FailureKind::Fault))
+    }
+}
+
+/// What is said when a provider does not answer.
+fn refused(call: &Call, error: &CallError) -> Failure {
+    let what = match &call.verb {
+        Verb::Facts(_) => "what a plan must know".to_owned(),
+        _ => format!("the objects of kind `{}`", call.kind),
+    };
+    Failure::plain(
+        Diagnostic::error("provider", format!("provider `{}` does not tell {what}: {}", call.provider, error.message)).maybe_help(error.help.clone()),
+    )
+}
+
+fn strange(call: &Call) -> Failure {
+    let title = format!("provider `{}` answered `{}` with something else", call.provider, call.verb.as_str());
+    Failure::plain(Diagnostic::error("provider", title)).of(crate::FailureKind::Fault)
+}
