@@ -27,7 +27,6 @@ pub struct Project {
     options: ProjectOptions,
     folder: PathBuf,
     sources: DiskSources,
-    data: DataDir,
     providers: Providers,
     schemas: Arc<BTreeMap<String, ProviderSchema>>,
 }
@@ -81,7 +80,7 @@ impl Planned {
             let title = "a plan that was made offline can be read, not applied";
             return Err(Failure::plain(Diagnostic::error("offline-plan", title).help("make it without `--offline` to save it")));
         }
-        let mut snapshot = project.snapshot()?;
+        let mut snapshot = project.snapshot(&project.data_of_spec())?;
         save_plan(file, &self.plan, snapshot.vault()).map_err(|error| durable(&error))
     }
 }
@@ -122,7 +121,6 @@ impl Project {
         let providers = providers();
         Self {
             sources: DiskSources::new(options.folder.clone()),
-            data: DataDir::new(&folder, Some(&options.data_dir)),
             schemas: Arc::new(schemas(&providers)),
             providers,
             folder,
@@ -140,15 +138,19 @@ impl Project {
     }
 
     fn compile_with(&self, facts: &Facts) -> Result<(Compiled, SourceMap, Diagnostics), Failure> {
-        let (compiled, sources, diagnostics) = compile(&CompileInput {
+        let (compiled, sources, diagnostics) = self.compile_any(facts);
+        if diagnostics.has_errors() { Err(Failure::error(diagnostics, sources)) } else { Ok((compiled, sources, diagnostics)) }
+    }
+
+    fn compile_any(&self, facts: &Facts) -> (Compiled, SourceMap, Diagnostics) {
+        compile(&CompileInput {
             sources: &self.sources,
             variables: &self.options.variables,
             providers: &self.providers,
             facts,
             provider_override: self.options.provider.as_deref(),
             tool_version: VERSION,
-        });
-        if diagnostics.has_errors() { Err(Failure::error(diagnostics, sources)) } else { Ok((compiled, sources, diagnostics)) }
+        })
     }
 
     /// The spec, as a plan wants it: a destroy works without one.
@@ -166,7 +168,7 @@ impl Project {
     /// # Errors
     /// It cannot be read.
     pub fn state(&self) -> Result<Option<State>, Failure> {
-        let state = self.snapshot()?.ledger.state;
+        let state = self.snapshot(&self.data_of_spec())?.ledger.state;
         Ok(if state.lineage.is_empty() { None } else { Some(state) })
     }
 
@@ -175,11 +177,26 @@ impl Project {
     /// # Errors
     /// It cannot be read.
     pub fn load_plan(&self, file: &Path) -> Result<Plan, Failure> {
-        load_plan(file, self.snapshot()?.vault()).map_err(|error| durable(&error))
+        load_plan(file, self.snapshot(&self.data_of_spec())?.vault()).map_err(|error| durable(&error))
     }
 
-    fn snapshot(&self) -> Result<Snapshot, Failure> {
-        SessionStore::snapshot(&self.data, Box::new(OsEntropy)).map_err(|error| durable(&error))
+    fn snapshot(&self, data: &DataDir) -> Result<Snapshot, Failure> {
+        SessionStore::snapshot(data, Box::new(OsEntropy)).map_err(|error| durable(&error))
+    }
+
+    /// Where the state lies: the spec may say so.
+    fn data(&self, compiled: &Compiled) -> DataDir {
+        let data = DataDir::new(&self.folder, Some(&self.options.data_dir));
+        match &compiled.state_path {
+            Some(path) => data.with_state(self.folder.join(path)),
+            None => data,
+        }
+    }
+
+    /// The same without a spec that was compiled before; errors of the spec are of no concern to whoever only looks at the state.
+    fn data_of_spec(&self) -> DataDir {
+        let (compiled, _, _) = self.compile_any(&Facts::new());
+        self.data(&compiled)
     }
 
     /// Makes a plan and changes nothing.
@@ -194,7 +211,7 @@ impl Project {
             let clouds = Arc::new(self.clouds(&first.0, &snapshot.state));
             return self.planned(options, observer, first, &mut snapshot, Vec::new(), &clouds);
         }
-        let mut snapshot = self.snapshot()?;
+        let mut snapshot = self.snapshot(&self.data(&first.0))?;
         let clouds = Arc::new(self.clouds(&first.0, &snapshot.ledger.state));
         let mut report = SettlementReport::default();
         if !snapshot.ledger.open.is_empty() {
@@ -213,7 +230,7 @@ impl Project {
     pub fn prepare(&self, options: &PlanOptions, observer: &dyn Observer) -> Result<Prepared<'_>, Failure> {
         observer.event(&Event::Stage("reading the spec".to_owned()));
         let first = self.compile_for(options, &Facts::new())?;
-        let mut store = self.lock(if options.destroy { "destroy" } else { "apply" })?;
+        let mut store = self.lock(&self.data(&first.0), if options.destroy { "destroy" } else { "apply" })?;
         let clouds = Arc::new(self.clouds(&first.0, store.state()));
         let (run_id, settlement) = self.begin(&mut store, &clouds, options)?;
         let mut ledger = store.ledger().clone();
@@ -227,7 +244,7 @@ impl Project {
     /// The plan's, the state's; [`FailureKind::LockHeld`].
     pub fn prepare_saved(&self, file: &Path, options: &PlanOptions, observer: &dyn Observer) -> Result<Prepared<'_>, Failure> {
         observer.event(&Event::Stage("reading the plan".to_owned()));
-        let mut store = self.lock("apply")?;
+        let mut store = self.lock(&self.data_of_spec(), "apply")?;
         let plan = load_plan(file, store.vault()).map_err(|error| durable(&error))?;
         self.check_saved(&plan, &store, file)?;
         let configs = plan.providers.iter().map(|(name, config)| (name, &config.attributes));
@@ -270,11 +287,11 @@ impl Project {
         Ok(())
     }
 
-    fn lock(&self, command: &str) -> Result<SessionStore, Failure> {
+    fn lock(&self, data: &DataDir, command: &str) -> Result<SessionStore, Failure> {
         let holder = Holder::this_process(command, timestamp());
-        self.data.create().map_err(|error| durable(&error))?;
-        let lock = StateLock::acquire_blocking(&self.data, &holder, self.options.lock_timeout).map_err(|error| durable(&error))?;
-        SessionStore::open(&self.data, lock, Box::new(OsEntropy)).map_err(|error| durable(&error))
+        data.create().map_err(|error| durable(&error))?;
+        let lock = StateLock::acquire_blocking(data, &holder, self.options.lock_timeout).map_err(|error| durable(&error))?;
+        SessionStore::open(data, lock, Box::new(OsEntropy)).map_err(|error| durable(&error))
     }
 
     /// Settles for real, if there is something to settle: only then a run begins before the plan.

@@ -133,6 +133,8 @@ pub struct ServiceSchema {
     pub protocol: String,
     /// Labels for those who choose among services.
     pub labels: BTreeMap<String, String>,
+    /// Where the manifest names the port.
+    pub(crate) span: Span,
 }
 
 /// How the health of a module is asked for.

@@ -15,13 +15,21 @@ const GITIGNORE: &[u8] = b"# Made by cloudtik: state, journal and keys are no pa
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DataDir {
     root: PathBuf,
+    state: PathBuf,
 }
 
 impl DataDir {
     /// That of a project; `named` is what `CLOUDTIK_DATA_DIR` says, relative to the project.
     #[must_use]
     pub fn new(project: &Path, named: Option<&Path>) -> Self {
-        Self { root: project.join(named.unwrap_or_else(|| Path::new(DATA_DIR))) }
+        let root = project.join(named.unwrap_or_else(|| Path::new(DATA_DIR)));
+        Self { state: root.join("state.json"), root }
+    }
+
+    /// The same with the state in another file: `cloudtik { state "local" { path = … } }`. Everything else stays where it is.
+    #[must_use]
+    pub fn with_state(self, path: PathBuf) -> Self {
+        Self { state: path, ..self }
     }
 
     /// The folder itself.
@@ -33,7 +41,7 @@ impl DataDir {
     /// The state; its predecessors are `state.json.<serial>.bak` beside it.
     #[must_use]
     pub fn state(&self) -> PathBuf {
-        self.root.join("state.json")
+        self.state.clone()
     }
 
     /// The folder of the journal's segments; there only while there are some.

@@ -153,7 +153,8 @@ impl Ledger {
             }
             (OpResult::Deleted, OpKind::Delete { id, deposed }) => self.delete(address, id, deposed.as_deref()),
             (OpResult::Deleted, OpKind::Update { id, .. }) => self.delete(address, id, None),
-            (OpResult::Deleted, OpKind::Run { .. } | OpKind::Undo { .. }) => self.let_go(address),
+            // The step may have run on the node's replacement by now; that entry stays.
+            (OpResult::Deleted, OpKind::Run { instance, .. } | OpKind::Undo { instance, .. }) => self.delete(address, instance, None),
             (OpResult::StepFailed { .. }, OpKind::Run { instance, inputs, undo, .. }) => {
                 let slot = self.slot(address, &intent.kind, &intent.provider, &intent.depends_on, intent.create_before_destroy);
                 taint(slot, &intent.op_id, instance, inputs, undo.as_ref());

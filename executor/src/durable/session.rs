@@ -4,6 +4,7 @@
 //! into the ledger), `commit` (the state file catches up and the journal is emptied). A crash between any two of these, or inside one,
 //! loses nothing that was acknowledged.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -227,14 +228,18 @@ impl SessionStore {
         if self.ledger.open.is_empty() {
             self.store(self.ledger.state.clone(), foldable)?;
             self.ledger.forget_handed();
-        } else {
-            let (state, rest) = self.divided_at(foldable)?;
-            self.store(state.clone(), foldable)?;
-            let serial = self.ledger.state.serial;
-            self.ledger = Ledger::new(State { serial, ..state });
-            rest.iter().for_each(|entry| self.ledger.take(entry));
+            return self.journal.delete_segments(foldable);
         }
-        self.journal.delete_segments(foldable)
+        let (state, rest) = self.divided_at(foldable)?;
+        let folded = state.folded.as_ref().map_or(0, |folded| folded.sequence);
+        if folded <= self.stored_sequence {
+            return Ok(());
+        }
+        self.store(state.clone(), folded)?;
+        let serial = self.ledger.state.serial;
+        self.ledger = Ledger::new(State { serial, ..state });
+        rest.iter().for_each(|entry| self.ledger.take(entry));
+        self.journal.delete_segments(folded)
     }
 
     fn store(&mut self, mut state: State, sequence: u64) -> Result<(), DurableError> {
@@ -248,7 +253,8 @@ impl SessionStore {
         Ok(())
     }
 
-    /// The state as of a record, and the records after it, from the stores: this is rare, and nothing has to be kept for it.
+    /// The state as of a record, and the records after it, from the stores: this is rare, and nothing has to be kept for it. The place is
+    /// moved back to one where no intent waits for an outcome: a state without it would not know what the outcome belongs to.
     fn divided_at(&mut self, sequence: u64) -> Result<(State, Vec<Entry>), DurableError> {
         let path = self.states.path();
         if self.states.has_moved()? {
@@ -259,17 +265,38 @@ impl SessionStore {
             None => return Err(missing(&*self.states, &mut self.vault, "this run wrote one")),
         };
         let lineage = ledger.state.lineage.clone();
-        let mut rest = Vec::new();
+        let mut entries = Vec::new();
         for frame in self.journal.read_all(ledger.sequence())?.frames {
-            let entry = payload::decode(frame, &lineage, &mut self.vault, &self.journal.path())?;
-            if entry.sequence <= sequence {
-                ledger.take(&entry);
-            } else {
-                rest.push(entry);
-            }
+            entries.push(payload::decode(frame, &lineage, &mut self.vault, &self.journal.path())?);
         }
+        let place = undivided(&entries, sequence);
+        let (folded, rest): (Vec<Entry>, Vec<Entry>) = entries.into_iter().partition(|entry| entry.sequence <= place);
+        folded.iter().for_each(|entry| ledger.take(entry));
         Ok((ledger.state, rest))
     }
+}
+
+/// The last record up to a number that stands between no intent and its outcome.
+fn undivided(entries: &[Entry], mut upto: u64) -> u64 {
+    let mut begun: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut spans: Vec<(u64, u64)> = Vec::new();
+    for entry in entries {
+        match &entry.record {
+            Some(Record::Intent(intent)) => {
+                begun.insert(&intent.op_id, entry.sequence);
+            }
+            Some(Record::Outcome { op_id, .. }) => spans.extend(begun.remove(op_id.as_str()).map(|begin| (begin, entry.sequence))),
+            _ => {}
+        }
+    }
+    spans.sort_by_key(|(begin, _)| std::cmp::Reverse(*begin));
+    // From the last intent to the first: one that is moved before may bring an earlier one across.
+    for (begin, end) in spans {
+        if begin <= upto && upto < end {
+            upto = begin.saturating_sub(1);
+        }
+    }
+    upto
 }
 
 fn file_stores(folder: &DataDir, disk: Arc<dyn Disk>) -> (Box<dyn JournalStore>, Box<dyn StateStore>) {

@@ -122,7 +122,6 @@ impl Rig {
     /// One run of apply or destroy, until its end or its crash.
     pub(crate) fn live(&mut self, goal: &Goal, crash: Option<Crash>) -> Result<Life, String> {
         self.events = 0;
-        if std::env::var("TRACE").is_ok() { println!("LIFE {} crash {crash:?} interrupt {:?}", self.lives + 1, self.interrupt_at); }
         let mut session = self.session();
         let run_id = format!("run{}", self.lives);
         let epoch = session.begin_run(&run_id).unwrap();
@@ -145,6 +144,9 @@ impl Rig {
                 Some(End::Finished(_)) => return Err("settlement ended as an engine".to_owned()),
             }
             if let Some((intent, error)) = report.unsettled.first() {
+                if self.interrupt_at.is_some_and(|at| at <= self.events) {
+                    return Ok(Life::Crashed);
+                }
                 return Err(format!("{} could not be settled: {error}", intent.address));
             }
         }
@@ -178,10 +180,14 @@ impl Rig {
         if engine.state().resources != session.state().resources {
             return Err("the engine's state is not what its records come to".to_owned());
         }
-        let (resources, open) = (session.state().resources.clone(), session.open_intents().len());
+        let objects = |session: &SessionStore| {
+            let resources = &session.state().resources;
+            resources.iter().map(|(address, entry)| (address.clone(), entry.current.clone(), entry.deposed.clone())).collect::<Vec<_>>()
+        };
+        let (before, open) = (objects(&session), session.open_intents().len());
         let committed = self.commit(&mut session, crash);
         let reopened = self.session();
-        if reopened.state().resources != resources || reopened.open_intents().len() != open {
+        if objects(&reopened) != before || reopened.open_intents().len() != open {
             return Err("what was committed is not what is read again".to_owned());
         }
         if !committed {
@@ -299,9 +305,7 @@ impl Rig {
                     Err(error) => Event::AppendFailed { batch, error: error.to_string() },
                 },
             };
-            if std::env::var("TRACE").is_ok() { let t = format!("{event:?}"); if t.contains("named-51") || t.contains("Failed") || t.contains("Interrupt") { println!("{} ev {} {}", self.now_ms, self.events, t); } }
             let mut commands = machine.step(self.now_ms, event);
-            if std::env::var("TRACE").is_ok() { for c in &commands { let t = format!("{c:?}"); if t.contains("sim_named.comes") { println!("   cmd {}", &t[..t.len().min(1500)]); } } }
             self.events += 1;
             if self.interrupt_at == Some(self.events) {
                 commands.extend(machine.step(self.now_ms, Event::Interrupt));

@@ -336,6 +336,7 @@ fn service(block: &Block, found: &mut Diagnostics) -> Option<ServiceSchema> {
         port: reader.text("port", found)??.into(),
         protocol: reader.text("protocol", found)?.unwrap_or_else(|| "tcp".to_owned()),
         labels: labels.collect(),
+        span: reader.span("port"),
         name,
     })
 }

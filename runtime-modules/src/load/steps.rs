@@ -106,7 +106,7 @@ pub(super) fn check(module: &Module, found: &mut Diagnostics) {
     for service in module.services.iter().filter(|service| !module.ports.iter().any(|port| port.name == service.port)) {
         let title = format!("service `{}`: there is no port `{}`", service.name, service.port);
         let near = did_you_mean(&service.port, module.ports.iter().map(|port| &*port.name));
-        found.push(Diagnostic::error("unknown-port", title).at(module.span).maybe_help(near.map(|near| format!("did you mean `{near}`?"))));
+        found.push(Diagnostic::error("unknown-port", title).at(service.span).maybe_help(near.map(|near| format!("did you mean `{near}`?"))));
     }
 }
 

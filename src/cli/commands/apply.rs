@@ -66,7 +66,7 @@ fn carry_out(context: &Context<'_>, prepared: Prepared<'_>, destroys: bool, verb
     let time = took(began.elapsed());
     match applied {
         Ok(Applied { summary, outputs }) => {
-            printer.data_line(&format!("\n{} complete! {} in {time}.", if destroys { "Destroy" } else { "Apply" }, counted(&summary)));
+            printer.data_line(&format!("\n{} complete! {} in {time}.", if destroys { "Destroy" } else { "Apply" }, counted(&summary, destroys)));
             if !destroys {
                 output::print_all(&outputs, printer);
             }
@@ -83,9 +83,13 @@ fn carry_out(context: &Context<'_>, prepared: Prepared<'_>, destroys: bool, verb
 }
 
 /// `3 created, 1 changed, 0 deleted, 5 steps run`
-fn counted(summary: &Summary) -> String {
+fn counted(summary: &Summary, destroys: bool) -> String {
     let counts = &summary.counts;
-    let mut parts = vec![format!("{} created", counts.created), format!("{} changed", counts.updated), format!("{} deleted", counts.deleted)];
+    let mut parts = Vec::new();
+    if !destroys {
+        parts.extend([format!("{} created", counts.created), format!("{} changed", counts.updated)]);
+    }
+    parts.push(format!("{} deleted", counts.deleted));
     if counts.run > 0 {
         parts.push(format!("{} run", many(counts.run, "step", "steps")));
     }
@@ -105,7 +109,7 @@ fn unfinished(summary: &Summary, kind: FailureKind, destroys: bool, time: &str) 
     let what_next = if summary.changed { "What was done is in the state" } else { "Nothing was changed" };
     format!(
         "{what} {how}: {}, {} failed, {} not begun in {time}. {what_next}; `{command}` goes on from here.",
-        counted(summary),
+        counted(summary, destroys),
         counts.failed,
         counts.skipped
     )

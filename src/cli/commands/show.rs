@@ -35,9 +35,8 @@ pub(crate) fn run(context: &Context<'_>, file: Option<&Path>, as_json: bool) -> 
         (state, true) => printer.json(&state_json(state.as_ref())),
         (Some(state), false) if !state.is_empty() || !state.outputs.is_empty() => {
             let color = printer.data_look().color;
-            for (address, entry) in &state.resources {
-                printer.data(&entry_text(&address.to_string(), entry, color));
-            }
+            let entries: Vec<String> = state.resources.iter().map(|(address, entry)| entry_text(&address.to_string(), entry, color)).collect();
+            printer.data(&entries.join("\n"));
             output::print_all(&state.outputs, printer);
         }
         _ => printer.data_line("The state is empty."),
@@ -50,10 +49,11 @@ fn entry_text(address: &str, entry: &StateEntry, color: bool) -> String {
     let objects = entry.current.iter().map(|object| (String::new(), object));
     let deposed = entry.deposed.iter().map(|(op_id, object)| (format!(" (replaced, still to be deleted; made by {op_id})"), object));
     for (what, object) in objects.chain(deposed) {
+        let between = if out.is_empty() { "" } else { "\n" };
         let tainted = if object.tainted { " (to be made anew)" } else { "" };
         let heading = format!("# {address}{what}{tainted}");
         let heading = if color { format!("\u{1b}[1m{heading}\u{1b}[0m") } else { heading };
-        let _ = writeln!(out, "{heading}\n{}\n", block(entry, object));
+        let _ = writeln!(out, "{between}{heading}\n{}", block(entry, object));
     }
     out
 }

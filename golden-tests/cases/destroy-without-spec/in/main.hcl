@@ -1,0 +1,2 @@
+resource "sim_token" "a" {}
+provider "sim" {}

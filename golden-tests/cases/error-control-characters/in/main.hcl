@@ -1,0 +1,4 @@
+resource "value" "a" {
+  [31minput = "[2J"
+}
+locals { 31m = 1 }

@@ -1,0 +1,3 @@
+resource "value" "y" {
+  input = value.x.output
+}

@@ -1,0 +1,24 @@
+module "m" {
+  source = "./m"
+}
+data "workspace" "w" {
+  name = "w"
+}
+cloudtik {
+  state "s3" {
+    bucket = "b"
+    key    = "k"
+  }
+}
+workspace "w" {
+  network {
+    zones = 3
+  }
+}
+cluster "c" {
+  workspace = workspace.w
+  workers "default" {
+    min = 3
+  }
+}
+provider "sim" {}

@@ -1,0 +1,6 @@
+output "x" {
+  valu = 1
+}
+resource "value" "d" {
+  input = "a" + 1
+}

@@ -1,0 +1,6 @@
+resource "value" "a" {
+  input = "open
+}
+resource "value" "b" {
+  inpt = 1
+}

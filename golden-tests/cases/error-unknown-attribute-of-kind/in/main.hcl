@@ -1,0 +1,7 @@
+resource "value" "a" {
+  inptu = 1
+}
+resource "sim_token" "t" {
+  sice = 2
+}
+provider "sim" {}

@@ -1,0 +1,4 @@
+resorce "value" "a" {
+  input = 1
+}
+bananas {}

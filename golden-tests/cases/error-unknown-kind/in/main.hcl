@@ -1,0 +1,4 @@
+resource "valeu" "a" {
+  input = 1
+}
+resource "aws_vpc" "v" {}

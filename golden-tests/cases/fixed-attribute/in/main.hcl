@@ -1,0 +1,4 @@
+resource "sim_token" "t" {
+  flavor = "a"
+}
+provider "sim" {}

@@ -1,0 +1,6 @@
+resource "value" "a" {
+  input = 1
+}
+resource "value" "b" {
+  count = 2
+}

@@ -1,0 +1,2 @@
+provider "local" {}
+workspace "w" {}

@@ -1,0 +1,6 @@
+variable "unused" {
+  default = 1
+}
+resource "value" "a" {
+  inptu = "ä${var.nothing}"
+}

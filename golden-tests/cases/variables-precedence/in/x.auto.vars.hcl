@@ -1,0 +1,2 @@
+c = "x.auto"
+d = "x.auto"
