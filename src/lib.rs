@@ -3,20 +3,29 @@
 //! This is the library: [`Project::compile`], [`Project::plan`], [`Project::prepare`] and [`Prepared::apply`], with [`Event`]s while
 //! something runs. It prints nothing and ends no process; the command line is built on it and sees nothing else.
 //!
-//! ```no_run
+//! ```
 //! use std::sync::Arc;
 //! use cloudtik::{Interrupt, PlanOptions, Project, ProjectOptions, Silent};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let project = Project::open(ProjectOptions::new("examples/first"));
+//! # let folder = tempfile::tempdir()?;
+//! # let folder = folder.path();
+//! std::fs::write(folder.join("main.hcl"), r#"resource "value" "greeting" { input = "hello" }"#)?;
+//! let project = Project::open(ProjectOptions::new(folder));
+//! assert_eq!(project.compile()?.graph.nodes.len(), 1);
+//!
 //! let prepared = project.prepare(&PlanOptions::default(), &Silent)?;
-//! if prepared.has_changes() {
-//!     let applied = prepared.apply(Arc::new(Silent), &Interrupt::new())?;
-//!     println!("{} created", applied.summary.counts.created);
-//! }
+//! assert!(prepared.has_changes());
+//! let applied = prepared.apply(Arc::new(Silent), &Interrupt::new())?;
+//! assert_eq!(applied.summary.counts.created, 1);
+//!
+//! // What was made is what is wanted: there is nothing left to do.
+//! assert!(!project.plan(&PlanOptions::default(), &Silent)?.has_changes());
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! `examples/library.rs` shows the same for a cluster, with what happens on the way.
 
 mod disk;
 mod dot;
@@ -47,3 +56,9 @@ pub use starter::{StarterFile, examples, starter};
 
 /// Our version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// What the providers of this build have, by type: their configuration and their kinds.
+#[must_use]
+pub fn provider_schemas() -> std::collections::BTreeMap<String, cloudtik_provider_api::ProviderSchema> {
+    providers::schemas(&providers::providers())
+}

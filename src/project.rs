@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cloudtik_compiler::{CompileInput, Compiled, Providers, compile};
 use cloudtik_executor::Record;
-use cloudtik_executor::driver::{Clouds, Driven, Durable, HandlebarsRenderer};
+use cloudtik_executor::driver::{Clouds, Driven, Durable, HandlebarsRenderer, NodeTimeouts};
 use cloudtik_executor::durable::{
     DataDir, DurableError, Entry, Holder, Ledger, OsEntropy, SessionStore, Snapshot, StateLock, load_plan, random_id, save_plan,
 };
@@ -94,6 +94,7 @@ pub struct Prepared<'p> {
     run_id: String,
     settlement: SettlementReport,
     limits: Limits,
+    timeouts: BTreeMap<Address, NodeTimeouts>,
 }
 
 /// What an apply did.
@@ -232,10 +233,11 @@ impl Project {
         let first = self.compile_for(options, &Facts::new())?;
         let mut store = self.lock(&self.data(&first.0), if options.destroy { "destroy" } else { "apply" })?;
         let clouds = Arc::new(self.clouds(&first.0, store.state()));
+        let timeouts = timeouts(&first.0);
         let (run_id, settlement) = self.begin(&mut store, &clouds, options)?;
         let mut ledger = store.ledger().clone();
         let planned = self.planned(options, observer, first, &mut ledger, settlement.settled.clone(), &clouds)?;
-        Ok(Prepared { project: self, store, planned, clouds, run_id, settlement, limits: limits(options) })
+        Ok(Prepared { project: self, store, planned, clouds, run_id, settlement, limits: limits(options), timeouts })
     }
 
     /// Takes the lock for a saved plan. It is refused when the state moved, or when the folder holds another spec.
@@ -252,7 +254,7 @@ impl Project {
         let planned = Planned { plan, warnings: Diagnostics::new(), sources: SourceMap::default() };
         let run_id = new_run_id()?;
         let settlement = SettlementReport::default();
-        Ok(Prepared { project: self, store, planned, clouds, run_id, settlement, limits: limits(options) })
+        Ok(Prepared { project: self, store, planned, clouds, run_id, settlement, limits: limits(options), timeouts: BTreeMap::new() })
     }
 
     fn check_saved(&self, plan: &Plan, store: &SessionStore, file: &Path) -> Result<(), Failure> {
@@ -342,6 +344,7 @@ impl Project {
                 folder: self.folder.clone(),
                 observer: Arc::new(Silent),
                 interrupt: interrupt.clone(),
+                timeouts: BTreeMap::new(),
             },
         )?;
         match driven {
@@ -456,6 +459,14 @@ fn limits(options: &PlanOptions) -> Limits {
     limits
 }
 
+fn timeouts(compiled: &Compiled) -> BTreeMap<Address, NodeTimeouts> {
+    let of = |timeouts: &cloudtik_compiler::NodeTimeouts| NodeTimeouts {
+        connect: Duration::from_secs(timeouts.connect_secs),
+        ready: Duration::from_secs(timeouts.ready_secs),
+    };
+    compiled.timeouts.iter().map(|(node, timeouts)| (node.clone(), of(timeouts))).collect()
+}
+
 fn started(command: &str) -> Record {
     Record::Started { version: RECORD_VERSION, command: command.to_owned(), tool_version: VERSION.to_owned() }
 }
@@ -531,12 +542,15 @@ impl Prepared<'_> {
                 folder: self.project.folder.clone(),
                 observer,
                 interrupt: interrupt.clone(),
+                timeouts: self.timeouts.clone(),
             },
         )?;
         let Driven::Finished(summary) = driven else {
             return Err(Failure::plain(Diagnostic::error("fault", "the engine ended as a settlement")).of(FailureKind::Fault));
         };
         let committed = self.store.commit();
+        // What is left running is not wrong, only untidy: the next command lets go of it too.
+        drop(cloudtik_executor::driver::finish(&self.clouds));
         self.forget_secrets();
         finished(*summary, committed, sources, &self.store)
     }

@@ -10,6 +10,8 @@ use cloudtik_provider_api::{Provider, ProviderSchema, VALUE_KIND, ValueProvider}
 pub(crate) fn providers() -> Providers {
     let mut all: Providers = BTreeMap::new();
     all.insert(VALUE_KIND, Arc::new(ValueProvider::new()));
+    let local: Arc<dyn Provider> = Arc::new(cloudtik_local::LocalProvider::new());
+    all.insert("local", local);
     let sim: Arc<dyn Provider> = Arc::new(cloudtik_sim::SimProvider::new());
     all.insert("sim", sim);
     all

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use cloudtik_executor::driver::{ArtifactCache, Clouds, DriveError, Driven, DriverInput, DriverObserver, Durable, drive};
+use cloudtik_executor::driver::{ArtifactCache, Clouds, DriveError, Driven, DriverInput, DriverObserver, Durable, NodeTimeouts, drive};
 use cloudtik_executor::engine::{Progress, Step};
 use cloudtik_model::{Address, Diagnostic};
 
@@ -17,6 +17,7 @@ pub(crate) struct Run<'a> {
     pub(crate) folder: PathBuf,
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) interrupt: Interrupt,
+    pub(crate) timeouts: BTreeMap<Address, NodeTimeouts>,
 }
 
 /// Shows a run to an observer.
@@ -47,7 +48,7 @@ pub(crate) fn run(machine: &mut dyn Step, run: Run<'_>) -> Result<Driven, Failur
         cache: ArtifactCache::new(artifact_folder()),
         project: run.folder,
         observer: Arc::new(Watching { observer: run.observer, interrupt: run.interrupt }),
-        ready_timeouts: BTreeMap::new(),
+        timeouts: run.timeouts,
     };
     drive(machine, input).map_err(|error| {
         let mut diagnostic = Diagnostic::error("driver", error.to_string());

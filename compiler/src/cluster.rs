@@ -8,6 +8,8 @@ use cloudtik_model::{Address, Diagnostic, Diagnostics, Node, StepSpec, Value};
 use cloudtik_provider_api::Capabilities;
 use cloudtik_syntax::Block;
 
+use crate::check::duration_seconds;
+use crate::compile::NodeTimeouts;
 use crate::declare::Name;
 use crate::evaluate::Evaluated;
 use crate::expand::{Expansion, attribute, located};
@@ -90,6 +92,12 @@ fn expand_instance(expansion: &mut Expansion<'_>, block: &Block, instance: &Inst
             needs: evaluated.all_needs(),
         };
         let runtimes = node_steps(expansion, &context, block, instance);
+        if let Some(ssh) = head.only("ssh") {
+            let seconds = |name: &str| ssh.text(name).and_then(duration_seconds);
+            if let (Some(connect_secs), Some(ready_secs)) = (seconds("connect_timeout"), seconds("ready_timeout")) {
+                expansion.timeouts.insert(address.child("head"), NodeTimeouts { connect_secs, ready_secs });
+            }
+        }
         exports = with_runtimes(&exports, runtimes);
     } else {
         refuse_without_head(expansion, &evaluated);

@@ -20,6 +20,16 @@ use crate::schema::{check_body, not_in_effect};
 use crate::scope::{Instance, World};
 use crate::version::check_constraint;
 
+/// How long connections to a node may take: `ssh.connect_timeout`, `ssh.ready_timeout`. They change nothing that exists, so they are no
+/// part of the graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NodeTimeouts {
+    /// Seconds that a handshake may take.
+    pub connect_secs: u64,
+    /// Seconds until a new node answers.
+    pub ready_secs: u64,
+}
+
 /// What a spec became.
 #[derive(Debug, Default)]
 pub struct Compiled {
@@ -39,6 +49,8 @@ pub struct Compiled {
     pub variables: BTreeMap<String, Value>,
     /// Where the state lies, if the spec says so.
     pub state_path: Option<String>,
+    /// How long connections may take, by node; for others the defaults.
+    pub timeouts: BTreeMap<Address, NodeTimeouts>,
 }
 
 /// Compiles a project. The diagnostics are in the order of their places; with an error among them the graph must not be used.
@@ -59,8 +71,8 @@ pub fn compile(input: &CompileInput<'_>) -> (Compiled, SourceMap, Diagnostics) {
     let reads = Reads { sources: input.sources, digests: RefCell::default(), map: RefCell::new(map) };
     let mut expansion = Expansion::new(input, &reads, given, &declarations);
     // What is part of a cycle has been said; what needs it is left out without a second error.
-    let cyclic = declarations.by_name.keys().filter(|name| !names.contains(name)).cloned().collect::<Vec<_>>();
-    expansion.world.failed.extend(cyclic);
+    let ordered: BTreeSet<&Name> = names.iter().collect();
+    expansion.world.failed.extend(declarations.by_name.keys().filter(|name| !ordered.contains(name)).cloned());
     for name in &names {
         if let Some(declaration) = declarations.by_name.get(name) {
             expansion.declaration(name, declaration);
@@ -72,7 +84,7 @@ pub fn compile(input: &CompileInput<'_>) -> (Compiled, SourceMap, Diagnostics) {
     }
     spread_dependencies(&mut expansion);
     questions(&expansion, &mut compiled);
-    let Expansion { graph, variables, mut notes, found: expanded, .. } = expansion;
+    let Expansion { graph, variables, mut notes, timeouts, found: expanded, .. } = expansion;
     found.extend(expanded);
     found.sort();
     notes.sort();
@@ -80,6 +92,7 @@ pub fn compile(input: &CompileInput<'_>) -> (Compiled, SourceMap, Diagnostics) {
     let Reads { digests, map, .. } = reads;
     compiled.graph = graph;
     compiled.variables = variables;
+    compiled.timeouts = timeouts;
     compiled.notes.extend(notes);
     compiled.sources = loaded.texts;
     compiled.reads = digests.into_inner();

@@ -12,6 +12,7 @@ use cloudtik_provider_api::{KindSchema, Presence, Provider, VALUE_KIND};
 use cloudtik_syntax::{Attribute, Block};
 
 use crate::cluster::expand_cluster;
+use crate::compile::NodeTimeouts;
 use crate::declare::{Declaration, Declarations, Name};
 use crate::evaluate::{Evaluated, Evaluator, article, unknown_at_plan_time};
 use crate::input::{CompileInput, Given, text_expression};
@@ -32,7 +33,8 @@ pub(crate) struct Expansion<'a> {
     pub(crate) input: &'a CompileInput<'a>,
     pub(crate) reads: &'a Reads<'a>,
     pub(crate) world: World,
-    pub(crate) language: BlockSchema,
+    /// The schemas of top-level blocks, by name.
+    language: BTreeMap<&'static str, Arc<BlockSchema>>,
     pub(crate) given: BTreeMap<String, Given>,
     pub(crate) providers: BTreeMap<ProviderRef, ProviderConfig>,
     pub(crate) workspaces: Workspaces,
@@ -42,6 +44,7 @@ pub(crate) struct Expansion<'a> {
     pub(crate) wanted: BTreeMap<Address, Vec<(Address, Span)>>,
     pub(crate) variables: BTreeMap<String, Value>,
     pub(crate) notes: Vec<String>,
+    pub(crate) timeouts: BTreeMap<Address, NodeTimeouts>,
     pub(crate) referenced: BTreeSet<Name>,
     pub(crate) found: Diagnostics,
     kinds: BTreeMap<Arc<str>, Arc<Kind>>,
@@ -65,7 +68,7 @@ impl<'a> Expansion<'a> {
             input,
             reads,
             world,
-            language: top_level(),
+            language: top_level().blocks.into_iter().map(|rule| (rule.schema.name, Arc::new(rule.schema))).collect(),
             given,
             providers: BTreeMap::new(),
             workspaces: Workspaces::default(),
@@ -74,6 +77,7 @@ impl<'a> Expansion<'a> {
             wanted: BTreeMap::new(),
             variables: BTreeMap::new(),
             notes: Vec::new(),
+            timeouts: BTreeMap::new(),
             referenced: declarations.referenced.clone(),
             found: Diagnostics::new(),
             kinds: BTreeMap::new(),
@@ -105,8 +109,8 @@ impl<'a> Expansion<'a> {
     }
 
     /// The schema of a top-level block.
-    pub(crate) fn top(&self, name: &str) -> BlockSchema {
-        self.language.block(name).map(|rule| rule.schema.clone()).unwrap_or_default()
+    pub(crate) fn top(&self, name: &str) -> Arc<BlockSchema> {
+        self.language.get(name).map(Arc::clone).unwrap_or_default()
     }
 
     fn variable(&mut self, name: &Name, label: &Arc<str>, block: &Block) {
@@ -289,7 +293,7 @@ impl<'a> Expansion<'a> {
             schema.attributes.iter().filter(|attribute| attribute.is_settable()).map(|attribute| AttributeRule::new(attribute.clone())).collect();
         attributes.extend(resource_meta());
         let resource = self.top("resource");
-        let rule = BlockSchema { name: schema.name, attributes, blocks: resource.blocks, later: resource.later, ..BlockSchema::default() };
+        let rule = BlockSchema { name: schema.name, attributes, blocks: resource.blocks.clone(), later: resource.later, ..BlockSchema::default() };
         let known = Arc::new(Kind { schema, block: rule, provider });
         self.kinds.insert(Arc::clone(kind), Arc::clone(&known));
         Some(known)

@@ -21,5 +21,5 @@ mod steps;
 mod version;
 mod workspace;
 
-pub use compile::{Compiled, compile};
+pub use compile::{Compiled, NodeTimeouts, compile};
 pub use input::{CompileInput, Providers, VariableArgument, VariableInputs};

@@ -1,6 +1,6 @@
 //! The names of a spec, as the evaluator asks for them.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -21,6 +21,25 @@ pub(crate) struct World {
     pub(crate) failed: BTreeSet<Name>,
     /// What `path.root` and `path.cwd` show.
     pub(crate) root: Arc<str>,
+    /// How many unknown names were compared with all that are declared.
+    pub(crate) searches: Cell<usize>,
+}
+
+/// So many unknown names are compared with every declared one: nobody reads more suggestions, and ten thousand unknown names in a spec of
+/// ten thousand would take minutes.
+const MAX_SEARCHES: usize = 100;
+
+impl World {
+    /// The declared name that is nearest to one that is not.
+    fn nearest(&self, name: &Name) -> Option<String> {
+        let searches = self.searches.get();
+        if searches >= MAX_SEARCHES {
+            return None;
+        }
+        self.searches.set(searches + 1);
+        let all: Vec<String> = self.declared.iter().map(ToString::to_string).collect();
+        did_you_mean(&name.to_string(), all.iter().map(String::as_str)).map(str::to_owned)
+    }
 }
 
 /// What expansion made of a block.
@@ -94,9 +113,7 @@ impl<'a> BlockScope<'a> {
     }
 
     fn unknown(&self, name: &Name, span: Span) -> Diagnostic {
-        let text = name.to_string();
-        let all: Vec<String> = self.world.declared.iter().map(ToString::to_string).collect();
-        let near = did_you_mean(&text, all.iter().map(String::as_str));
+        let near = self.world.nearest(name);
         let what = match name {
             Name::Variable(label) => format!("there is no variable `{label}`"),
             Name::Local(label) => format!("there is no local value `{label}`"),
@@ -247,7 +264,9 @@ impl Scope for BlockScope<'_> {
 
 impl BlockScope<'_> {
     fn is_kind(&self, kind: &str) -> bool {
-        self.world.declared.iter().any(|name| matches!(name, Name::Resource(other, _) if **other == *kind))
+        // Names are sorted, those of one kind together.
+        let first = Name::Resource(kind.into(), Arc::from(""));
+        self.world.declared.range(first..).next().is_some_and(|name| matches!(name, Name::Resource(other, _) if **other == *kind))
     }
 }
 

@@ -29,7 +29,14 @@ pub fn binary() -> Result<PathBuf, String> {
     }
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut build = Command::new(cargo);
-    build.current_dir(env!("CARGO_MANIFEST_DIR")).args(["build", "--package", "cloudtik", "--bin", "cloudtik", "--message-format=json-render-diagnostics"]);
+    build.current_dir(env!("CARGO_MANIFEST_DIR")).args([
+        "build",
+        "--package",
+        "cloudtik",
+        "--bin",
+        "cloudtik",
+        "--message-format=json-render-diagnostics",
+    ]);
     if !cfg!(debug_assertions) {
         build.arg("--release");
     }

@@ -58,11 +58,18 @@ impl Case {
         let (mut stdout, mut stderr, mut exit) = (String::new(), String::new(), String::new());
         let many = lines.iter().filter(|line| line.contains("cloudtik")).count() > 1;
         for line in &lines {
-            let Some(ran) = place.line(line, binary)? else { continue };
-            for (all, text) in [(&mut stdout, &ran.stdout), (&mut stderr, &ran.stderr)] {
-                let text = redaction.apply(text);
+            // What runs at once ends in any order: such a command says so, and the lines of its stderr are sorted.
+            let (command, sorted) = line.strip_prefix("sorted ").map_or((*line, false), |command| (command, true));
+            let Some(ran) = place.line(command, binary)? else { continue };
+            for (all, text, sorted) in [(&mut stdout, &ran.stdout, false), (&mut stderr, &ran.stderr, sorted)] {
+                let mut text = redaction.apply(text);
+                if sorted {
+                    let mut lines: Vec<&str> = text.lines().collect();
+                    lines.sort_unstable();
+                    text = lines.into_iter().flat_map(|line| [line, "\n"]).collect();
+                }
                 if many && !text.is_empty() {
-                    let _ = writeln!(all, "$ {line}");
+                    let _ = writeln!(all, "$ {command}");
                 }
                 all.push_str(&text);
                 if many && !text.is_empty() && !text.ends_with('\n') {
@@ -90,7 +97,11 @@ impl Case {
             let expected = fs::read_to_string(self.expected(path)).unwrap_or_default();
             if expected != *text {
                 let diff = TextDiff::from_lines(expected.as_str(), text.as_str());
-                let _ = writeln!(problems, "{}", diff.unified_diff().context_radius(3).header(&format!("expected/{path}"), &format!("found/{path}")));
+                let _ = writeln!(
+                    problems,
+                    "{}",
+                    diff.unified_diff().context_radius(3).header(&format!("expected/{path}"), &format!("found/{path}"))
+                );
             }
         }
         if problems.is_empty() { Ok(()) } else { Err(format!("{problems}UPDATE_GOLDEN=1 takes what was found as expected")) }

@@ -93,7 +93,8 @@ pub(crate) fn expression(expr: &Expr, name: &str, kind: Kind, scope: &dyn Scope,
 }
 
 fn has_null(value: &Value) -> bool {
-    value.elements().into_iter().flatten().any(Value::is_null) || value.entries().is_some_and(|entries| entries.values().any(Value::is_null))
+    value.elements().into_iter().flatten().any(Value::is_null)
+        || value.entries().is_some_and(|entries| entries.values().any(Value::is_null))
 }
 
 /// What is wrong with a value beyond its type.

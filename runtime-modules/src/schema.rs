@@ -71,12 +71,9 @@ const fn block(name: &'static str, labelled: bool, attributes: &'static [Rule], 
 static HTTP: Schema = block("http", false, &[may("host", Kind::Text), must("port", Kind::Port), may("path", Kind::Text)], &[]);
 static TCP: Schema = block("tcp", false, &[may("host", Kind::Text), must("port", Kind::Port)], &[]);
 static READY: Schema = block("ready", false, &[], &[&HTTP, &TCP]);
-static HEALTH: Schema =
-    block("health", false, &[may("interval", Kind::Duration), may("timeout", Kind::Duration)], &[&HTTP, &TCP]);
-static VALIDATION: Schema = Schema {
-    many: true,
-    ..block("validation", false, &[must("condition", Kind::Free), must("error_message", Kind::Free)], &[])
-};
+static HEALTH: Schema = block("health", false, &[may("interval", Kind::Duration), may("timeout", Kind::Duration)], &[&HTTP, &TCP]);
+static VALIDATION: Schema =
+    Schema { many: true, ..block("validation", false, &[must("condition", Kind::Free), must("error_message", Kind::Free)], &[]) };
 static MODULE: Schema =
     block("module", true, &[must("version", Kind::Text), may("description", Kind::Text), must("roles", Kind::Texts)], &[]);
 static OPTION: Schema = block(
@@ -180,9 +177,7 @@ static SERVICE: Schema = block(
 
 /// A whole manifest.
 pub(crate) static MANIFEST: Schema = Schema {
-    blocks: &[
-        &MODULE, &OPTION, &LOCALS, &BINARY, &FILE, &VALIDATE, &RUN, &DAEMON, &HEALTH, &PORT, &SERVICE,
-    ],
+    blocks: &[&MODULE, &OPTION, &LOCALS, &BINARY, &FILE, &VALIDATE, &RUN, &DAEMON, &HEALTH, &PORT, &SERVICE],
     ..block("manifest", false, &[], &[])
 };
 

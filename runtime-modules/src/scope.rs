@@ -99,8 +99,12 @@ impl Scope for ModuleScope<'_> {
         match (traversal.root, traversal.steps.first()) {
             ("local", Some(Step::Attribute(name, span))) => {
                 if !self.locals.contains_key(name) {
-                    let near = did_you_mean(name, self.locals.keys().map(|name| &**name)).map(|near| format!("did you mean `local.{near}`?"));
-                    return Err(Diagnostic::error("unknown-reference", format!("there is no local `{name}`")).at(*span).maybe_help(near).into());
+                    let near =
+                        did_you_mean(name, self.locals.keys().map(|name| &**name)).map(|near| format!("did you mean `local.{near}`?"));
+                    return Err(Diagnostic::error("unknown-reference", format!("there is no local `{name}`"))
+                        .at(*span)
+                        .maybe_help(near)
+                        .into());
                 }
                 self.local(name).map(|value| Found { value, used: 1 }).ok_or_else(Diagnostics::new)
             }

@@ -8,10 +8,7 @@ use crate::module::Module;
 /// Name, and its files by their path below the module's folder.
 const SHIPPED: &[(&str, &[(&str, &str)])] = &[(
     "nginx",
-    &[
-        ("module.hcl", include_str!("../nginx/module.hcl")),
-        ("templates/nginx.conf.hbs", include_str!("../nginx/templates/nginx.conf.hbs")),
-    ],
+    &[("module.hcl", include_str!("../nginx/module.hcl")), ("templates/nginx.conf.hbs", include_str!("../nginx/templates/nginx.conf.hbs"))],
 )];
 
 /// The folder that messages show for a shipped module.

@@ -10,7 +10,8 @@ const HEADER: &str = "module \"m\" {\n  version = \"1\"\n  roles = [\"head\"]\n}
 /// The messages of a manifest whose `module` block is right.
 fn messages(manifest: &str) -> String {
     let text = format!("{HEADER}{manifest}");
-    let case = support::case(&[("module.hcl", &text), ("templates/t.hbs", "x"), ("files/mime.types", "text/html html;\n")], "runtime \"m\" {}");
+    let case =
+        support::case(&[("module.hcl", &text), ("templates/t.hbs", "x"), ("files/mime.types", "text/html html;\n")], "runtime \"m\" {}");
     assert_eq!(case.module.is_none(), case.found.has_errors());
     case.messages(&case.found)
 }
@@ -49,14 +50,20 @@ fn names_are_checked_with_a_suggestion() {
 
 #[test]
 fn options_are_checked() {
-    for name in ["version", "source", "on", "config", "env", "service", "discover", "binary", "depends_on", "allow_major_upgrade", "enabled"] {
+    for name in
+        ["version", "source", "on", "config", "env", "service", "discover", "binary", "depends_on", "allow_major_upgrade", "enabled"]
+    {
         check(&format!("option \"{name}\" {{ type = string }}"), "1:8", "every runtime has that");
     }
     check("option \"a-b\" { type = string }", "1:8", "is no name");
     check("option \"a\" { type = strng }", "1:21", "did you mean `string`?");
     check("option \"a\" {\n  type = number\n  default = \"x\"\n}", "3:13", "the default of `a` is no number");
     check("option \"a\" {\n  type = number\n  default = node.cores\n}", "3:13", "no name can be used here");
-    check("option \"a\" {\n  type = number\n  validation {\n    condition = node.cores > 1\n    error_message = \"x\"\n  }\n}", "4:17", "sees `option` and nothing else");
+    check(
+        "option \"a\" {\n  type = number\n  validation {\n    condition = node.cores > 1\n    error_message = \"x\"\n  }\n}",
+        "4:17",
+        "sees `option` and nothing else",
+    );
     check("option \"a\" {\n  type = number\n  validation {\n    condition = true\n  }\n}", "3:3", "needs `error_message`");
 }
 
@@ -127,7 +134,9 @@ fn shipped_modules_load_without_a_word_and_once() {
 
 #[test]
 fn options_say_what_they_need() {
-    let manifest = format!("{HEADER}option \"must\" {{ type = map(number) }}\noption \"may\" {{\n  type = string\n  default = null\n  sensitive = true\n}}");
+    let manifest = format!(
+        "{HEADER}option \"must\" {{ type = map(number) }}\noption \"may\" {{\n  type = string\n  default = null\n  sensitive = true\n}}"
+    );
     let case = support::case(&[("module.hcl", &manifest)], "");
     let module = case.module.unwrap();
     let must = module.option("must").unwrap();

@@ -1,9 +1,12 @@
 //! What a module becomes: sources by capability, commands, edges, and what changes with what.
 
+#![expect(clippy::disallowed_methods, reason = "these tests ask a real shell what it makes of our quoting")]
+
 use std::collections::BTreeMap;
 
 use cloudtik_model::{Address, DaemonSpec, Input, Key, NodeAction, StepKind, StepSpec, Value};
-use cloudtik_runtime_modules::Expanded;
+use cloudtik_runtime_modules::{Expanded, shell_quote};
+use proptest::prelude::*;
 
 mod support;
 
@@ -50,7 +53,10 @@ fn text(step: &StepSpec, name: &str) -> String {
 }
 
 fn short(addresses: &std::collections::BTreeSet<Address>) -> Vec<String> {
-    addresses.iter().map(|address| address.to_string().trim_start_matches("cluster.c.head.").trim_start_matches("runtime.m.").to_owned()).collect()
+    addresses
+        .iter()
+        .map(|address| address.to_string().trim_start_matches("cluster.c.head.").trim_start_matches("runtime.m.").to_owned())
+        .collect()
 }
 
 const BINARIES: &str = r#"
@@ -79,12 +85,22 @@ fn the_first_binary_that_fits_is_taken() {
         let steps = steps(BINARIES, spec);
         let Some(Input::Artifact(artifact)) = steps[0].inputs.get("artifact") else { panic!("no artifact") };
         let argv = value(&steps[1], "argv");
-        (artifact.file.clone(), text(&steps[0], "into"), argv.elements().unwrap().map(|word| word.as_str().unwrap().to_owned()).collect::<Vec<_>>())
+        (
+            artifact.file.clone(),
+            text(&steps[0], "into"),
+            argv.elements().unwrap().map(|word| word.as_str().unwrap().to_owned()).collect::<Vec<_>>(),
+        )
     };
     let wheel = "/node/packages/m-1.2.3-35cde7509d8d".to_owned();
-    assert_eq!(artifact("capabilities = [\"egress\", \"packages\"]"), ("m.whl".into(), wheel.clone(), vec![format!("{wheel}/bin/m"), "wheel".into()]));
+    assert_eq!(
+        artifact("capabilities = [\"egress\", \"packages\"]"),
+        ("m.whl".into(), wheel.clone(), vec![format!("{wheel}/bin/m"), "wheel".into()])
+    );
     let archive = "/node/packages/m-1.2-000000000000".to_owned();
-    assert_eq!(artifact("capabilities = [\"packages\"]"), ("m.tar.gz".into(), archive.clone(), vec![format!("{archive}/bin/m"), "archive".into()]));
+    assert_eq!(
+        artifact("capabilities = [\"packages\"]"),
+        ("m.tar.gz".into(), archive.clone(), vec![format!("{archive}/bin/m"), "archive".into()])
+    );
     let spec = "capabilities = [\"packages\", \"own_root\"]\nruntime \"m\" {}";
     check_error(BINARIES, spec, "packages of the distribution are not in effect in this version");
 }
@@ -129,7 +145,8 @@ fn words_are_quoted_and_late_ones_travel_in_the_environment() {
     assert_eq!(text(&made[0], "undo"), r#"exec rm "$CLOUDTIK_ARG_3""#);
     assert_eq!(text(&made[0], "unless"), "test -e x");
     let Some(Input::Value(env)) = made[0].inputs.get("env") else { panic!() };
-    let shown: BTreeMap<&str, Value> = env.entries().unwrap().iter().map(|(name, value)| (&**name, cloudtik_lang::preview(value))).collect();
+    let shown: BTreeMap<&str, Value> =
+        env.entries().unwrap().iter().map(|(name, value)| (&**name, cloudtik_lang::preview(value))).collect();
     assert_eq!(shown["CLOUDTIK_ARG_1"], Value::from("<node.address>"));
     assert_eq!(shown["CLOUDTIK_ARG_2"], Value::from("a-<node.id>"));
     assert_eq!(shown["A"], Value::from("<node.zone>"));
@@ -199,7 +216,11 @@ port "main" { port = option.port }
 #[test]
 fn each_step_comes_after_what_it_needs() {
     let (_, expanded) = expand_with(WHOLE, &[("templates/a.hbs", "a"), ("templates/b.hbs", "b")], "");
-    let order: Vec<String> = expanded.steps.iter().map(|step| format!("{} < {}", step.address.segments().last().unwrap().name, short(&step.depends_on).join(" "))).collect();
+    let order: Vec<String> = expanded
+        .steps
+        .iter()
+        .map(|step| format!("{} < {}", step.address.segments().last().unwrap().name, short(&step.depends_on).join(" ")))
+        .collect();
     assert_eq!(
         order,
         [
@@ -216,7 +237,10 @@ fn each_step_comes_after_what_it_needs() {
     let triggers: BTreeMap<String, Vec<String>> =
         expanded.steps.iter().map(|step| (step.address.segments().last().unwrap().name.to_string(), short(&step.triggers))).collect();
     assert_eq!((triggers["second"].as_slice(), triggers["check"].as_slice()), (["b".to_owned()].as_slice(), ["a".to_owned()].as_slice()));
-    assert_eq!((triggers["server"].join(" "), triggers["health"].join(" "), triggers["first"].len()), ("a check".to_owned(), "server".to_owned(), 0));
+    assert_eq!(
+        (triggers["server"].join(" "), triggers["health"].join(" "), triggers["first"].len()),
+        ("a check".to_owned(), "server".to_owned(), 0)
+    );
 }
 
 /// What makes the identity of each step: all of its inputs but the preview.
@@ -227,7 +251,16 @@ fn identities(files: &[(&str, &str)], spec: &str) -> BTreeMap<String, String> {
         Input::Template(template) => format!("{:?} {:?}", template.text, template.bindings),
         other => format!("{other:?}"),
     };
-    expanded.steps.iter().map(|step| (short(&[step.address.clone()].into()).remove(0), step.inputs.iter().map(|(name, input)| format!("{name}={}", identity(input))).collect())).collect()
+    expanded
+        .steps
+        .iter()
+        .map(|step| {
+            (
+                short(&[step.address.clone()].into()).remove(0),
+                step.inputs.iter().map(|(name, input)| format!("{name}={}", identity(input))).collect(),
+            )
+        })
+        .collect()
 }
 
 #[test]
@@ -280,7 +313,11 @@ fn for_each_and_when_decide_what_there_is() {
     assert!(steps(manifest, "runtime \"m\" {\n  wanted = false\n  pages = { a = \"1\" }\n}").is_empty());
     check_error(manifest, "runtime \"m\" { pages = { \"../../etc/passwd\" = \"x\" } }", "has a `..` in it");
     check_error(manifest, "runtime \"m\" { pages = { \"\" = \"x\" } }", "is no path of a file");
-    check_error("file \"p\" {\n  for_each = node.names\n  path = \"/a\"\n  content = \"\"\n}", "runtime \"m\" {}", "must be known when the plan is made");
+    check_error(
+        "file \"p\" {\n  for_each = node.names\n  path = \"/a\"\n  content = \"\"\n}",
+        "runtime \"m\" {}",
+        "must be known when the plan is made",
+    );
     check_error("file \"p\" {\n  for_each = [\"a\"]\n  path = \"/a\"\n  content = \"\"\n}", "runtime \"m\" {}", "takes a map or a set");
     check_error("file \"p\" {\n  path = \"etc/x\"\n  content = \"\"\n}", "runtime \"m\" {}", "is not absolute");
     check_error("file \"p\" {\n  path = \"/etc/x\"\n  content = \"\"\n}", "capabilities = []\nruntime \"m\" {}", "no root of their own");
@@ -293,7 +330,10 @@ fn plain_files_and_own_bindings() {
     assert!(expanded.diagnostics.is_empty(), "{}", case.messages(&expanded.diagnostics));
     let facts = support::facts();
     assert_eq!(expanded.steps.iter().map(|step| support::content(step, &facts)).collect::<Vec<_>>(), ["as {{it}} is", "i-1 1"]);
-    assert_eq!((text(&expanded.steps[0], "mode"), text(&expanded.steps[0], "owner"), text(&expanded.steps[1], "mode")), ("0600".into(), "root".into(), "0644".into()));
+    assert_eq!(
+        (text(&expanded.steps[0], "mode"), text(&expanded.steps[0], "owner"), text(&expanded.steps[1], "mode")),
+        ("0600".into(), "root".into(), "0644".into())
+    );
     let (case, expanded) = expand_with(manifest, &[("files/x.txt", ""), ("templates/t.hbs", "{{option.x}}")], "runtime \"m\" {}");
     assert!(case.messages(&expanded.diagnostics).contains("there is no `option` here"));
 }
@@ -301,7 +341,8 @@ fn plain_files_and_own_bindings() {
 #[test]
 fn locals_say_their_errors_once() {
     check_error("locals {\n  a = local.b\n  b = local.a\n}", "runtime \"m\" {}", "a local needs itself: local.a → local.b → local.a");
-    let (case, expanded) = expand("locals {\n  a = 1 / 0\n  b = local.a\n}\nfile \"f\" {\n  path = \"/f\"\n  content = local.b\n}", "runtime \"m\" {}");
+    let (case, expanded) =
+        expand("locals {\n  a = 1 / 0\n  b = local.a\n}\nfile \"f\" {\n  path = \"/f\"\n  content = local.b\n}", "runtime \"m\" {}");
     assert_eq!(expanded.diagnostics.len(), 1, "{}", case.messages(&expanded.diagnostics));
     let mut long = String::from("locals {\n  a0 = 1\n");
     (1..2_000).for_each(|i| long.push_str(&format!("  a{i} = local.a{}\n", i - 1)));
@@ -347,4 +388,18 @@ fn kinds_of_steps_are_said() {
             (StepKind::Wait, "wait for m"),
         ]
     );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    /// A real shell reads back exactly what went in.
+    #[test]
+    fn a_shell_reads_back_what_was_quoted(words in prop::collection::vec("[^\0]{0,24}", 1..5)) {
+        let line: Vec<String> = words.iter().map(|word| shell_quote(word).unwrap()).collect();
+        let script = format!("printf '%s\\0' {}", line.join(" "));
+        let output = std::process::Command::new("/bin/sh").args(["-c", &script]).output().unwrap();
+        let read: Vec<String> = String::from_utf8(output.stdout).unwrap().split_terminator('\0').map(str::to_owned).collect();
+        prop_assert_eq!(read, words);
+    }
 }

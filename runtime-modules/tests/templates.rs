@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use cloudtik_model::{Input, Template, Value};
-use cloudtik_runtime_modules::{MAX_NESTING, MAX_OUTPUT_BYTES, MAX_TEMPLATE_BYTES, render};
+use cloudtik_runtime_modules::{MAX_NESTING, MAX_OUTPUT_BYTES, MAX_TAGS, MAX_TEMPLATE_BYTES, render};
 use proptest::prelude::*;
 
 mod support;
@@ -86,6 +86,7 @@ fn check_late(template: &str, preview: &str, text: &str) {
 #[track_caller]
 fn check_error(template: &str, place: &str, says: &str) {
     let messages = run(template, "runtime \"m\" {}").expect_err(template);
+    let template: String = template.chars().take(200).collect();
     let first = messages.lines().next().unwrap();
     let place = if place.ends_with(':') { place.to_owned() } else { format!("{place}: ") };
     assert!(first.starts_with(&format!("m/templates/t.hbs:{place}")), "{template}\n{messages}");
@@ -94,9 +95,15 @@ fn check_error(template: &str, place: &str, says: &str) {
 
 #[test]
 fn values_print_exactly_and_nothing_is_escaped() {
-    check("{{option.name}} {{option.flag}} {{local.big}} {{option.map.y}} {{module.version}}", "web false 12345678901234567890.125 2.5 1.0");
+    check(
+        "{{option.name}} {{option.flag}} {{local.big}} {{option.map.y}} {{module.version}}",
+        "web false 12345678901234567890.125 2.5 1.0",
+    );
     check("<a href=\"{{option.name}}\">&amp; '{{{option.name}}}' {{&option.name}}</a>", "<a href=\"web\">&amp; 'web' web</a>");
-    check("{{join (lookup option \"list\") \"<\"}} {{json 1.50}} {{json -3}} {{json 0.1000000000000000000001}}", "a<b 1.5 -3 0.1000000000000000000001");
+    check(
+        "{{join (lookup option \"list\") \"<\"}} {{json 1.50}} {{json -3}} {{json 0.1000000000000000000001}}",
+        "a<b 1.5 -3 0.1000000000000000000001",
+    );
 }
 
 #[test]
@@ -105,7 +112,10 @@ fn blocks_make_scopes() {
     check("{{#each option.map}}{{@key}}={{this}} {{/each}}", "x=1 y=2.5 ");
     check("{{#each option.map as |v k|}}{{k}}={{v}} {{/each}}", "x=1 y=2.5 ");
     check("{{#each option.people}}{{name}}:{{this.age}}:{{../option.name}}:{{@root.module.name}} {{/each}}", "ana:30:web:m bo:7:web:m ");
-    check("{{#each option.people as |p|}}{{#each @root.option.list}}{{@../index}}{{@index}}{{p.name}} {{/each}}{{/each}}", "00ana 01ana 10bo 11bo ");
+    check(
+        "{{#each option.people as |p|}}{{#each @root.option.list}}{{@../index}}{{@index}}{{p.name}} {{/each}}{{/each}}",
+        "00ana 01ana 10bo 11bo ",
+    );
     check("{{#each option.empty}}{{this}}{{else}}none{{/each}}|{{#each option.empty}}x{{/each}}", "none|");
     check("{{#with option}}{{name}}{{/with}}{{#with option.none}}x{{else}}y{{/with}}", "weby");
     check("{{#if option.flag}}a{{else if option.list}}b{{else}}c{{/if}}{{#unless option.flag}}d{{/unless}}", "bd");
@@ -121,9 +131,15 @@ fn helpers_give_what_they_say() {
     check("{{yaml_quote \"a: \\\"b\\\"\\n\"}} {{yaml_quote option.map.x}}", "\"a: \\\"b\\\"\\n\" \"1\"");
     check("{{shell_quote \"it's $HOME\"}} {{shell_quote option.name}}", "'it'\\''s $HOME' web");
     check("{{indent \"a\\n\\nb\\n\" 2}}", "  a\n\n  b\n");
-    check("{{b64 \"\"}} {{b64 \"f\"}} {{b64 \"fo\"}} {{b64 \"foo\"}} {{b64 \"foob\"}} {{b64 \"ä?>\"}}", " Zg== Zm8= Zm9v Zm9vYg== w6Q/Pg==");
+    check(
+        "{{b64 \"\"}} {{b64 \"f\"}} {{b64 \"fo\"}} {{b64 \"foo\"}} {{b64 \"foob\"}} {{b64 \"ä?>\"}}",
+        " Zg== Zm8= Zm9v Zm9vYg== w6Q/Pg==",
+    );
     check("{{join option.list}} {{join option.list \" - \"}} {{len option.list}} {{len option.name}}", "a,b a - b 2 3");
-    check("{{eq option.map.y 2.5}} {{ne option.name \"web\"}} {{not option.none}} {{and 1 0}} {{or \"\" option.name}}", "true false true false true");
+    check(
+        "{{eq option.map.y 2.5}} {{ne option.name \"web\"}} {{not option.none}} {{and 1 0}} {{or \"\" option.name}}",
+        "true false true false true",
+    );
     check("{{#if (and (eq option.name \"web\") (not option.flag))}}yes{{/if}}", "yes");
     check("{{lookup option.map \"x\"}} {{#each option.list}}{{lookup @root.option.list @index}}{{/each}}", "1 ab");
     check("{{required option.name \"a name\"}}", "web");
@@ -209,18 +225,29 @@ fn what_the_language_does_not_have_is_refused_at_loading() {
 
 #[test]
 fn partials_take_what_they_are_about() {
-    check("{{#*inline \"p\"}}[{{name}}]{{/inline}}{{#each option.people}}{{> p}}{{/each}}{{> p option}}{{> p name=\"x\"}}", "[ana][bo][web][x]");
+    check(
+        "{{#*inline \"p\"}}[{{name}}]{{/inline}}{{#each option.people}}{{> p}}{{/each}}{{> p option}}{{> p name=\"x\"}}",
+        "[ana][bo][web][x]",
+    );
     check("{{#*inline \"p\"}}\na\nb\n{{/inline}}\n  {{> p}}\nc\n", "  a\n  b\nc\n");
 }
 
 #[test]
 fn a_preview_shows_what_is_not_known() {
-    check_late("{{node.address}} {{node.cores}} {{node.dirs.logs}}/x", "<node.address> <node.cores> <node.dirs.logs>/x", "127.64.0.2 4 /node/logs/x");
+    check_late(
+        "{{node.address}} {{node.cores}} {{node.dirs.logs}}/x",
+        "<node.address> <node.cores> <node.dirs.logs>/x",
+        "127.64.0.2 4 /node/logs/x",
+    );
     check_late("{{shell_quote option.late}} {{yaml_quote node.address}}", "<node.address> \"<node.address>\"", "127.64.0.2 \"127.64.0.2\"");
     check_late("{{json node.cores}} {{b64 node.id}}", "\"<node.cores>\" <b64(node.id)>", "4 aS0x");
     check_late("{{#if (eq node.cores 4)}}four{{else}}more{{/if}}", "<if eq(node.cores, 4)>four<else>more<endif>", "four");
     check_late("{{#unless node.names}}none{{/unless}}", "<unless node.names>none<endunless>", "");
-    check_late("{{#each node.names}}{{@index}}:{{this}}{{#unless @last}},{{/unless}}{{/each}}", "<each node.names><@index>:<node.names[*]><unless @last>,<endunless><endeach>", "0:a,1:b");
+    check_late(
+        "{{#each node.names}}{{@index}}:{{this}}{{#unless @last}},{{/unless}}{{/each}}",
+        "<each node.names><@index>:<node.names[*]><unless @last>,<endunless><endeach>",
+        "0:a,1:b",
+    );
     check_late("{{join node.names \" \"}} {{len node.names}}", "<node.names> <len(node.names)>", "a b 2");
     check_late("{{#if (and option.flag node.cores)}}x{{else}}y{{/if}}", "y", "y");
     check_late("{{json option.list}} {{#with node.dirs}}{{conf}}{{/with}}", "[\"a\",\"b\"] <node.dirs.conf>", "[\"a\",\"b\"] /node/conf");
@@ -257,11 +284,12 @@ fn cloudtik_lang_late() -> Value {
 #[test]
 fn templates_are_bounded() {
     check_error(&"x".repeat(MAX_TEMPLATE_BYTES + 1), "1:1", "bytes; at most");
+    check_error(&"{{option.name}}".repeat(MAX_TAGS + 1), "1:", "tags");
     let deep = |n: usize| format!("{}x{}", "{{#if option.name}}".repeat(n), "{{/if}}".repeat(n));
     check(&deep(MAX_NESTING), "x");
     check_error(&deep(MAX_NESTING + 1), "1:", "nested deeper");
-    check_error(&deep(10_000), "1:", "nested deeper");
-    check_error(&format!("{{{{#if option.name}}}}a{}{{{{/if}}}}", "{{else if option.flag}}b".repeat(1_000)), "1:", "nested deeper");
+    check_error(&deep(2_000), "1:", "nested deeper");
+    check_error(&format!("{{{{#if option.name}}}}a{}{{{{/if}}}}", "{{else if option.flag}}b".repeat(500)), "1:", "nested deeper");
     check_error(&format!("{{{{json {}1{}}}}}", "(not ".repeat(500), ")".repeat(500)), "1:", "nested deeper");
     check_error(&format!("{{{{json {}{}}}}}", "[".repeat(5_000), "]".repeat(5_000)), "1:", "nested deeper");
     let mut loops = String::from("{{#each @root.option.list}}");

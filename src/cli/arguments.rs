@@ -54,6 +54,9 @@ impl Arguments {
 
     /// What the syntax alone does not hold.
     fn check(&self) -> Result<(), Answer> {
+        if matches!(self.command, Command::Output { name: None, raw: true, .. }) {
+            return Err(wrong("`--raw` prints one output: name it"));
+        }
         let Command::Apply { file: Some(file), plan, destroy, delete_data, .. } = &self.command else { return Ok(()) };
         let decided = [
             (!self.given.is_empty(), "--var"),
@@ -64,7 +67,9 @@ impl Arguments {
             (!delete_data.is_empty(), "--delete-data"),
         ];
         match decided.iter().find(|(given, _)| *given) {
-            Some((_, flag)) => Err(wrong(format!("`{flag}` was decided when the plan `{}` was made and cannot be given again", file.display()))),
+            Some((_, flag)) => {
+                Err(wrong(format!("`{flag}` was decided when the plan `{}` was made and cannot be given again", file.display())))
+            }
             None => Ok(()),
         }
     }
@@ -78,7 +83,9 @@ fn in_order(matches: &ArgMatches) -> Vec<Given> {
     let mut given: Vec<(usize, Given)> = Vec::new();
     if has("vars") {
         let values = matches.get_many::<Assignment>("vars").into_iter().flatten().cloned();
-        given.extend(matches.indices_of("vars").into_iter().flatten().zip(values.map(|assignment| Given::Var(assignment.name, assignment.text))));
+        given.extend(
+            matches.indices_of("vars").into_iter().flatten().zip(values.map(|assignment| Given::Var(assignment.name, assignment.text))),
+        );
     }
     if has("var_files") {
         let values = matches.get_many::<PathBuf>("var_files").into_iter().flatten().cloned();
@@ -208,7 +215,7 @@ pub(crate) enum Command {
         #[arg(long, conflicts_with = "raw")]
         json: bool,
         /// Print the text of the output as it is, without quotes and without the end of a line
-        #[arg(long, requires = "name")]
+        #[arg(long)]
         raw: bool,
     },
     /// Show the version
@@ -287,7 +294,8 @@ impl DeleteDataFlags {
         if self.which.is_empty() {
             return cloudtik::DeleteData::None;
         }
-        let named: Option<_> = self.which.iter().map(|which| if let DataAddress::Of(address) = which { Some(address.clone()) } else { None }).collect();
+        let named: Option<_> =
+            self.which.iter().map(|which| if let DataAddress::Of(address) = which { Some(address.clone()) } else { None }).collect();
         named.map_or(cloudtik::DeleteData::All, cloudtik::DeleteData::Of)
     }
 }

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use anstream::{AutoStream, ColorChoice};
 
 use super::Exit;
+use super::values::reason;
 
 /// The width of lines where no terminal says another: wide enough for a value beside its name, narrow enough for a log viewer.
 const WIDTH_WITHOUT_TERMINAL: usize = 120;
@@ -86,7 +87,7 @@ impl Printer {
     pub(crate) fn finish(&self, exit: Exit) -> Exit {
         match self.broken.lock().unwrap_or_else(PoisonError::into_inner).take() {
             Some(error) if error.kind() != ErrorKind::BrokenPipe => {
-                let _ = write(&mut io::stderr().lock(), &format!("error[output]: cannot write to stdout: {error}\n"));
+                let _ = write(&mut io::stderr().lock(), &format!("error[output]: cannot write to stdout: {}\n", reason(&error)));
                 if exit == Exit::Done { Exit::Error } else { exit }
             }
             _ => exit,

@@ -7,9 +7,15 @@ use cloudtik::{Failure, PlanOptions, Project, ProjectOptions, VariableArgument, 
 
 use super::arguments::{Given, PlanFlags, ProviderFlags};
 use super::environment::Environment;
+use super::values::reason;
 
 /// The project in this folder, with what was said beside it.
-pub(crate) fn open(environment: &Environment, given: &[Given], provider: Option<&ProviderFlags>, plan: Option<&PlanFlags>) -> Result<Project, Failure> {
+pub(crate) fn open(
+    environment: &Environment,
+    given: &[Given],
+    provider: Option<&ProviderFlags>,
+    plan: Option<&PlanFlags>,
+) -> Result<Project, Failure> {
     let mut options = ProjectOptions::new(".");
     if let Some(data_dir) = &environment.data_dir {
         options.data_dir.clone_from(data_dir);
@@ -25,7 +31,12 @@ pub(crate) fn open(environment: &Environment, given: &[Given], provider: Option<
 
 /// What a plan is to be made of, as far as all commands that plan have it.
 pub(crate) fn plan_options(flags: &PlanFlags) -> PlanOptions {
-    PlanOptions { refresh: flags.refresh, replace: flags.replace.iter().cloned().collect(), parallelism: flags.parallelism, ..PlanOptions::default() }
+    PlanOptions {
+        refresh: flags.refresh,
+        replace: flags.replace.iter().cloned().collect(),
+        parallelism: flags.parallelism,
+        ..PlanOptions::default()
+    }
 }
 
 fn variables(environment: &Environment, given: &[Given]) -> Result<VariableInputs, Failure> {
@@ -50,7 +61,7 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     let wrong = |text: String| Failure::plain(Diagnostic::error("unreadable-file", text));
     let read = std::fs::File::open(path).and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes));
     match read {
-        Err(error) => Err(wrong(format!("`--var-file {}` cannot be read: {error}", path.display()))),
+        Err(error) => Err(wrong(format!("`--var-file {}` cannot be read: {}", path.display(), reason(&error)))),
         Ok(_) if bytes.len() as u64 > MAX_FILE_BYTES => {
             Err(wrong(format!("`--var-file {}` is longer than {MAX_FILE_BYTES} bytes", path.display())))
         }

@@ -11,8 +11,25 @@ use super::printer::Printer;
 
 /// Commands of the language that this version does not have.
 const LATER_COMMANDS: &[&str] = &[
-    "attach", "console", "controller", "download", "exec", "fmt", "force-unlock", "import", "info", "kill-node", "local", "logs", "scale", "state",
-    "status", "submit", "upload", "verify", "wait",
+    "attach",
+    "console",
+    "controller",
+    "download",
+    "exec",
+    "fmt",
+    "force-unlock",
+    "import",
+    "info",
+    "kill-node",
+    "local",
+    "logs",
+    "scale",
+    "state",
+    "status",
+    "submit",
+    "upload",
+    "verify",
+    "wait",
 ];
 
 /// Flags of the language that this version does not have, by command.
@@ -119,7 +136,9 @@ impl From<clap::Error> for Answer {
             Some(ContextValue::Strings(texts)) => Some(texts.join("`, `")),
             _ => None,
         };
+        // As it is typed: `--lock`, not `--lock[=<BOOL>]`.
         let argument = text(ContextKind::InvalidArg).unwrap_or_default();
+        let argument = argument.split([' ', '[', '=']).next().filter(|_| argument.starts_with('-')).unwrap_or(&argument);
         let value = text(ContextKind::InvalidValue).unwrap_or_default();
         match error.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
@@ -139,7 +158,8 @@ impl From<clap::Error> for Answer {
             ErrorKind::InvalidValue if value.is_empty() => wrong(format!("`{argument}` needs a value")),
             ErrorKind::InvalidValue => {
                 let title = format!("`{value}` is no value for `{argument}`");
-                text(ContextKind::ValidValue).map_or_else(|| wrong(title.clone()), |valid| wrong_with_help(title.clone(), format!("use `{valid}`")))
+                text(ContextKind::ValidValue)
+                    .map_or_else(|| wrong(title.clone()), |valid| wrong_with_help(title.clone(), format!("use `{valid}`")))
             }
             ErrorKind::ValueValidation => {
                 let why = std::error::Error::source(&error).map_or_else(String::new, |source| format!(": {source}"));
@@ -148,6 +168,7 @@ impl From<clap::Error> for Answer {
             ErrorKind::MissingRequiredArgument => wrong(format!("`{argument}` is missing")),
             ErrorKind::ArgumentConflict => {
                 let other = text(ContextKind::PriorArg).unwrap_or_default();
+                let other = other.split([' ', '[', '=']).next().unwrap_or_default();
                 if other == argument || other.is_empty() {
                     wrong(format!("`{argument}` is given more than once"))
                 } else {

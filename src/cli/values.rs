@@ -48,7 +48,16 @@ pub(crate) fn elapsed(duration: Duration) -> String {
 
 /// The text without characters that would do something to a terminal. What stands in a spec or comes from a node is shown, never obeyed.
 pub(crate) fn harmless(text: &str) -> String {
-    text.chars().filter(|c| *c != '\r').map(|c| if c.is_control() && c != '\n' && c != '\t' { char::REPLACEMENT_CHARACTER } else { c }).collect()
+    text.chars()
+        .filter(|c| *c != '\r')
+        .map(|c| if c.is_control() && c != '\n' && c != '\t' { char::REPLACEMENT_CHARACTER } else { c })
+        .collect()
+}
+
+/// What the system said, without its number.
+pub(crate) fn reason(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error ").next().unwrap_or_default().to_owned()
 }
 
 /// `1 step`, `2 steps`.
@@ -75,7 +84,10 @@ mod tests {
     #[test]
     fn durations_are_shown_as_people_say_them() {
         let shown = |ms| took(Duration::from_millis(ms));
-        assert_eq!([0, 349, 12_400, 59_949, 59_950, 125_000, 3_725_000].map(shown), ["0.0s", "0.3s", "12.4s", "59.9s", "1m00s", "2m05s", "1h02m"]);
+        assert_eq!(
+            [0, 349, 12_400, 59_949, 59_950, 125_000, 3_725_000].map(shown),
+            ["0.0s", "0.3s", "12.4s", "59.9s", "1m00s", "2m05s", "1h02m"]
+        );
         assert_eq!(elapsed(Duration::from_millis(7999)), "7s");
         assert_eq!(elapsed(Duration::from_secs(125)), "2m05s");
     }

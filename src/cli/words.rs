@@ -144,7 +144,10 @@ mod tests {
 
     #[test]
     fn long_flags_may_have_one_dash() {
-        assert_eq!(read("cloudtik -chdir=a plan -out=b -var -x=1 -no-color"), ["cloudtik", "--chdir=a", "plan", "--out=b", "--var", "-x=1", "--no-color"]);
+        assert_eq!(
+            read("cloudtik -chdir=a plan -out=b -var -x=1 -no-color"),
+            ["cloudtik", "--chdir=a", "plan", "--out=b", "--var", "-x=1", "--no-color"]
+        );
         assert_eq!(read("cloudtik -C a plan -h"), ["cloudtik", "-C", "a", "plan", "-h"]);
         assert_eq!(read("cloudtik output -- -json"), ["cloudtik", "output", "--", "-json"]);
     }

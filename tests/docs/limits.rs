@@ -23,7 +23,7 @@ struct Limit {
     reason: String,
 }
 
-pub fn render() -> String {
+pub(crate) fn render() -> String {
     let mut by_package: BTreeMap<String, Vec<(String, Limit)>> = BTreeMap::new();
     let mut silent = Vec::new();
     for (path, text) in tree::sources() {

@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 const MADE: &[&str] = &["target", ".git", ".cloudtik", "node_modules"];
 
 /// The folder of the workspace.
-pub fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
 /// Every text file by its path below the workspace.
-pub fn texts() -> BTreeMap<String, String> {
+pub(crate) fn texts() -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     walk(&root(), &mut found);
     assert!(found.len() > 100, "the project was not found: {} files", found.len());
@@ -38,7 +38,7 @@ fn walk(folder: &Path, found: &mut BTreeMap<String, String>) {
 }
 
 /// Rust sources without the code of their tests, by path.
-pub fn sources() -> BTreeMap<String, String> {
+pub(crate) fn sources() -> BTreeMap<String, String> {
     let is_source = |path: &str| path.ends_with(".rs") && path.contains("src/") && !path.contains("/tests/") && !path.ends_with("/tests.rs");
     texts().into_iter().filter(|(path, _)| is_source(path)).map(|(path, text)| (path, without_tests(&text))).collect()
 }
@@ -50,7 +50,7 @@ fn without_tests(text: &str) -> String {
 }
 
 /// A generated file must be what the code says; `UPDATE_GOLDEN=1` writes it.
-pub fn assert_fresh(path: &str, expected: &str) {
+pub(crate) fn assert_fresh(path: &str, expected: &str) {
     let file = root().join(path);
     if std::env::var_os("UPDATE_GOLDEN").is_some_and(|value| value == "1") {
         fs::create_dir_all(file.parent().unwrap()).unwrap();

@@ -2,10 +2,12 @@
 
 /// The candidate nearest to `word`, if it is near enough to be what was meant: a third of the letters may differ, two in a short word.
 pub fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let limit = (word.chars().count() / 3).clamp(1, 4);
+    let length = word.chars().count();
+    let limit = (length / 3).clamp(1, 4);
     candidates
         .into_iter()
-        .filter(|candidate| *candidate != word)
+        // What is longer or shorter by more than the limit is not near, and that is quicker to see.
+        .filter(|candidate| *candidate != word && candidate.chars().count().abs_diff(length) <= limit)
         .map(|candidate| (distance(word, candidate), candidate))
         .filter(|(distance, _)| *distance <= limit)
         .min_by(|a, b| a.0.cmp(&b.0).then(a.1.cmp(b.1)))

@@ -1,7 +1,7 @@
 //! The node's main program: PID 1 of a local node, or a plain process elsewhere.
 
 use std::fs::{self, File};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -137,8 +137,17 @@ fn take_lock(layout: &Layout) -> Result<File, NodeError> {
 fn link_program(layout: &Layout) -> Result<(), NodeError> {
     let path: PathBuf = layout.root().join("bin").join("cloudtik");
     let program = std::env::current_exe().map_err(|source| NodeError::System { action: "find this program's file", source })?;
+    if is_same_file(&program, &path) {
+        // The link is right already, or the provider put the program itself there, where nothing can be renamed over it.
+        return Ok(());
+    }
     let temporary = beside(&path, ".tmp");
     durable::remove(&temporary)?;
     symlink(program, &temporary).map_err(NodeError::file("make the link", &temporary))?;
     fs::rename(&temporary, &path).map_err(NodeError::file("make the link", &path))
+}
+
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    let place = |path: &Path| fs::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()));
+    place(one).is_some_and(|place_of_one| place(other) == Some(place_of_one))
 }

@@ -37,6 +37,20 @@ impl Clouds {
         Ok(cloud)
     }
 
+    /// Lets go of what was opened, and waits for whatever ends with it. For the end of a command.
+    pub async fn finish(&self) {
+        let open: Vec<_> = std::mem::take(&mut *self.open.lock().unwrap_or_else(PoisonError::into_inner)).into_values().collect();
+        for cloud in open {
+            cloud.finish().await;
+        }
+    }
+
+    /// Whether any cloud was opened.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        !self.open.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     /// Makes a call.
     pub async fn call(&self, call: Call) -> Answer {
         match self.get(&call.provider) {

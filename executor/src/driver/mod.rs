@@ -77,8 +77,17 @@ pub struct DriverInput<'a> {
     pub project: PathBuf,
     /// Sees what happens.
     pub observer: Arc<dyn DriverObserver>,
-    /// How long a new node may take until it answers, by the address of the node; the default for others.
-    pub ready_timeouts: BTreeMap<Address, Duration>,
+    /// How long connections may take, by the address of the node; the defaults for others.
+    pub timeouts: BTreeMap<Address, NodeTimeouts>,
+}
+
+/// How long connections to a node may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NodeTimeouts {
+    /// A handshake.
+    pub connect: Duration,
+    /// Until a new node answers.
+    pub ready: Duration,
 }
 
 /// Sees what happens while a machine is driven.
@@ -126,7 +135,7 @@ pub fn drive(machine: &mut dyn Step, input: DriverInput<'_>) -> Result<Driven, D
         observer: Arc::clone(&input.observer),
         tasks: Tasks {
             clouds: Arc::clone(&input.clouds),
-            nodes: Arc::new(Nodes::new(input.clouds, input.cache, input.project, input.observer, input.ready_timeouts)),
+            nodes: Arc::new(Nodes::new(input.clouds, input.cache, input.project, input.observer, input.timeouts)),
             sender,
         },
         receiver,
@@ -155,6 +164,19 @@ pub fn call_all(clouds: &Arc<Clouds>, calls: Vec<Call>) -> Result<Vec<(Call, Ans
     runtime.shutdown_background();
     let lost = || Answer::Failed(CallError::new(ErrorClass::Transient, "lost", "the call ended without an answer"));
     Ok(calls.into_iter().enumerate().map(|(i, call)| (call, answers.get(&i).cloned().unwrap_or_else(lost))).collect())
+}
+
+/// Lets the clouds go at the end of a command, if any of them was opened.
+///
+/// # Errors
+/// The runtime cannot be started.
+pub fn finish(clouds: &Clouds) -> Result<(), DriveError> {
+    if clouds.is_open() {
+        let runtime = new_runtime()?;
+        runtime.block_on(clouds.finish());
+        runtime.shutdown_background();
+    }
+    Ok(())
 }
 
 fn new_runtime() -> Result<tokio::runtime::Runtime, DriveError> {

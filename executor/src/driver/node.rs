@@ -13,7 +13,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, 
 use tokio::time::{Instant, sleep};
 
 use super::artifacts::ArtifactCache;
-use super::{Clouds, DriverObserver};
+use super::{Clouds, DriverObserver, NodeTimeouts};
 use crate::engine::{StepAnswer, StepJob};
 
 /// How long a new node may take until it answers, when the spec says nothing.
@@ -35,7 +35,7 @@ pub(super) struct Nodes {
     cache: ArtifactCache,
     project: PathBuf,
     observer: Arc<dyn DriverObserver>,
-    ready_timeouts: BTreeMap<Address, Duration>,
+    timeouts: BTreeMap<Address, NodeTimeouts>,
     pool: Pool,
 }
 
@@ -45,9 +45,9 @@ impl Nodes {
         cache: ArtifactCache,
         project: PathBuf,
         observer: Arc<dyn DriverObserver>,
-        ready_timeouts: BTreeMap<Address, Duration>,
+        timeouts: BTreeMap<Address, NodeTimeouts>,
     ) -> Self {
-        Self { clouds, cache, project, observer, ready_timeouts, pool: Pool::new() }
+        Self { clouds, cache, project, observer, timeouts, pool: Pool::new() }
     }
 
     /// Runs a step, or checks one. `key` is the private key to log in with.
@@ -67,7 +67,10 @@ impl Nodes {
         let instance = Instance::of(&job.attributes).ok_or_else(|| {
             CallError::new(ErrorClass::Permanent, "no-ssh", format!("the provider did not say how to log in to {}", job.node))
         })?;
-        let options = connect_options(job, &instance, key)?;
+        let mut options = connect_options(job, &instance, key)?;
+        if let Some(timeouts) = self.timeouts.get(&job.node) {
+            options.connect_timeout = timeouts.connect;
+        }
         let mut reconnects = 0;
         let mut sent = false;
         loop {
@@ -95,7 +98,7 @@ impl Nodes {
 
     /// A connection to the node; waits for a node that does not answer yet, as long as it may take.
     async fn connect(&self, job: &StepJob, instance: &Instance, options: &ConnectOptions, sent: bool) -> Result<Connection, CallError> {
-        let limit = self.ready_timeouts.get(&job.node).copied().unwrap_or(READY_TIMEOUT);
+        let limit = self.timeouts.get(&job.node).map_or(READY_TIMEOUT, |timeouts| timeouts.ready);
         let deadline = Instant::now() + limit;
         let mut pause = FIRST_PAUSE;
         loop {

@@ -64,15 +64,18 @@ impl Engine {
         let needs_secrets = !prepared.secrets.is_empty();
         let (address, op_id) = (intent.address.clone(), intent.op_id.clone());
         self.write(prepared.before, None);
-        self.enter(id, Work {
-            intent,
-            doing: prepared.doing,
-            phase: if needs_secrets { Phase::Secrets } else { Phase::Intent },
-            tries: 0,
-            began_ms: now_ms,
-            last_error: None,
-            settlement: None,
-        });
+        self.enter(
+            id,
+            Work {
+                intent,
+                doing: prepared.doing,
+                phase: if needs_secrets { Phase::Secrets } else { Phase::Intent },
+                tries: 0,
+                began_ms: now_ms,
+                last_error: None,
+                settlement: None,
+            },
+        );
         if needs_secrets {
             let ticket = self.next_ticket(id, None);
             self.commands.push(Command::MakeSecrets { ticket, address, op_id, kinds: prepared.secrets });
@@ -189,7 +192,8 @@ impl Engine {
         let spec = values::step(&self.ledger.state, spec)?;
         let node = self.ledger.state.resources.get(&spec.node).and_then(|entry| Some((entry, entry.current.as_ref()?)));
         let (entry, object) = node.ok_or_else(|| permanent("no-node", format!("its node `{}` is not there", spec.node)))?;
-        let facts = NodeFacts { node: object.attributes.get("node").cloned().unwrap_or(Value::NULL), follows: self.follows(&spec, RENDERED) };
+        let facts =
+            NodeFacts { node: object.attributes.get("node").cloned().unwrap_or(Value::NULL), follows: self.follows(&spec, RENDERED) };
         let identity = step_identity(&spec, &spec.inputs, &self.follows(&spec, IDENTITY));
         let identity = identity.ok_or_else(|| permanent("identity", "what it follows is not known"))?;
         if planned.is_some_and(|planned| planned != identity) {

@@ -303,7 +303,9 @@ impl StepAnswer {
         match reply {
             Ok(NodeReply::End { outcome, rendered, attributes, .. }) => Self::Ended { outcome, rendered, attributes },
             Ok(NodeReply::Refused { reason, .. }) => Self::Failed(CallError::new(ErrorClass::Permanent, "refused", reason)),
-            Ok(NodeReply::Output { .. }) => Self::Failed(CallError::new(ErrorClass::Unknown, "no-end", "the node did not say how the step ended")),
+            Ok(NodeReply::Output { .. }) => {
+                Self::Failed(CallError::new(ErrorClass::Unknown, "no-end", "the node did not say how the step ended"))
+            }
             Err(error) => Self::Failed(error),
         }
     }

@@ -453,7 +453,9 @@ impl Engine {
     }
 
     fn skip_all(&mut self) {
-        (0..self.ops.len()).for_each(|id| drop(self.skip(id, None)));
+        for id in 0..self.ops.len() {
+            self.skip(id, None);
+        }
     }
 
     /// Takes back an operation that has begun but has written nothing.
@@ -535,7 +537,9 @@ fn limit(ops: &mut [Op], input: &EngineInput, state: &State) -> Vec<Slot> {
         let operation = &op.operation;
         let kind = kind_schema(&input.schemas, &operation.provider, &operation.object_kind).ok();
         op.record_only = match operation.kind {
-            OperationKind::Record | OperationKind::Observe | OperationKind::Rewire | OperationKind::Forget | OperationKind::Waypoint => true,
+            OperationKind::Record | OperationKind::Observe | OperationKind::Rewire | OperationKind::Forget | OperationKind::Waypoint => {
+                true
+            }
             OperationKind::Run | OperationKind::Undo { .. } => false,
             _ => kind.is_some_and(|kind| kind.class == Idempotency::Pure),
         };

@@ -110,3 +110,18 @@ pub(crate) fn backoff_ms(limits: &Limits, op_id: &str, tries: u32) -> u64 {
     let seed = digest.as_bytes().iter().take(8).fold(0_u64, |sum, byte| (sum << 8) | u64::from(*byte));
     half.saturating_add(seed % half.saturating_add(1))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_up_to_a_limit_and_differ_between_operations() {
+        let limits = Limits::default();
+        let waits: Vec<u64> = (1..=20).map(|tries| backoff_ms(&limits, "run-1", tries)).collect();
+        assert!((125..=250).contains(&waits[0]) && (1_000..=2_000).contains(&waits[3]), "{waits:?}");
+        assert!(waits.iter().all(|wait| *wait <= limits.backoff_max_ms) && waits[19] >= limits.backoff_max_ms / 2);
+        assert_ne!(backoff_ms(&limits, "run-1", 5), backoff_ms(&limits, "run-2", 5));
+        assert!(backoff_ms(&limits, "run-1", u32::MAX) <= limits.backoff_max_ms);
+    }
+}

@@ -173,7 +173,11 @@ impl Settlement {
             }
             Event::SecretsReady { ticket, secrets } => {
                 if let Some(index) = self.tickets.remove(&ticket.0) {
-                    self.secrets_ready(now_ms, index, secrets.ok().map(|made| made.into_iter().map(|(name, made)| (name, made.secret)).collect()));
+                    self.secrets_ready(
+                        now_ms,
+                        index,
+                        secrets.ok().map(|made| made.into_iter().map(|(name, made)| (name, made.secret)).collect()),
+                    );
                 }
             }
             Event::TimerFired { timer } => {
@@ -220,7 +224,9 @@ impl Settlement {
                 let (has_secrets, kind) = (!secrets.is_empty(), self.kind_of(index));
                 let phase = match kind.map(|kind| kind.class) {
                     Err(error) => return self.give_up(index, error),
-                    Ok(Idempotency::Pure) => return self.close(index, vec![], OpResult::Cleared, false, "it has no effect outside the state"),
+                    Ok(Idempotency::Pure) => {
+                        return self.close(index, vec![], OpResult::Cleared, false, "it has no effect outside the state");
+                    }
                     Ok(Idempotency::TagAtCreate { .. }) => Phase::ByTag,
                     Ok(Idempotency::UniqueName) => Phase::ByName,
                     Ok(Idempotency::Token | Idempotency::Natural) if !apply => Phase::ByTag,
@@ -232,7 +238,9 @@ impl Settlement {
             OpKind::Update { .. } | OpKind::Delete { .. } => self.go(now_ms, index, Phase::Read),
             OpKind::Run { .. } => self.go(now_ms, index, Phase::Node),
             // What undoes a step may be repeated, and the step stands in the state until an undo was confirmed: the next plan undoes again.
-            OpKind::Undo { .. } => self.close(index, vec![], OpResult::Cleared, false, "whether it was undone is not known; it will be undone again"),
+            OpKind::Undo { .. } => {
+                self.close(index, vec![], OpResult::Cleared, false, "whether it was undone is not known; it will be undone again")
+            }
         }
     }
 

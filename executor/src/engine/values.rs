@@ -55,7 +55,10 @@ fn unknown(value: &Value) -> CallError {
     let mut addresses = std::collections::BTreeSet::new();
     value.addresses(&mut addresses);
     let names: Vec<String> = addresses.iter().map(|address| format!("`{address}`")).collect();
-    permanent("not-known", format!("it needs a value that is not known: {}", if names.is_empty() { "a late name".to_owned() } else { names.join(", ") }))
+    permanent(
+        "not-known",
+        format!("it needs a value that is not known: {}", if names.is_empty() { "a late name".to_owned() } else { names.join(", ") }),
+    )
 }
 
 /// A step whose inputs refer to nothing but late names.
@@ -85,7 +88,9 @@ pub(crate) fn check_answer(kind: &KindSchema, asked: &Value, answered: &Value) -
         if !agrees(asked, &answered) {
             let show = |value: &Value| format!("{:?}", value.clone().marked(hidden));
             let text = format!("the provider gave {} for `{name}` where the plan said {}", show(&answered), show(asked));
-            return Err(permanent("answer-differs", text).help("this is a fault of the provider; the object is in the state and will be made anew"));
+            return Err(
+                permanent("answer-differs", text).help("this is a fault of the provider; the object is in the state and will be made anew")
+            );
         }
     }
     Ok(())

@@ -286,7 +286,9 @@ impl Engine {
                         let ticket = self.next_ticket(id, Some(ticket));
                         self.commands.push(Command::Call { ticket, call });
                     }
-                    Command::LoadSecrets { ticket, .. } => events.push_back(Event::SecretsReady { ticket, secrets: Ok(self.secrets_of(id)) }),
+                    Command::LoadSecrets { ticket, .. } => {
+                        events.push_back(Event::SecretsReady { ticket, secrets: Ok(self.secrets_of(id)) })
+                    }
                     Command::Append { batch, .. } => events.push_back(Event::Appended { batch }),
                     Command::Timer { timer, at_ms } => self.alarm(at_ms, Alarm::Settlement(id, timer)),
                     Command::Settled(report) => return self.settled(now_ms, id, *report),
@@ -346,7 +348,8 @@ impl Engine {
     /// need not wait for it to be durable.
     fn end(&mut self, now_ms: u64, id: usize, result: OpResult) {
         let took_ms = self.works.get(&id).map_or(0, |work| now_ms.saturating_sub(work.began_ms));
-        let tell = self.operation(id).map(|operation| Progress::Done { address: operation.address.clone(), word: word_of(operation), took_ms });
+        let tell =
+            self.operation(id).map(|operation| Progress::Done { address: operation.address.clone(), word: word_of(operation), took_ms });
         self.close(id, result);
         if let Some(tell) = tell {
             self.write([], Some(Then::Tell(Box::new(tell))));

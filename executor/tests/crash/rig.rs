@@ -6,16 +6,19 @@ use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
 
 use cloudtik_executor::durable::{
-    AppendFault, KeyFiles as _, MemoryBackend, MemoryJournal, MemoryKeys, MemoryState, SaveFault, SeededEntropy, SessionStore, StateStore as _,
+    AppendFault, KeyFiles as _, MemoryBackend, MemoryJournal, MemoryKeys, MemoryState, SaveFault, SeededEntropy, SessionStore,
+    StateStore as _,
 };
 use cloudtik_executor::engine::{
-    ADDRESS_TAG, Broken, Command, Engine, EngineInput, Event, Limits, Made, SettleMode, Settlement, SettlementInput, SettlementReport, Step,
-    StepAnswer, Summary, started,
+    ADDRESS_TAG, Broken, Command, Engine, EngineInput, Event, Limits, Made, SettleMode, Settlement, SettlementInput, SettlementReport,
+    Step, StepAnswer, Summary, started,
 };
 use cloudtik_executor::{Record, SecretRef};
 use cloudtik_model::{Address, Graph};
 use cloudtik_planner::{Action, Mode, Observation, Plan, PlanInput, execution, plan};
-use cloudtik_provider_api::{CallError, ErrorClass, Idempotency, ObjectAnswer, Provider as _, ProviderSchema, Secret, ValueProvider};
+use cloudtik_provider_api::{
+    Answer, CallError, ErrorClass, Idempotency, ObjectAnswer, Provider as _, ProviderSchema, Secret, ValueProvider,
+};
 use cloudtik_sim::{EffectKind, FaultRates, SimCloud, SimConfig, SimEvent, World, sim_schema};
 
 use crate::spec::Plain;
@@ -54,7 +57,10 @@ impl How {
 /// How a life ended.
 #[derive(Debug)]
 pub(crate) enum Life {
-    Crashed,
+    Crashed {
+        /// Whether something was being written.
+        writing: bool,
+    },
     Finished(Box<Summary>),
     /// There was nothing to do.
     NoChange,
@@ -71,7 +77,50 @@ pub(crate) struct Rig {
     pub(crate) broken: Broken,
     /// Events after which an interrupt comes.
     pub(crate) interrupt_at: Option<usize>,
+    pub(crate) limits: Limits,
+    /// What the engine may not believe.
+    pub(crate) tamper: Option<fn(&mut Answer)>,
+    pub(crate) wants_commands: bool,
+    /// Whether something was being written when it crashed.
+    writing: bool,
+    /// What this life did.
+    pub(crate) log: Log,
     schemas: Arc<BTreeMap<String, ProviderSchema>>,
+}
+
+/// What a life did.
+#[derive(Default)]
+pub(crate) struct Log {
+    pub(crate) appends: usize,
+    /// Every command, as text, where a test wants to see them.
+    pub(crate) commands: Vec<String>,
+    /// The calls in their order: verb and address.
+    pub(crate) calls: Vec<(&'static str, String)>,
+    /// Calls that are out, and the most there were, by kind.
+    out: BTreeMap<String, usize>,
+    pub(crate) most: BTreeMap<String, usize>,
+    /// The kind of each call that is out.
+    kinds: BTreeMap<u64, String>,
+}
+
+impl Log {
+    fn begin(&mut self, ticket: u64, kind: &str) {
+        self.kinds.insert(ticket, kind.to_owned());
+        for key in [kind, "all"] {
+            let out = self.out.entry(key.to_owned()).or_default();
+            *out += 1;
+            let most = self.most.entry(key.to_owned()).or_default();
+            *most = (*most).max(*out);
+        }
+    }
+
+    fn end(&mut self, ticket: u64) {
+        if let Some(kind) = self.kinds.remove(&ticket) {
+            for key in [kind.as_str(), "all"] {
+                *self.out.get_mut(key).unwrap() -= 1;
+            }
+        }
+    }
 }
 
 pub(crate) fn schemas() -> Arc<BTreeMap<String, ProviderSchema>> {
@@ -100,7 +149,21 @@ impl Rig {
 
     fn over(backend: MemoryBackend, world: World, seed: u64, rates: FaultRates) -> Self {
         let cloud = SimCloud::with_world(SimConfig { seed, rates, ..SimConfig::default() }, world);
-        Self { backend, cloud, now_ms: 1_000, lives: 0, events: 0, broken: Broken::No, interrupt_at: None, schemas: schemas() }
+        Self {
+            backend,
+            cloud,
+            now_ms: 1_000,
+            lives: 0,
+            events: 0,
+            broken: Broken::No,
+            interrupt_at: None,
+            limits: Limits::default(),
+            tamper: None,
+            wants_commands: false,
+            writing: false,
+            log: Log::default(),
+            schemas: schemas(),
+        }
     }
 
     /// The same world and stores once more, with an empty audit.
@@ -122,6 +185,7 @@ impl Rig {
     /// One run of apply or destroy, until its end or its crash.
     pub(crate) fn live(&mut self, goal: &Goal, crash: Option<Crash>) -> Result<Life, String> {
         self.events = 0;
+        self.log = Log::default();
         let mut session = self.session();
         let run_id = format!("run{}", self.lives);
         let epoch = session.begin_run(&run_id).unwrap();
@@ -139,13 +203,13 @@ impl Rig {
                 started: started("apply", "test"),
             });
             match self.drive(&mut settlement, &mut session, crash)? {
-                None => return Ok(Life::Crashed),
+                None => return Ok(self.crashed()),
                 Some(End::Settled(found)) => report = found,
                 Some(End::Finished(_)) => return Err("settlement ended as an engine".to_owned()),
             }
             if let Some((intent, error)) = report.unsettled.first() {
                 if self.interrupt_at.is_some_and(|at| at <= self.events) {
-                    return Ok(Life::Crashed);
+                    return Ok(Life::Crashed { writing: false });
                 }
                 return Err(format!("{} could not be settled: {error}", intent.address));
             }
@@ -162,7 +226,7 @@ impl Rig {
             plan,
             unsettled: report.unsettled,
             schemas: Arc::clone(&self.schemas),
-            limits: Limits::default(),
+            limits: self.limits.clone(),
             run_id,
             epoch,
             command: "apply".to_owned(),
@@ -173,10 +237,13 @@ impl Rig {
             broken: self.broken,
         });
         let summary = match self.drive(&mut engine, &mut session, crash)? {
-            None => return Ok(Life::Crashed),
+            None => return Ok(self.crashed()),
             Some(End::Finished(summary)) => summary,
             Some(End::Settled(_)) => return Err("the engine ended as settlement".to_owned()),
         };
+        if summary.aborted.is_some() {
+            return Ok(Life::Finished(Box::new(summary)));
+        }
         if engine.state().resources != session.state().resources {
             return Err("the engine's state is not what its records come to".to_owned());
         }
@@ -191,9 +258,13 @@ impl Rig {
             return Err("what was committed is not what is read again".to_owned());
         }
         if !committed {
-            return Ok(Life::Crashed);
+            return Ok(Life::Crashed { writing: true });
         }
         Ok(Life::Finished(Box::new(summary)))
+    }
+
+    const fn crashed(&self) -> Life {
+        Life::Crashed { writing: self.writing }
     }
 
     /// The last of all: a crash may hit it too.
@@ -211,7 +282,9 @@ impl Rig {
     pub(crate) fn plan(&self, goal: &Goal, session: &SessionStore, report: &SettlementReport) -> Plan {
         let state = session.state();
         let mut observed: BTreeMap<Address, Observation> = BTreeMap::new();
-        for (address, entry) in state.resources.iter().filter(|(_, entry)| entry.provider.as_str() == "sim" && !entry.kind.starts_with("step.")) {
+        for (address, entry) in
+            state.resources.iter().filter(|(_, entry)| entry.provider.as_str() == "sim" && !entry.kind.starts_with("step."))
+        {
             let Some(object) = &entry.current else { continue };
             let found = self.cloud.world.objects.get(&object.id);
             let answer = found.map(|found| ObjectAnswer { id: found.id.clone(), attributes: found.attributes.clone() });
@@ -252,8 +325,26 @@ impl Rig {
         (plan, operations)
     }
 
-    pub(crate) fn state(&mut self) -> cloudtik_model::State {
-        self.session().state().clone()
+    /// What settlement would do, without crashing: its report, and the commands it gave.
+    pub(crate) fn settle(&mut self, mode: SettleMode) -> (SettlementReport, Log) {
+        self.log = Log::default();
+        let mut session = self.session();
+        let run_id = format!("run{}", self.lives);
+        let epoch = session.begin_run(&run_id).unwrap();
+        let mut settlement = Settlement::new(SettlementInput {
+            state: session.state().clone(),
+            open: session.open_intents().into_iter().map(|open| open.intent.clone()).collect(),
+            schemas: Arc::clone(&self.schemas),
+            limits: Limits::default(),
+            run_id,
+            epoch,
+            mode,
+            started: started("apply", "test"),
+        });
+        match self.drive(&mut settlement, &mut session, None).unwrap() {
+            Some(End::Settled(report)) => (report, std::mem::take(&mut self.log)),
+            _ => panic!("settlement does not settle"),
+        }
     }
 
     pub(crate) fn open_intents(&mut self) -> usize {
@@ -271,7 +362,10 @@ enum End {
 enum Coming {
     Event(Event),
     /// Not durable yet.
-    Append { batch: u64, records: Vec<Record> },
+    Append {
+        batch: u64,
+        records: Vec<Record>,
+    },
 }
 
 /// More than this and something goes round in circles.
@@ -305,6 +399,9 @@ impl Rig {
                     Err(error) => Event::AppendFailed { batch, error: error.to_string() },
                 },
             };
+            if let Event::Answer { ticket, .. } | Event::StepDone { ticket, .. } = &event {
+                self.log.end(ticket.0);
+            }
             let mut commands = machine.step(self.now_ms, event);
             self.events += 1;
             if self.interrupt_at == Some(self.events) {
@@ -312,6 +409,7 @@ impl Rig {
             }
             let crashes = crash.filter(|crash| self.events > crash.at);
             if crashes.is_some_and(|crash| crash.how == How::Before) {
+                self.writing = false;
                 return Ok(None);
             }
             if let Some(end) = self.carry_out(commands, session, &mut queue) {
@@ -330,8 +428,10 @@ impl Rig {
 
     /// What was being written when everything was dropped.
     fn tear(&mut self, session: &mut SessionStore, queue: Queue, how: How) {
+        self.writing = false;
         for coming in queue.things.into_values() {
             if let Coming::Append { records, .. } = coming {
+                self.writing = true;
                 let fault = match how {
                     How::Lost | How::Before => AppendFault::Lost,
                     How::Torn => AppendFault::Torn(self.events * 37 % 600),
@@ -345,17 +445,29 @@ impl Rig {
 
     fn carry_out(&mut self, commands: Vec<Command>, session: &mut SessionStore, queue: &mut Queue) -> Option<End> {
         for command in commands {
+            if self.wants_commands {
+                self.log.commands.push(format!("{command:?}"));
+            }
             match command {
-                Command::Append { batch, records } => queue.push(self.now_ms + 1, Coming::Append { batch, records }),
+                Command::Append { batch, records } => {
+                    self.log.appends += 1;
+                    queue.push(self.now_ms + 1, Coming::Append { batch, records });
+                }
                 Command::Call { ticket, call } => {
+                    self.log.calls.push((call.verb.as_str(), call.address.to_string()));
+                    self.log.begin(ticket.0, &call.kind);
                     for (at_ms, event) in self.cloud.submit(self.now_ms, &call) {
-                        if let SimEvent::Answer(answer) = event {
+                        if let SimEvent::Answer(mut answer) = event {
+                            if let Some(tamper) = self.tamper {
+                                tamper(&mut answer);
+                            }
                             queue.push(at_ms, Coming::Event(Event::Answer { ticket, answer }));
                         }
                     }
                 }
                 Command::RunStep(job) | Command::CheckStep(job) => {
                     let address = job.request.address.parse().unwrap();
+                    self.log.begin(job.ticket.0, &format!("steps of {}", job.instance_id));
                     for (at_ms, event) in self.cloud.submit_step(self.now_ms, &job.instance_id, &address, &job.request) {
                         if let SimEvent::Step(reply) = event {
                             let answer = StepAnswer::from_reply(reply);
@@ -387,7 +499,8 @@ impl Rig {
 }
 
 fn load(session: &mut SessionStore, reference: SecretRef) -> Result<Made, CallError> {
-    let bytes = session.vault().get_secret(&reference).map_err(|error| CallError::new(ErrorClass::Permanent, "secret", error.to_string()))?;
+    let bytes =
+        session.vault().get_secret(&reference).map_err(|error| CallError::new(ErrorClass::Permanent, "secret", error.to_string()))?;
     let secret = Secret { private: String::from_utf8(bytes).unwrap(), public: reference.public.clone() };
     Ok(Made { reference, secret })
 }
@@ -411,16 +524,23 @@ impl Promise {
 
     /// Whether the world came out as was promised.
     pub(crate) fn check(&self, rig: &mut Rig) -> Result<(), String> {
-        let (plan, operations) = rig.plan_now(&self.goal);
+        let session = rig.session();
+        let plan = rig.plan(&self.goal, &session, &SettlementReport::default());
+        let operations = execution(&plan, session.state()).unwrap().operations.len();
         if operations > 0 || plan.has_changes() {
-            let left: Vec<_> = plan.changes.values().filter(|change| change.has_effect()).map(|c| format!("{} {}: {}", c.action.as_str(), c.address, c.reason)).collect();
+            let left: Vec<_> = plan
+                .changes
+                .values()
+                .filter(|change| change.has_effect())
+                .map(|c| format!("{} {}: {}", c.action.as_str(), c.address, c.reason))
+                .collect();
             return Err(format!("a further plan has {operations} operations: {left:?}"));
         }
-        if rig.open_intents() > 0 {
+        if !session.open_intents().is_empty() {
             return Err("an intent is still open".to_owned());
         }
         self.check_twice(rig)?;
-        self.check_orphans(rig)
+        check_orphans(rig, session.state())
     }
 
     /// Nothing was made twice, nothing was overwritten, no step was done twice.
@@ -451,31 +571,30 @@ impl Promise {
             None => Ok(()),
         }
     }
+}
 
-    /// What is in the cloud is in the state, and the other way round.
-    fn check_orphans(&self, rig: &mut Rig) -> Result<(), String> {
-        let state = rig.state();
-        let mut known: BTreeMap<&str, &Address> = BTreeMap::new();
-        for (address, entry) in &state.resources {
-            if !entry.deposed.is_empty() {
-                return Err(format!("{address} has replaced objects left"));
-            }
-            if entry.provider.as_str() == "sim" && !entry.kind.starts_with("step.") {
-                let object = entry.current.as_ref().ok_or_else(|| format!("{address} is empty"))?;
-                known.insert(&object.id, address);
-            }
+/// What is in the cloud is in the state, and the other way round.
+fn check_orphans(rig: &Rig, state: &cloudtik_model::State) -> Result<(), String> {
+    let mut known: BTreeMap<&str, &Address> = BTreeMap::new();
+    for (address, entry) in &state.resources {
+        if !entry.deposed.is_empty() {
+            return Err(format!("{address} has replaced objects left"));
         }
-        for (id, object) in &rig.cloud.world.objects {
-            let tag = object.tags.get(ADDRESS_TAG).cloned().unwrap_or_default();
-            match known.remove(id.as_str()) {
-                Some(address) if address.to_string() == tag => {}
-                Some(address) => return Err(format!("{id} is {tag} in the cloud and {address} in the state")),
-                None => return Err(format!("{id} ({tag}) is an orphan")),
-            }
+        if entry.provider.as_str() == "sim" && !entry.kind.starts_with("step.") {
+            let object = entry.current.as_ref().ok_or_else(|| format!("{address} is empty"))?;
+            known.insert(&object.id, address);
         }
-        match known.into_iter().next() {
-            Some((id, address)) => Err(format!("{address} ({id}) is in the state and not in the cloud")),
-            None => Ok(()),
+    }
+    for (id, object) in &rig.cloud.world.objects {
+        let tag = object.tags.get(ADDRESS_TAG).cloned().unwrap_or_default();
+        match known.remove(id.as_str()) {
+            Some(address) if address.to_string() == tag => {}
+            Some(address) => return Err(format!("{id} is {tag} in the cloud and {address} in the state")),
+            None => return Err(format!("{id} ({tag}) is an orphan")),
         }
+    }
+    match known.into_iter().next() {
+        Some((id, address)) => Err(format!("{address} ({id}) is in the state and not in the cloud")),
+        None => Ok(()),
     }
 }

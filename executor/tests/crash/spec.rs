@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use cloudtik_executor::engine::{NodeFacts, RenderedStep, StepRenderer};
 use cloudtik_lang::{Context, Found, Scope, Traversal, resolve};
 use cloudtik_model::{
     Address, Diagnostics, Expr, ExprKind, Graph, Input, LateName, Lifecycle, Node, NodeAction, OutputSpec, ProviderConfig, ProviderRef,
     ResourceSpec, Span, StepKind, StepSpec, Type, Value,
 };
 use cloudtik_provider_api::{CallError, ErrorClass};
-use cloudtik_executor::engine::{NodeFacts, RenderedStep, StepRenderer};
 
 /// A graph in the making.
 #[derive(Default)]
@@ -117,11 +117,8 @@ fn late(part: &str) -> Value {
 fn with_node(spec: Spec, name: &str, cpus: u64, text: &str) -> Spec {
     let node = format!("sim_instance.{name}");
     let at = |step: &str| format!("{node}.{step}");
-    let instance = resource(&node)
-        .set("name", name)
-        .set("network", reference("sim_network.net", "id"))
-        .set("cpus", cpus)
-        .after("sim_firewall.wall");
+    let instance =
+        resource(&node).set("name", name).set("network", reference("sim_network.net", "id")).set("cpus", cpus).after("sim_firewall.wall");
     let file = [("path", Value::from("/conf")), ("content", text.into()), ("address", late("address"))];
     spec.add(instance)
         .step(&at("host_key"), &node, StepKind::HostKey, &[], &[])
@@ -140,9 +137,10 @@ pub(crate) fn before() -> Graph {
         .add(resource("value.base").set("input", "one"));
     for kind in CLASSES {
         let at = |name: &str| format!("{kind}.{name}");
+        let secret = |make: Make| if kind == "sim_token" { make.set("secret", Value::from("hidden").marked(true)) } else { make };
         let named = |name: &str| resource(&at(name)).set("name", format!("{kind}-{name}"));
         spec = spec
-            .add(named("stays").set("size", 1_u64).set("secret", Value::from("hidden").marked(true)))
+            .add(secret(named("stays").set("size", 1_u64)))
             .add(named("grows").set("size", 1_u64).set("ref", reference(&at("stays"), "address")))
             .add(named("anew").set("image", "one").set("ref", reference("value.base", "output")))
             .add(named("user").set("ref", reference(&at("anew"), "id")))
@@ -162,14 +160,20 @@ pub(crate) fn before() -> Graph {
 pub(crate) fn after() -> Graph {
     let mut spec = Spec::default()
         .add(resource("sim_network.net").set("name", "net"))
-        .add(resource("sim_firewall.wall").set("name", "wall").set("network", reference("sim_network.net", "id")).set("rules", Value::tuple(["ssh".into()])))
+        .add(
+            resource("sim_firewall.wall")
+                .set("name", "wall")
+                .set("network", reference("sim_network.net", "id"))
+                .set("rules", Value::tuple(["ssh".into()])),
+        )
         .add(resource("sim_bucket.other").set("name", "other"))
         .add(resource("value.base").set("input", "two"));
     for kind in CLASSES {
         let at = |name: &str| format!("{kind}.{name}");
+        let secret = |make: Make| if kind == "sim_token" { make.set("secret", Value::from("hidden").marked(true)) } else { make };
         let named = |name: &str| resource(&at(name)).set("name", format!("{kind}-{name}"));
         spec = spec
-            .add(named("stays").set("size", 1_u64).set("secret", Value::from("hidden").marked(true)).set("note", "a note"))
+            .add(secret(named("stays").set("size", 1_u64).set("note", "a note")))
             .add(named("grows").set("size", 2_u64).set("ref", reference(&at("stays"), "address")))
             .add(named("anew").set("image", "two").set("ref", reference("value.base", "output")))
             .add(named("user").set("ref", reference(&at("anew"), "id")))

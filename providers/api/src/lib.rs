@@ -5,6 +5,7 @@
 
 mod call;
 mod capabilities;
+mod lowering;
 mod provider;
 mod schema;
 mod value_kind;
@@ -14,6 +15,7 @@ pub use call::{
     Secret, UpdateRequest, Verb,
 };
 pub use capabilities::{Capabilities, Capability};
+pub use lowering::{ResourceBuilder, firewall_rules, real_name, reference};
 pub use provider::{Cloud, Facts, Lowered, Provider};
-pub use schema::{AttributeSchema, Expected, Idempotency, KindSchema, Presence, ProviderSchema, SecretKind};
+pub use schema::{AttributeSchema, Derive, Expected, Idempotency, KindSchema, Presence, ProviderSchema, SecretKind};
 pub use value_kind::{VALUE_KIND, ValueProvider};

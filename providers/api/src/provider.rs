@@ -55,6 +55,11 @@ pub trait Provider: Send + Sync {
     /// The nodes of a cluster as resources.
     fn lower_cluster(&self, config: &Value, cluster: &ClusterSpec, workspace: &WorkspaceSpec, facts: &Facts) -> Lowered;
 
+    /// Errors that only show when everything made through one configuration is seen together; each at its place in the spec.
+    fn check_together(&self, _provider: &ProviderRef, _config: &Value, _clusters: &[&ClusterSpec], _facts: &Facts) -> Diagnostics {
+        Diagnostics::new()
+    }
+
     /// Lines for the plan that say what this configuration records but does not enforce, and which form it chose.
     fn notes(&self, _provider: &ProviderRef, _config: &Value, _facts: &Facts) -> Vec<String> {
         Vec::new()
@@ -78,5 +83,11 @@ pub trait Cloud: Send + Sync {
     /// Executes a step on an instance that is simulated, so that nobody can dial it. `None`, for all others: steps go over `dial`.
     fn run_step<'a>(&'a self, _instance: &'a str, _request: &'a NodeRequest) -> Option<BoxFuture<'a, Result<NodeReply, CallError>>> {
         None
+    }
+
+    /// The end of a command that may have changed something: lets go of what was kept open, and waits for what ends with it. Calls may
+    /// still follow.
+    fn finish(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
     }
 }

@@ -129,6 +129,9 @@ pub enum SecretKind {
     LoginKey,
 }
 
+/// From the given attributes of an object to computed ones, by name.
+pub type Derive = fn(&Value) -> Vec<(&'static str, Value)>;
+
 /// A kind of resource.
 #[derive(Clone, Debug)]
 pub struct KindSchema {
@@ -151,7 +154,7 @@ pub struct KindSchema {
     /// Calls of this kind that may run at once, whatever the global limit.
     pub concurrency_max: u32,
     /// Computed attributes that follow from the given ones without asking anybody.
-    pub derive: Option<fn(&Value) -> Vec<(&'static str, Value)>>,
+    pub derive: Option<Derive>,
     /// Whether a plain `resource` block may use it, or only a workspace or cluster.
     pub in_resource: bool,
     /// One sentence for the reference.

@@ -317,7 +317,9 @@ fn update(bench: &mut Bench<'_>) -> Result<(), String> {
         return Err(format!("`{name}` does not change in place, so the sample is wrong"));
     }
     let missing = bench.kind.attributes.iter().find(|attribute| {
-        attribute.change == ChangeWord::Live && attribute.is_settable() && !bench.sample.updates.iter().any(|(name, _)| name == attribute.name)
+        attribute.change == ChangeWord::Live
+            && attribute.is_settable()
+            && !bench.sample.updates.iter().any(|(name, _)| name == attribute.name)
     });
     if let Some(attribute) = missing {
         return Err(format!("the sample has no other value of `{}`", attribute.name));
@@ -343,7 +345,13 @@ fn update(bench: &mut Bench<'_>) -> Result<(), String> {
         }
         let after = bench.read(&now.id)?.ok_or("the object went with an update")?;
         agree(&update.attributes, &after.attributes)?;
-        let others = bench.kind.attributes.iter().map(|attribute| attribute.name).filter(|other| **other != name);
+        // What follows from what is given has to follow it.
+        let derived = bench.kind.derive.map(|derive| derive(&after.attributes)).unwrap_or_default();
+        if let Some((other, value)) = derived.iter().find(|(other, value)| after.attributes.get(other) != Some(value)) {
+            return Err(format!("after the update of `{name}`, `{other}` is not {value:?}"));
+        }
+        let is_derived = |other: &str| derived.iter().any(|(derived, _)| *derived == other);
+        let others = bench.kind.attributes.iter().map(|attribute| attribute.name).filter(|other| **other != name && !is_derived(other));
         for other in others {
             if now.attributes.get(other) != after.attributes.get(other) {
                 return Err(format!("the update of `{name}` changed `{other}`"));

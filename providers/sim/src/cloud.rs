@@ -6,8 +6,8 @@ use cloudtik_model::{Address, NodeReply, NodeRequest};
 use cloudtik_provider_api::{Answer, Call, CallError, ErrorClass, ProviderSchema};
 
 use crate::faults::{Fault, FaultRates, FaultRule, Faults};
-use crate::{Random, World};
 use crate::kinds::{VISIBILITY_MS, sim_schema};
+use crate::{Random, World};
 
 /// How a simulated cloud behaves.
 #[derive(Clone, Debug)]

@@ -33,8 +33,16 @@ const SLOW: Expected = Expected { create_ms: 400, update_ms: 100, delete_ms: 200
 pub fn sim_schema() -> ProviderSchema {
     let tagged = Idempotency::TagAtCreate { visibility_ms: VISIBILITY_MS, reads: EMPTY_READS };
     let kinds = [
-        KindSchema { attributes: with_all_words(false), doc: "An object whose create is repeated by token.", ..kind(TOKEN_KIND, Idempotency::Token) },
-        KindSchema { attributes: with_all_words(false), doc: "An object that is found by the tag of its create.", ..kind(TAGGED_KIND, tagged) },
+        KindSchema {
+            attributes: with_all_words(false),
+            doc: "An object whose create is repeated by token.",
+            ..kind(TOKEN_KIND, Idempotency::Token)
+        },
+        KindSchema {
+            attributes: with_all_words(false),
+            doc: "An object that is found by the tag of its create.",
+            ..kind(TAGGED_KIND, tagged)
+        },
         KindSchema {
             attributes: with_all_words(true),
             unique_name: Some("name"),
@@ -48,7 +56,11 @@ pub fn sim_schema() -> ProviderSchema {
             ..kind(NATURAL_KIND, Idempotency::Natural)
         },
         KindSchema { attributes: network(), doc: "A network of a workspace.", ..kind(NETWORK_KIND, Idempotency::Token) },
-        KindSchema { attributes: firewall(), doc: "The firewall of a workspace, recorded and not enforced.", ..kind(FIREWALL_KIND, tagged) },
+        KindSchema {
+            attributes: firewall(),
+            doc: "The firewall of a workspace, recorded and not enforced.",
+            ..kind(FIREWALL_KIND, tagged)
+        },
         KindSchema {
             attributes: bucket(),
             unique_name: Some("name"),
@@ -67,7 +79,13 @@ pub fn sim_schema() -> ProviderSchema {
     let config = vec![
         AttributeSchema::with_default("seed", Type::Number, 0_u64, ChangeWord::None, "What chance is made from."),
         AttributeSchema::with_default("profile", Type::String, "calm", ChangeWord::None, "`calm` or `stormy`: how much goes wrong."),
-        AttributeSchema::with_default("root", Type::String, ".cloudtik/sim", ChangeWord::Recreate, "Folder that keeps the simulated world."),
+        AttributeSchema::with_default(
+            "root",
+            Type::String,
+            ".cloudtik/sim",
+            ChangeWord::Recreate,
+            "Folder that keeps the simulated world.",
+        ),
     ];
     ProviderSchema { version: 1, config, kinds: kinds.into_iter().map(|kind| (kind.name, kind)).collect() }
 }
@@ -139,12 +157,8 @@ fn bucket() -> Vec<AttributeSchema> {
 }
 
 fn instance() -> Vec<AttributeSchema> {
-    let ssh = Type::object([
-        ("user", Type::String),
-        ("port", Type::Number),
-        ("run_step", Type::list(Type::String)),
-        ("artifacts", Type::String),
-    ]);
+    let ssh =
+        Type::object([("user", Type::String), ("port", Type::Number), ("run_step", Type::list(Type::String)), ("artifacts", Type::String)]);
     let node = Type::object([
         ("id", Type::String),
         ("sequence", Type::Number),

@@ -18,7 +18,7 @@ mod world;
 pub use cloud::{SimCloud, SimConfig, SimEvent};
 pub use faults::{Fault, FaultRates, FaultRule};
 pub use kinds::{
-    FIREWALL_KIND, INSTANCE_KIND, NAMED_KIND, NATURAL_KIND, NETWORK_KIND, BUCKET_KIND, TAGGED_KIND, TOKEN_KIND, VISIBILITY_MS, sim_schema,
+    BUCKET_KIND, FIREWALL_KIND, INSTANCE_KIND, NAMED_KIND, NATURAL_KIND, NETWORK_KIND, TAGGED_KIND, TOKEN_KIND, VISIBILITY_MS, sim_schema,
 };
 pub use node::{NodeMarker, SimNode};
 pub use provider::{SIM_PROVIDER, SimConnection, SimProvider};

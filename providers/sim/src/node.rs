@@ -89,7 +89,8 @@ impl SimNode {
                 attributes.insert("host_key".to_owned(), format!("ssh-ed25519 sim-{instance}-{}", self.host_keys));
             }
             NodeAction::Run { script, .. } => {
-                if let Some(code) = script.strip_prefix("exit ").and_then(|code| code.trim().parse::<i32>().ok()).filter(|code| *code != 0) {
+                if let Some(code) = script.strip_prefix("exit ").and_then(|code| code.trim().parse::<i32>().ok()).filter(|code| *code != 0)
+                {
                     outcome = StepOutcome::Failed { code: Some(code), reason: format!("the script ended with {code}"), timed_out: false };
                 }
             }

@@ -83,7 +83,9 @@ fn rates_of(config: &Value) -> Result<FaultRates, CallError> {
     match config.get("profile").and_then(Value::as_str).unwrap_or("calm") {
         "calm" => Ok(FaultRates::CALM),
         "stormy" => Ok(FaultRates::STORMY),
-        other => Err(CallError::new(ErrorClass::Permanent, "sim-profile", format!("there is no profile `{other}`")).help("`calm` or `stormy`")),
+        other => {
+            Err(CallError::new(ErrorClass::Permanent, "sim-profile", format!("there is no profile `{other}`")).help("`calm` or `stormy`"))
+        }
     }
 }
 
@@ -188,9 +190,9 @@ fn io_error(error: &io::Error) -> CallError {
 
 impl Cloud for SimConnection {
     fn call(&self, call: Call) -> BoxFuture<'_, Answer> {
-        let answer = self.with_cloud(|cloud, now_ms| cloud.submit(now_ms, &call)).map(|events| {
-            events.into_iter().find_map(|(_, event)| if let SimEvent::Answer(answer) = event { Some(answer) } else { None })
-        });
+        let answer = self
+            .with_cloud(|cloud, now_ms| cloud.submit(now_ms, &call))
+            .map(|events| events.into_iter().find_map(|(_, event)| if let SimEvent::Answer(answer) = event { Some(answer) } else { None }));
         let answer = match answer {
             Ok(Some(answer)) => answer,
             Ok(None) => Answer::Failed(CallError::new(ErrorClass::Unknown, "no-answer", "no answer came")),

@@ -115,9 +115,10 @@ impl World {
             Verb::Update(request) => self.update(kind, now_ms, call, request),
             Verb::Delete { id } => self.delete(now_ms, id),
             Verb::FindByTag { key, value } => {
-                let found = self.objects.values().filter(|object| {
-                    object.kind == kind.name && object.visible_at_ms <= now_ms && object.tags.get(key) == Some(value)
-                });
+                let found = self
+                    .objects
+                    .values()
+                    .filter(|object| object.kind == kind.name && object.visible_at_ms <= now_ms && object.tags.get(key) == Some(value));
                 Answer::Found(found.map(found_of).collect())
             }
             Verb::FindByName { name } => Answer::Found(self.named(kind, name).map(found_of).into_iter().collect()),
@@ -187,7 +188,8 @@ impl World {
             };
         }
         let name = kind.unique_name.and_then(|name| request.attributes.get(name)).and_then(Value::as_str);
-        let taken = name.and_then(|name| self.named(kind, name)).map(|object| (object.id.clone(), object.tags.get(OP_TAG) == Some(&request.op_id)));
+        let taken =
+            name.and_then(|name| self.named(kind, name)).map(|object| (object.id.clone(), object.tags.get(OP_TAG) == Some(&request.op_id)));
         let id = match (kind.class, taken) {
             (Idempotency::Natural, Some((id, true))) => match self.objects.get(&id) {
                 Some(object) => return Answer::Object(answer_of(object)),
@@ -206,7 +208,16 @@ impl World {
     }
 
     #[expect(clippy::too_many_arguments, reason = "the second half of `create`, cut off where the id is known")]
-    fn make(&mut self, kind: &KindSchema, now_ms: u64, call: &Call, request: &CreateRequest, id: String, invisible_ms: u64, asked: Digest) -> Answer {
+    fn make(
+        &mut self,
+        kind: &KindSchema,
+        now_ms: u64,
+        call: &Call,
+        request: &CreateRequest,
+        id: String,
+        invisible_ms: u64,
+        asked: Digest,
+    ) -> Answer {
         let hides = matches!(kind.class, Idempotency::TagAtCreate { .. });
         let object = SimObject {
             attributes: self.complete(kind, &id, &request.attributes, &Value::NULL),
@@ -349,9 +360,10 @@ fn check_attributes(kind: &KindSchema, attributes: &Value) -> Result<(), CallErr
     if let Some(stranger) = given.iter().find(|name| kind.attribute(name).is_none_or(|attribute| !attribute.is_settable())) {
         return refuse(format!("`{stranger}` is no attribute of {} that can be set", kind.name));
     }
-    let missing = kind.attributes.iter().find(|attribute| {
-        attribute.presence == Presence::Required && attributes.get(attribute.name).is_none_or(Value::is_null)
-    });
+    let missing = kind
+        .attributes
+        .iter()
+        .find(|attribute| attribute.presence == Presence::Required && attributes.get(attribute.name).is_none_or(Value::is_null));
     match missing {
         Some(attribute) => refuse(format!("{} needs `{}`", kind.name, attribute.name)),
         None => Ok(()),

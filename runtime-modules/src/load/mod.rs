@@ -133,7 +133,9 @@ impl Loader<'_> {
         };
         if let Some(second) = headers.next() {
             let title = "a manifest has one `module` block";
-            self.error(Diagnostic::error("duplicate-block", title).at_saying(second.header, "the second").and_at(block.header, "the first"));
+            self.error(
+                Diagnostic::error("duplicate-block", title).at_saying(second.header, "the second").and_at(block.header, "the first"),
+            );
         }
         module.span = block.header;
         if let Some(label) = block.labels.first().filter(|label| *label.text != *name) {
@@ -267,9 +269,7 @@ impl Loader<'_> {
 /// A template's fault at its place in the file.
 pub(crate) fn template_error(fault: &template::Fault, file: FileId) -> Diagnostic {
     let at = |offset: usize| u32::try_from(offset).unwrap_or(u32::MAX);
-    Diagnostic::error("template", fault.message.clone())
-        .at(Span::new(file, at(fault.start), at(fault.end)))
-        .maybe_help(fault.help.clone())
+    Diagnostic::error("template", fault.message.clone()).at(Span::new(file, at(fault.start), at(fault.end))).maybe_help(fault.help.clone())
 }
 
 /// The attributes of a block at the top of the manifest.

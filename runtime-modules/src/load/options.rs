@@ -13,7 +13,18 @@ use crate::schema::Kind;
 
 /// Attributes and blocks that every `runtime` has; an option of such a name could not be written.
 const RESERVED: [&str; 12] = [
-    "allow_major_upgrade", "binary", "config", "depends_on", "discover", "dynamic", "enabled", "env", "on", "service", "source", "version",
+    "allow_major_upgrade",
+    "binary",
+    "config",
+    "depends_on",
+    "discover",
+    "dynamic",
+    "enabled",
+    "env",
+    "on",
+    "service",
+    "source",
+    "version",
 ];
 
 /// Adds an option to the module.

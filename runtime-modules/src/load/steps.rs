@@ -41,7 +41,9 @@ pub(super) fn read(block: &Block, module: &mut Module, found: &mut Diagnostics) 
             && let Some(Some(signal)) = reader.text(attribute, found)
             && !SIGNALS.contains(&signal.as_str())
         {
-            found.push(super::not_one_of(format!("`{attribute}`: there is no signal `{signal}`"), &signal, &SIGNALS).at(reader.span(attribute)));
+            found.push(
+                super::not_one_of(format!("`{attribute}`: there is no signal `{signal}`"), &signal, &SIGNALS).at(reader.span(attribute)),
+            );
         }
     }
     check_shape(block, kind, found);
@@ -50,7 +52,8 @@ pub(super) fn read(block: &Block, module: &mut Module, found: &mut Diagnostics) 
 
 fn is_step_name(name: &str) -> bool {
     let mut chars = name.chars();
-    chars.next().is_some_and(|c| c.is_ascii_lowercase()) && chars.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_'))
+    chars.next().is_some_and(|c| c.is_ascii_lowercase())
+        && chars.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_'))
 }
 
 fn check_shape(block: &Block, kind: StepBlockKind, found: &mut Diagnostics) {
@@ -106,7 +109,8 @@ pub(super) fn check(module: &Module, found: &mut Diagnostics) {
     for service in module.services.iter().filter(|service| !module.ports.iter().any(|port| port.name == service.port)) {
         let title = format!("service `{}`: there is no port `{}`", service.name, service.port);
         let near = did_you_mean(&service.port, module.ports.iter().map(|port| &*port.name));
-        found.push(Diagnostic::error("unknown-port", title).at(service.span).maybe_help(near.map(|near| format!("did you mean `{near}`?"))));
+        found
+            .push(Diagnostic::error("unknown-port", title).at(service.span).maybe_help(near.map(|near| format!("did you mean `{near}`?"))));
     }
 }
 

@@ -227,15 +227,12 @@ impl<'t> Checker<'t> {
 
     fn data(&self, raw: &str, path: &Path, up: usize, place: Place) -> Result<Shape, Fault> {
         let name = path.segments.first().map_or("", |name| &**name);
-        let loops: Vec<Option<bool>> = self
-            .frames
-            .iter()
-            .rev()
-            .filter_map(|frame| if let Data::Loop { keyed } = frame.data { Some(keyed) } else { None })
-            .collect();
+        let loops: Vec<Option<bool>> =
+            self.frames.iter().rev().filter_map(|frame| if let Data::Loop { keyed } = frame.data { Some(keyed) } else { None }).collect();
         let fault = |message: String| Err(self.parsed.fault(place, raw, message));
         if !matches!(name, "index" | "key" | "first" | "last") || path.segments.len() != 1 {
-            return fault(format!("there is no `{raw}`")).map_err(|fault: Fault| fault.help("there are `@index`, `@key`, `@first`, `@last` and `@root`"));
+            return fault(format!("there is no `{raw}`"))
+                .map_err(|fault: Fault| fault.help("there are `@index`, `@key`, `@first`, `@last` and `@root`"));
         }
         match loops.get(up) {
             None => fault(format!("`{raw}` has a meaning only in `each`")),

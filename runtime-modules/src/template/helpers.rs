@@ -130,7 +130,9 @@ pub(super) fn call(helper: &Helper, arguments: &[Value], mode: Mode) -> Result<V
         "required" => required(&first, arguments.get(1), mode),
         "len" => match first.as_str() {
             Some(text) => Ok(text.chars().count().into()),
-            None => size(&first).map(Into::into).ok_or_else(|| format!("a text or a collection has a length, and this is {}", first.describe())),
+            None => {
+                size(&first).map(Into::into).ok_or_else(|| format!("a text or a collection has a length, and this is {}", first.describe()))
+            }
         },
         "join" => join(&shown(&first, mode), arguments.get(1)),
         _ => lookup(&first, &argument(1)),

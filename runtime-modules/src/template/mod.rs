@@ -18,8 +18,11 @@ use cloudtik_model::{Template, Value};
 pub(crate) use check::check;
 pub(crate) use parse::{Parsed, parse};
 
-/// The largest template: configuration files that people write have some tens of KiB, and parsing takes time with the size.
-pub const MAX_TEMPLATE_BYTES: usize = 256 * 1024;
+/// The largest template: configuration files that people write have some tens of KiB.
+pub const MAX_TEMPLATE_BYTES: usize = 64 * 1024;
+
+/// The most tags of a template: the parser counts lines from the start of the text for each, so its time grows with tags times size.
+pub const MAX_TAGS: usize = 2_000;
 
 /// The largest text that a template makes: it travels in one frame to the node.
 pub const MAX_OUTPUT_BYTES: usize = 4 * 1024 * 1024;
@@ -28,7 +31,7 @@ pub const MAX_OUTPUT_BYTES: usize = 4 * 1024 * 1024;
 pub const MAX_NESTING: usize = 32;
 
 /// The most elements that one check or one rendering visits: loops in loops need not print anything to take for ever.
-pub const MAX_STEPS: u64 = 2_000_000;
+pub const MAX_STEPS: u64 = 200_000;
 
 /// Why a template cannot be filled in.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use handlebars::template::TemplateMapping;
 
-use super::{Fault, MAX_NESTING, MAX_TEMPLATE_BYTES};
+use super::{Fault, MAX_NESTING, MAX_TAGS, MAX_TEMPLATE_BYTES};
 
 /// A template that was parsed.
 #[derive(Clone, Debug)]
 pub(crate) struct Parsed {
     pub(crate) text: Arc<str>,
+    /// Where each line begins.
+    lines: Vec<usize>,
     pub(super) root: handlebars::Template,
 }
 
@@ -27,7 +29,7 @@ pub(crate) fn parse(text: Arc<str>) -> Result<Parsed, Fault> {
     // The library's parser is not free of panics; no text of a user may end the program.
     let compiled = std::panic::catch_unwind(|| handlebars::Template::compile(&text));
     match compiled {
-        Ok(Ok(root)) => Ok(Parsed { text, root }),
+        Ok(Ok(root)) => Ok(Parsed { lines: lines(&text), text, root }),
         Ok(Err(error)) => Err(syntax_fault(&text, &error)),
         Err(_) => Err(Fault { start: 0, end: 0, message: "the template cannot be parsed".to_owned(), help: None }),
     }
@@ -42,11 +44,17 @@ fn check_nesting(text: &str) -> Result<(), Fault> {
     // What each open block adds: itself, and one for each `else if` in it.
     let mut open: Vec<usize> = Vec::new();
     let mut at = 0;
+    let mut tags = 0;
     while let Some(found) = text.get(at..).and_then(|rest| rest.find("{{")) {
         let start = at + found;
         let inside = start + 2;
         let rest = text.get(inside..).unwrap_or_default();
         let tag = rest.split("}}").next().unwrap_or_default();
+        tags += 1;
+        if tags > MAX_TAGS {
+            let message = format!("the template has more than {MAX_TAGS} tags");
+            return Err(Fault { start, end: inside, message, help: None });
+        }
         if brackets(tag) > MAX_NESTING {
             return too_deep(start);
         }
@@ -85,7 +93,7 @@ fn brackets(tag: &str) -> usize {
 fn syntax_fault(text: &str, error: &handlebars::TemplateError) -> Fault {
     let reason = error.reason().to_string();
     let (line, column) = error.pos().unwrap_or((1, 1));
-    let start = offset(text, line, column);
+    let start = offset(text, &lines(text), line, column);
     // The parser says what it tried, rule by rule; what a reader needs is that it stopped here.
     let message = match error.reason() {
         handlebars::TemplateErrorReason::InvalidSyntax(_) => "the template cannot be read from here on".to_owned(),
@@ -113,7 +121,8 @@ fn unclosed(text: &str) -> Option<(usize, String)> {
         };
         let tag = rest.get(..end).unwrap_or_default().trim_start_matches(['~', ' ']);
         if let Some(opening) = tag.strip_prefix('#') {
-            let name: String = opening.trim_start_matches(['*', '>', ' ']).chars().take_while(|c| !c.is_whitespace() && *c != '~').collect();
+            let name: String =
+                opening.trim_start_matches(['*', '>', ' ']).chars().take_while(|c| !c.is_whitespace() && *c != '~').collect();
             open.push((start, name));
         } else if tag.starts_with('/') {
             open.pop();
@@ -127,7 +136,7 @@ impl Parsed {
     /// Where an element of a (part of a) template begins; for what the parser gives no place, where the part around it begins.
     pub(super) fn place(&self, mapping: &[TemplateMapping], index: usize, around: Place) -> Place {
         match mapping.get(index) {
-            Some(at) => Place(offset(&self.text, at.0, at.1)),
+            Some(at) => Place(offset(&self.text, &self.lines, at.0, at.1)),
             None => around,
         }
     }
@@ -154,16 +163,15 @@ impl Parsed {
     }
 }
 
+/// Where each line of a text begins.
+fn lines(text: &str) -> Vec<usize> {
+    std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect()
+}
+
 /// The byte at a line and a column, both from 1.
-fn offset(text: &str, line: usize, column: usize) -> usize {
-    let mut start = 0;
-    for _ in 1..line {
-        match text.get(start..).and_then(|rest| rest.find('\n')) {
-            Some(end) => start += end + 1,
-            None => return text.len(),
-        }
-    }
-    let rest = text.get(start..).unwrap_or_default();
+fn offset(text: &str, lines: &[usize], line: usize, column: usize) -> usize {
+    let Some(start) = lines.get(line.saturating_sub(1)) else { return text.len() };
+    let rest = text.get(*start..).unwrap_or_default();
     start + rest.char_indices().nth(column.saturating_sub(1)).map_or(rest.len(), |(at, _)| at)
 }
 

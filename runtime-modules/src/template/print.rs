@@ -131,13 +131,15 @@ impl<'t> Printer<'t> {
                     _ => return Err(missing(name)),
                 }
             }
-            Base::Context { up: 0, plain: true } => match segments.split_first().and_then(|(name, rest)| Some((self.variable(name)?, rest))) {
-                Some((value, rest)) => {
-                    segments = rest;
-                    value
+            Base::Context { up: 0, plain: true } => {
+                match segments.split_first().and_then(|(name, rest)| Some((self.variable(name)?, rest))) {
+                    Some((value, rest)) => {
+                        segments = rest;
+                        value
+                    }
+                    None => context(last)?,
                 }
-                None => context(last)?,
-            },
+            }
             Base::Context { up, .. } => context(last.checked_sub(up).ok_or_else(|| missing(raw))?)?,
         };
         for name in segments {

@@ -1,13 +1,13 @@
 //! What the check and the rendering have in common: the parts of the language that there are, and the refusal of all others.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use cloudtik_model::did_you_mean;
 use handlebars::template::{DecoratorTemplate, HelperTemplate, Parameter, TemplateElement};
 
+use super::Fault;
 use super::helpers::{self, BLOCKS, HELPERS, Helper};
 use super::parse::{Parsed, Place};
-use super::Fault;
 
 /// An element of a template.
 pub(super) enum Node<'t> {
@@ -86,13 +86,15 @@ pub(super) fn inner(parameter: &Parameter) -> Option<&HelperTemplate> {
 pub(super) fn subject<'t>(parsed: &Parsed, name: &str, block: &'t HelperTemplate, place: Place) -> Result<&'t Parameter, Fault> {
     match block.params.as_slice() {
         [subject] if block.hash.is_empty() => Ok(subject),
-        _ => Err(parsed.fault(place, name, format!("`{name}` takes one argument")).help(format!("write `{{{{#{name} value}}}}…{{{{/{name}}}}}`"))),
+        _ => Err(parsed
+            .fault(place, name, format!("`{name}` takes one argument"))
+            .help(format!("write `{{{{#{name} value}}}}…{{{{/{name}}}}}`"))),
     }
 }
 
 /// Named arguments in an order that is always the same.
-pub(super) fn sorted(hash: &HashMap<String, Parameter>) -> BTreeMap<&String, &Parameter> {
-    hash.iter().collect()
+pub(super) fn sorted<'t>(hash: impl IntoIterator<Item = (&'t String, &'t Parameter)>) -> BTreeMap<&'t String, &'t Parameter> {
+    hash.into_iter().collect()
 }
 
 /// The partials that a template defines.
@@ -122,7 +124,12 @@ impl<'t> Partials<'t> {
     }
 
     /// The partial that a tag asks for.
-    pub(super) fn find(&self, parsed: &Parsed, tag: &'t DecoratorTemplate, place: Place) -> Result<(&'t str, &'t handlebars::Template), Fault> {
+    pub(super) fn find(
+        &self,
+        parsed: &Parsed,
+        tag: &'t DecoratorTemplate,
+        place: Place,
+    ) -> Result<(&'t str, &'t handlebars::Template), Fault> {
         let Some(name) = tag.name.as_name() else {
             return Err(parsed.fault(place, "", "the name of a partial is written as it is"));
         };

@@ -35,7 +35,8 @@ impl Scope for NodeFacts {
 
 /// A node as the local cloud makes one.
 pub(crate) fn facts() -> NodeFacts {
-    let dirs = ["conf", "data", "logs", "packages", "artifacts", "home", "run", "tmp"].map(|dir| (dir, Value::from(format!("/node/{dir}"))));
+    let dirs =
+        ["conf", "data", "logs", "packages", "artifacts", "home", "run", "tmp"].map(|dir| (dir, Value::from(format!("/node/{dir}"))));
     NodeFacts(BTreeMap::from([
         ("address".into(), "127.64.0.2".into()),
         ("cores".into(), 4_u64.into()),

@@ -17,7 +17,13 @@ use super::{Context, output, plan};
 /// The longest answer that is read.
 const ANSWER_BYTES_MAX: u64 = 1024;
 
-pub(crate) fn run(context: &Context<'_>, file: Option<&Path>, approved: bool, options: &PlanOptions, flags: &PlanFlags) -> Result<Exit, Failure> {
+pub(crate) fn run(
+    context: &Context<'_>,
+    file: Option<&Path>,
+    approved: bool,
+    options: &PlanOptions,
+    flags: &PlanFlags,
+) -> Result<Exit, Failure> {
     if let Some(folder) = file.filter(|file| file.is_dir()) {
         let title = format!("`{}` is a folder, not a saved plan", folder.display());
         let help = format!("to apply the project in it, run `cloudtik -C {} apply`", folder.display());
@@ -37,7 +43,11 @@ pub(crate) fn run(context: &Context<'_>, file: Option<&Path>, approved: bool, op
     if file.is_none() {
         plan::print(prepared.plan(), flags.verbose, printer);
         if prepared.plan().has_changes() && !approved && !approval(context, destroys, flags.input)? {
-            printer.say_line(if destroys { "\nNothing was destroyed: only `yes` is taken for it." } else { "\nNothing was changed: only `yes` is taken for it." });
+            printer.say_line(if destroys {
+                "\nNothing was destroyed: only `yes` is taken for it."
+            } else {
+                "\nNothing was changed: only `yes` is taken for it."
+            });
             return Ok(Exit::Error);
         }
     }
@@ -66,7 +76,11 @@ fn carry_out(context: &Context<'_>, prepared: Prepared<'_>, destroys: bool, verb
     let time = took(began.elapsed());
     match applied {
         Ok(Applied { summary, outputs }) => {
-            printer.data_line(&format!("\n{} complete! {} in {time}.", if destroys { "Destroy" } else { "Apply" }, counted(&summary, destroys)));
+            printer.data_line(&format!(
+                "\n{} complete! {} in {time}.",
+                if destroys { "Destroy" } else { "Apply" },
+                counted(&summary, destroys)
+            ));
             if !destroys {
                 output::print_all(&outputs, printer);
             }
@@ -124,16 +138,14 @@ fn approval(context: &Context<'_>, destroys: bool, input: bool) -> Result<bool, 
     } else if !stdin.is_terminal() || !printer.people_look().terminal {
         "there is no terminal to ask on"
     } else {
-        let question = if destroys {
-            "Do you really want to destroy all of this? There is no undo."
-        } else {
-            "Do you want to perform these actions?"
-        };
+        let question =
+            if destroys { "Do you really want to destroy all of this? There is no undo." } else { "Do you want to perform these actions?" };
         printer.say(&format!("\n{question}\n  Only 'yes' is accepted.\n\n  Enter a value: "));
         let mut answer = String::new();
         let read = stdin.lock().take(ANSWER_BYTES_MAX).read_line(&mut answer);
         return Ok(read.is_ok() && answer.trim() == "yes");
     };
     let diagnostic = Diagnostic::error("approval", format!("this needs a yes, and {why}"));
-    Err(Failure::plain(diagnostic.help("pass `--auto-approve`, or save a plan with `cloudtik plan --out FILE` and run `cloudtik apply FILE`")))
+    let plan = if destroys { "cloudtik plan --destroy --out FILE" } else { "cloudtik plan --out FILE" };
+    Err(Failure::plain(diagnostic.help(format!("pass `--auto-approve`, or save a plan with `{plan}` and run `cloudtik apply FILE`"))))
 }

@@ -16,7 +16,9 @@ pub(crate) fn run(context: &Context<'_>, from: Option<&str>, provider: &Provider
     if files.iter().any(|file| file.ends_with(".hcl")) {
         if let Some(from) = from {
             let title = format!("there is a spec in this folder already, so the example `{from}` was not written");
-            return Err(Failure::plain(Diagnostic::error("init", title).help("run it in an empty folder, for example with `-C NEW-FOLDER`")));
+            return Err(Failure::plain(
+                Diagnostic::error("init", title).help("run it in an empty folder, for example with `-C NEW-FOLDER`"),
+            ));
         }
         return check(context, provider);
     }

@@ -17,6 +17,7 @@ use cloudtik::model::Diagnostic;
 use super::arguments::{Arguments, Command, Given};
 use super::environment::Environment;
 use super::printer::Printer;
+use super::values::reason;
 use super::{Exit, diagnostics};
 
 /// What every command is given.
@@ -68,7 +69,7 @@ fn choose(command: &Command, context: &Context<'_>) -> Result<Exit, Failure> {
 fn enter(arguments: &Arguments) -> Result<(), Failure> {
     let Some(folder) = &arguments.chdir else { return Ok(()) };
     let wrong = |doing: &str, error: &std::io::Error| {
-        Failure::plain(Diagnostic::error("folder", format!("cannot {doing} the folder `{}`: {error}", folder.display())))
+        Failure::plain(Diagnostic::error("folder", format!("cannot {doing} the folder `{}`: {}", folder.display(), reason(error))))
     };
     if matches!(arguments.command, Command::Init { .. }) {
         std::fs::create_dir_all(folder).map_err(|error| wrong("make", &error))?;
@@ -78,5 +79,5 @@ fn enter(arguments: &Arguments) -> Result<(), Failure> {
 
 /// An error that is about a file that the command line names.
 fn file_error(doing: &str, file: &Path, error: &std::io::Error) -> Failure {
-    Failure::plain(Diagnostic::error("file", format!("cannot {doing} `{}`: {error}", file.display())))
+    Failure::plain(Diagnostic::error("file", format!("cannot {doing} `{}`: {}", file.display(), reason(error))))
 }

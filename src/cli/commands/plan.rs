@@ -39,7 +39,8 @@ pub(crate) fn run(context: &Context<'_>, wants: &Wants<'_>, options: &PlanOption
     }
     if let Some(file) = wants.out.filter(|_| !context.environment.in_automation() && !wants.json) {
         let file = file.display();
-        printer.say_line(&format!("\nThe plan is saved as `{file}`. To do exactly this, run: cloudtik apply {}", quoted(&file.to_string())));
+        printer
+            .say_line(&format!("\nThe plan is saved as `{file}`. To do exactly this, run: cloudtik apply {}", quoted(&file.to_string())));
     }
     Ok(if wants.detailed_exitcode && planned.plan.has_changes() { Exit::Changes } else { Exit::Done })
 }

@@ -5,10 +5,10 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
+use cloudtik::Failure;
 use cloudtik::lang::{render, to_plain_json};
 use cloudtik::model::{Object, OutputState, State, StateEntry, Value};
 use cloudtik::planner::to_json;
-use cloudtik::Failure;
 use serde_json::{Map, Value as Json, json};
 
 use super::super::values::harmless;
@@ -35,7 +35,8 @@ pub(crate) fn run(context: &Context<'_>, file: Option<&Path>, as_json: bool) -> 
         (state, true) => printer.json(&state_json(state.as_ref())),
         (Some(state), false) if !state.is_empty() || !state.outputs.is_empty() => {
             let color = printer.data_look().color;
-            let entries: Vec<String> = state.resources.iter().map(|(address, entry)| entry_text(&address.to_string(), entry, color)).collect();
+            let entries: Vec<String> =
+                state.resources.iter().map(|(address, entry)| entry_text(&address.to_string(), entry, color)).collect();
             printer.data(&entries.join("\n"));
             output::print_all(&state.outputs, printer);
         }
@@ -71,7 +72,9 @@ fn block(entry: &StateEntry, object: &Object) -> String {
 }
 
 fn state_json(state: Option<&State>) -> Json {
-    let Some(state) = state else { return json!({ "format_version": FORMAT_VERSION, "tool_version": cloudtik::VERSION, "resources": [], "outputs": {} }) };
+    let Some(state) = state else {
+        return json!({ "format_version": FORMAT_VERSION, "tool_version": cloudtik::VERSION, "resources": [], "outputs": {} });
+    };
     json!({
         "format_version": FORMAT_VERSION,
         "tool_version": cloudtik::VERSION,

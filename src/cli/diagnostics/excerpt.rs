@@ -1,27 +1,28 @@
 //! The piece of a file that a diagnostic shows: a few lines, bounded, and harmless to a terminal whatever the file holds.
 
+use std::ops::Range;
+
 use cloudtik::model::{Label, SourceFile, Span};
-use miette::{MietteError, MietteSpanContents, SourceCode, SourceSpan, SpanContents};
+
+use super::super::values::harmless;
 
 /// A longer line is shown in part: a minified line of a megabyte is no help to anybody.
-const LINE_BYTES_MAX: usize = 300;
+const LINE_BYTES_MAX: usize = 200;
 /// How much is shown before and behind the label of a line that is shown in part.
-const AROUND_BYTES: usize = 100;
+const AROUND_BYTES: usize = 40;
 /// How far apart two labels may be to be shown together; one that is farther off is named by its place.
 const EXCERPT_BYTES_MAX: usize = 64 * 1024;
-/// Lines shown before and behind.
-pub(crate) const CONTEXT_LINES: usize = 1;
-
-/// A piece of a file.
+/// A piece of a file: the lines of its labels, and one before and one behind.
 #[derive(Debug)]
 pub(crate) struct Excerpt {
-    path: String,
+    /// The file.
+    pub(crate) path: String,
     /// The lines, with the same bytes per character as in the file.
-    text: String,
+    pub(crate) text: String,
     /// Where the text begins in the file.
     start: usize,
     /// Lines of the file before the text.
-    lines_before: usize,
+    pub(crate) lines_before: usize,
     /// Characters of the first line before the text.
     columns_before: usize,
 }
@@ -71,34 +72,24 @@ impl Excerpt {
         Self::cut(file, start..end)
     }
 
-    fn cut(file: &SourceFile, range: std::ops::Range<usize>) -> Self {
+    fn cut(file: &SourceFile, range: Range<usize>) -> Self {
         let (line, column) = file.position(u32::try_from(range.start).unwrap_or(u32::MAX));
         let piece = file.text.get(range.clone()).unwrap_or_default();
-        Self { path: super::super::values::harmless(&file.path), text: same_width(piece), start: range.start, lines_before: line - 1, columns_before: column - 1 }
+        Self { path: harmless(&file.path), text: same_width(piece), start: range.start, lines_before: line - 1, columns_before: column - 1 }
     }
 
-    /// A span of the file as a span of this piece: within one line, and within the piece.
-    pub(crate) fn span(&self, span: Span) -> SourceSpan {
+    /// A span of the file as a range of this piece: within one line, and within the piece.
+    pub(crate) fn range(&self, span: Span) -> Range<usize> {
         let start = floor(&self.text, (span.start as usize).saturating_sub(self.start).min(self.text.len()));
         let end = floor(&self.text, (span.end as usize).saturating_sub(self.start).clamp(start, self.text.len()));
-        let end = end.min(line_end(&self.text, start));
-        (start, end - start).into()
+        start..end.min(line_end(&self.text, start))
     }
-}
 
-impl SourceCode for Excerpt {
-    fn read_span<'a>(&'a self, span: &SourceSpan, before: usize, after: usize) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
-        let contents = self.text.as_str().read_span(span, before, after)?;
-        let read = *contents.span();
-        let column = if before == 0 {
-            let start = line_start(&self.text, read.offset());
-            let characters = self.text.get(start..read.offset()).map_or(0, |text| text.chars().count());
-            characters + if start == 0 { self.columns_before } else { 0 }
-        } else {
-            0
-        };
-        let line = self.lines_before + contents.line();
-        Ok(Box::new(MietteSpanContents::new_named(self.path.clone(), contents.data(), read, line, column, contents.line_count())))
+    /// The column in the file, from 0, of a place in this piece.
+    pub(crate) fn column(&self, at: usize) -> usize {
+        let start = line_start(&self.text, at);
+        let characters = self.text.get(start..at).map_or(0, |text| text.chars().count());
+        characters + if start == 0 { self.columns_before } else { 0 }
     }
 }
 

@@ -6,11 +6,19 @@
 use std::fmt;
 
 use cloudtik::model::{Diagnostic, Label, Severity, SourceMap};
-use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, SourceCode, ThemeCharacters, ThemeStyles};
+use miette::{
+    GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteError, MietteSpanContents, SourceCode, SourceSpan, SpanContents,
+    ThemeCharacters, ThemeStyles,
+};
 
 use super::super::printer::Look;
 use super::super::values::harmless;
-use super::excerpt::{CONTEXT_LINES, Excerpt};
+use super::excerpt::Excerpt;
+
+/// Lines shown before and behind those of the labels.
+const CONTEXT_LINES: usize = 1;
+/// What a tab is drawn as.
+const TAB_WIDTH: usize = 4;
 
 /// A diagnostic as text, with an empty line behind it.
 pub(crate) fn render(diagnostic: &Diagnostic, sources: &SourceMap, look: Look) -> String {
@@ -19,7 +27,11 @@ pub(crate) fn render(diagnostic: &Diagnostic, sources: &SourceMap, look: Look) -
     let drawn = handler(look).render_report(&mut out, &adapter);
     if drawn.is_err() {
         // Nothing is lost when the drawing does not work out: the sentence and the place are what counts.
-        let place = diagnostic.primary.as_ref().and_then(|label| sources.describe(label.span)).map_or_else(String::new, |place| format!("  {place}\n"));
+        let place = diagnostic
+            .primary
+            .as_ref()
+            .and_then(|label| sources.describe(label.span))
+            .map_or_else(String::new, |place| format!("  {place}\n"));
         out = format!("  {}\n{place}", adapter.title);
     }
     for note in notes(diagnostic, sources, &adapter.elsewhere) {
@@ -37,7 +49,7 @@ fn handler(look: Look) -> GraphicalReportHandler {
         .with_width(look.width)
         .with_break_words(false)
         .with_context_lines(CONTEXT_LINES)
-        .tab_width(4)
+        .tab_width(TAB_WIDTH)
 }
 
 /// What miette wants to know.
@@ -73,10 +85,10 @@ impl Adapter {
         };
         let (near, far): (Vec<&Label>, Vec<&Label>) = diagnostic.labels.iter().partition(|label| label.span.file == primary.span.file);
         let (excerpt, shown) = Excerpt::of(file, primary.span, &near);
-        adapter.labels.push(LabeledSpan::new_primary_with_span(text(&primary.message), excerpt.span(primary.span)));
+        adapter.labels.push(LabeledSpan::new_primary_with_span(text(&primary.message), excerpt.range(primary.span)));
         for (label, shown) in near.into_iter().zip(shown) {
             if shown {
-                adapter.labels.push(LabeledSpan::new_with_span(text(&label.message), excerpt.span(label.span)));
+                adapter.labels.push(LabeledSpan::new_with_span(text(&label.message), excerpt.range(label.span)));
             } else {
                 adapter.elsewhere.push(label.clone());
             }
@@ -134,6 +146,15 @@ fn wrapped(word: &str, text: &str, look: Look, out: &mut String) {
         }
     }
     out.push('\n');
+}
+
+impl SourceCode for Excerpt {
+    fn read_span<'a>(&'a self, span: &SourceSpan, before: usize, after: usize) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
+        let contents = self.text.as_str().read_span(span, before, after)?;
+        let read = *contents.span();
+        let (line, column) = (self.lines_before + contents.line(), if before == 0 { self.column(read.offset()) } else { 0 });
+        Ok(Box::new(MietteSpanContents::new_named(self.path.clone(), contents.data(), read, line, column, contents.line_count())))
+    }
 }
 
 impl fmt::Display for Adapter {

@@ -48,11 +48,8 @@ fn one(diagnostic: &Diagnostic, sources: &SourceMap) -> Json {
             json.insert("label".to_owned(), primary.message.clone().into());
         }
     }
-    let related: Vec<Json> = diagnostic
-        .labels
-        .iter()
-        .filter_map(|label| Some(json!({ "message": label.message, "range": range(label, sources)? })))
-        .collect();
+    let related: Vec<Json> =
+        diagnostic.labels.iter().filter_map(|label| Some(json!({ "message": label.message, "range": range(label, sources)? }))).collect();
     if !related.is_empty() {
         json.insert("related".to_owned(), related.into());
     }

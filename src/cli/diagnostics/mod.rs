@@ -6,7 +6,7 @@ mod human;
 mod json;
 
 use cloudtik::Failure;
-use cloudtik::model::{Diagnostics, SourceMap};
+use cloudtik::model::{Diagnostic, Diagnostics, SourceMap};
 
 use super::Exit;
 use super::printer::Printer;
@@ -18,16 +18,24 @@ const SHOWN_MAX: usize = 100;
 
 /// Shows them to people; of more than [`SHOWN_MAX`] the errors come first.
 pub(crate) fn show(diagnostics: &Diagnostics, sources: &SourceMap, printer: &Printer) {
+    let (shown, more) = chosen(diagnostics);
+    for diagnostic in shown {
+        printer.say(&human::render(diagnostic, sources, printer.people_look()));
+    }
+    if more > 0 {
+        printer.say_line(&format!("… and {more} more"));
+    }
+}
+
+/// Those that are shown, and how many are not.
+fn chosen(diagnostics: &Diagnostics) -> (Vec<&Diagnostic>, usize) {
     let mut all: Vec<_> = diagnostics.iter().collect();
     if all.len() > SHOWN_MAX {
         all.sort_by_key(|diagnostic| !diagnostic.is_error());
     }
-    for diagnostic in all.iter().take(SHOWN_MAX) {
-        printer.say(&human::render(diagnostic, sources, printer.people_look()));
-    }
-    if all.len() > SHOWN_MAX {
-        printer.say_line(&format!("… and {} more\n", all.len() - SHOWN_MAX));
-    }
+    let more = all.len().saturating_sub(SHOWN_MAX);
+    all.truncate(SHOWN_MAX);
+    (all, more)
 }
 
 /// Shows why something did not work, and says how the command ends for it.
@@ -35,3 +43,6 @@ pub(crate) fn fail(failure: &Failure, printer: &Printer) -> Exit {
     show(&failure.diagnostics, &failure.sources, printer);
     Exit::from(failure.kind)
 }
+
+#[cfg(test)]
+mod tests;

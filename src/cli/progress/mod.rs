@@ -13,8 +13,9 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::printer::Printer;
 use board::{Board, Line, Tone};
 
-/// How often live lines are drawn anew: often enough for seconds to count smoothly.
-const TICK: Duration = Duration::from_millis(200);
+/// How often live lines are drawn anew, and what happened since is printed above them: often enough to look prompt, seldom enough that
+/// thousands of operations a second cost nothing.
+const TICK: Duration = Duration::from_millis(150);
 /// Operations that have a line of their own: more would push out of sight what was said before.
 const ROWS_MAX: usize = 8;
 /// Redraws a second, at most.
@@ -45,6 +46,8 @@ struct Live {
     rows: Vec<ProgressBar>,
     status: ProgressBar,
     stage: String,
+    /// Lines that are to be printed above with the next drawing.
+    due: Vec<Line>,
 }
 
 impl View {
@@ -66,7 +69,7 @@ impl View {
 
     /// Prints a line that stays, above the live ones.
     pub(crate) fn say(&self, text: &str) {
-        self.shared.print(&self.shared.lock(), &[Line { tone: Tone::Warning, text: text.to_owned() }]);
+        self.shared.print(&mut self.shared.lock(), vec![Line { tone: Tone::Warning, text: text.to_owned() }]);
     }
 
     /// Ends the show.
@@ -78,8 +81,10 @@ impl View {
             // A ticker that broke has said so already.
             let _ = ticker.join();
         }
-        if let Some(live) = self.shared.lock().live.take() {
-            live.clear();
+        let live = self.shared.lock().live.take();
+        if let Some(live) = live {
+            let due = live.clear();
+            self.shared.print(&mut self.shared.lock(), due);
         }
     }
 }
@@ -102,7 +107,7 @@ impl Observer for View {
             // That something begins is shown by its live line.
             lines.retain(|line| line.tone != Tone::Faint || matches!(event, Event::Output { .. }));
         }
-        shared.print(&inner, &lines);
+        shared.print(&mut inner, lines);
     }
 }
 
@@ -111,15 +116,19 @@ impl Shared {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn print(&self, inner: &Inner, lines: &[Line]) {
-        if lines.is_empty() {
-            return;
+    /// Prints lines that stay; above live ones with their next drawing.
+    fn print(&self, inner: &mut Inner, lines: Vec<Line>) {
+        match &mut inner.live {
+            Some(live) => live.due.extend(lines),
+            None => self.write(&lines),
         }
+    }
+
+    fn write(&self, lines: &[Line]) {
         let color = self.printer.people_look().color;
-        let text = lines.iter().map(|line| painted(line, color)).collect::<Vec<_>>().join("\n");
-        match &inner.live {
-            Some(live) => live.all.suspend(|| self.printer.say_line(&text)),
-            None => self.printer.say_line(&text),
+        let text: String = lines.iter().map(|line| painted(line, color) + "\n").collect();
+        if !text.is_empty() {
+            self.printer.say(&text);
         }
     }
 
@@ -130,11 +139,15 @@ impl Shared {
             if inner.live.is_some() {
                 let Inner { board, live } = &mut *inner;
                 if let Some(live) = live {
+                    let due = std::mem::take(&mut live.due);
+                    if !due.is_empty() {
+                        live.all.suspend(|| self.write(&due));
+                    }
                     live.draw(board, now);
                 }
             } else {
                 let lines = inner.board.still(now);
-                self.print(&inner, &lines);
+                self.print(&mut inner, lines);
             }
             inner = self.wake.wait_timeout(inner, TICK).map_or_else(|poisoned| poisoned.into_inner().0, |(inner, _)| inner);
         }
@@ -145,7 +158,7 @@ impl Live {
     fn new() -> Self {
         let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(REDRAWS_PER_SECOND));
         let status = all.add(line());
-        Self { all, rows: Vec::new(), status, stage: String::new() }
+        Self { all, rows: Vec::new(), status, stage: String::new(), due: Vec::new() }
     }
 
     fn draw(&mut self, board: &Board, now: Duration) {
@@ -161,14 +174,18 @@ impl Live {
         for (row, text) in self.rows.iter().zip(rows) {
             row.set_message(text);
         }
-        self.status.set_message(board.status().unwrap_or_else(|| if self.stage.is_empty() { String::new() } else { format!("{}…", self.stage) }));
+        self.status
+            .set_message(board.status().unwrap_or_else(|| if self.stage.is_empty() { String::new() } else { format!("{}…", self.stage) }));
     }
 
-    fn clear(self) {
+    /// Takes the live lines away; gives what is still to be printed.
+    fn clear(self) -> Vec<Line> {
         for row in self.rows.iter().chain([&self.status]) {
             row.finish_and_clear();
         }
+        // A terminal that is gone has nothing to be cleared.
         let _ = self.all.clear();
+        self.due
     }
 }
 

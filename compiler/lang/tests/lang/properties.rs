@@ -187,6 +187,7 @@ fn plain(value: &Value) -> String {
 }
 
 /// Enough for a few seconds; `PROPTEST_CASES` asks for more.
+#[expect(clippy::disallowed_methods, reason = "how long a test searches is said by whoever runs it")]
 fn config() -> ProptestConfig {
     let default = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
     if std::env::var_os("PROPTEST_CASES").is_some() { default } else { ProptestConfig { cases: 800, ..default } }

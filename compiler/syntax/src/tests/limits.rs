@@ -12,6 +12,7 @@ fn codes(source: String) -> Vec<(&'static str, u32)> {
         drop(body);
         errors.iter().map(|error| (error.code, error.primary.as_ref().unwrap().span.start)).collect()
     };
+    #[expect(clippy::disallowed_methods, reason = "the stack of a thread is what is tested")]
     std::thread::Builder::new().stack_size(2 * 1024 * 1024).spawn(parse).unwrap().join().unwrap()
 }
 

@@ -7,6 +7,3 @@ output "number" {
 output "list" {
   value = [{ a = 1 }, { a = 2 }]
 }
-output "nothing" {
-  value = null
-}

@@ -2,5 +2,11 @@ variable "unused" {
   default = 1
 }
 resource "value" "a" {
-  inptu = "ä${var.nothing}"
+  inptu = "x"
+}
+resource "value" "b" {
+  input = "ä${var.nothing}"
+}
+locals {
+  a = 1
 }

@@ -123,7 +123,8 @@ pub(crate) fn parse(cidr: &str) -> Result<Ipv4Net, CloudError> {
     cidr.parse().map_err(|_| permanent("bad_cidr", format!("`{cidr}` is not a range of IPv4 addresses such as 10.1.2.0/24")))
 }
 
-fn check_asked(asked: &str, form: Form) -> Result<Ipv4Net, CloudError> {
+/// The addresses that somebody asks for, if a network of the form can have them.
+pub(crate) fn check_asked(asked: &str, form: Form) -> Result<Ipv4Net, CloudError> {
     let cidr = parse(asked)?;
     if cidr.network() != cidr.addr() {
         return Err(permanent("bad_cidr", format!("`{asked}` is an address inside of {}; write that", cidr.trunc())));

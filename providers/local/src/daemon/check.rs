@@ -104,7 +104,7 @@ fn mounts(instance: &InstanceSpec) -> Result<(), CloudError> {
 }
 
 /// A label of DNS: it becomes a host name or the name of a folder.
-fn label(what: &str, text: &str) -> Result<(), CloudError> {
+pub(crate) fn label(what: &str, text: &str) -> Result<(), CloudError> {
     let good = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     if text.is_empty() || text.len() > NAME_BYTES_MAX || !text.bytes().all(good) || text.starts_with('-') || text.ends_with('-') {
         let message = format!("`{what}` is `{text}`; it has at most {NAME_BYTES_MAX} lower case letters, digits and inner hyphens");

@@ -1,8 +1,8 @@
 //! The daemon: one per user and machine, the only writer of the inventory, gone when its last resource is gone.
 
-mod addresses;
+pub(crate) mod addresses;
 mod binaries;
-mod check;
+pub(crate) mod check;
 mod crash;
 mod create;
 mod forwards;
@@ -39,6 +39,8 @@ use crate::protocol::{
 use forwards::Forwards;
 use inventory::{Inventory, InventoryError, complain};
 use service::Cloud;
+
+pub(crate) use node::HOST_KEY_SECRET;
 
 /// Most connections at once. A command has one per request under way and one per stream to a node: some hundreds with a large cluster.
 const CLIENTS_MAX: usize = 2048;

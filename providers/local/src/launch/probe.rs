@@ -5,6 +5,7 @@ use std::io::Read as _;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::unistd::geteuid;
 
@@ -16,6 +17,9 @@ use crate::protocol::{CloudError, Facts, FormFact};
 
 /// Most bytes of a probe's answer: one line.
 const ANSWER_BYTES_MAX: u64 = 64 * 1024;
+
+/// How many probes this process has begun.
+static PROBES: AtomicU64 = AtomicU64::new(0);
 
 /// Finds out what this machine can do. Starts short-lived helpers, and leaves nothing behind.
 ///
@@ -56,7 +60,9 @@ fn try_root(scratch: &Path) -> Result<Option<String>, LaunchError> {
 }
 
 fn probe(options: &LocalCloudOptions, form: &str) -> Result<FormFact, CloudError> {
-    let scratch = options.state_dir.join(format!("probe-{form}-{}", std::process::id()));
+    // Two probes of one process may run at once, and each removes its folder at its end.
+    let number = PROBES.fetch_add(1, Ordering::Relaxed);
+    let scratch = options.state_dir.join(format!("probe-{form}-{}-{number}", std::process::id()));
     files::make_private_folder(&scratch).map_err(|error| io_failure("make", &scratch, &error))?;
     let answer = ask_helper(options, form, &scratch);
     files::remove_tree(&scratch).map_err(|error| io_failure("remove", &scratch, &error))?;

@@ -1,5 +1,6 @@
 //! The parts that this program plays, and which tests run where.
 
+mod adapter;
 mod crash;
 mod kinds;
 mod nodes;
@@ -50,6 +51,7 @@ fn run_tests() -> ExitCode {
         }
         if namespaces.is_ok() || stage::in_ci() {
             trials.extend(nodes::trials(Form::Namespaces));
+            trials.extend(adapter::trials(Form::Namespaces));
         }
         trials.push(test("root_plain_is_possible_when_asked_for", || nodes::one_node(Form::Plain)));
         trials.push(test("a_full_disk_is_named", kinds::full_disk));
@@ -66,6 +68,7 @@ fn run_tests() -> ExitCode {
     }
     if !root && std::env::var_os(users::WITHOUT_USER_NAMESPACES).is_none() {
         trials.extend(kinds::trials());
+        trials.extend(adapter::trials(Form::Plain));
     }
     let code = libtest_mimic::run(&arguments, trials).exit_code();
     drop(cache);

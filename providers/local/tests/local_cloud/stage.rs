@@ -138,10 +138,17 @@ impl Stage {
     }
 
     pub(super) fn kill_daemon(&self) {
+        assert!(self.kill_daemon_if_there(), "no daemon runs");
+    }
+
+    /// Whether there was one.
+    pub(super) fn kill_daemon_if_there(&self) -> bool {
         let pids = processes_with(&self.client.options().state_dir.to_string_lossy(), "cmdline");
         let daemons: Vec<i32> = pids.into_iter().filter(|pid| read_proc(*pid, "cmdline").contains("--state-dir")).collect();
-        assert_eq!(daemons.len(), 1, "one daemon per state folder");
-        nix::sys::signal::kill(nix::unistd::Pid::from_raw(daemons[0]), nix::sys::signal::Signal::SIGKILL).unwrap();
+        assert!(daemons.len() <= 1, "one daemon per state folder");
+        let Some(daemon) = daemons.first() else { return false };
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(*daemon), nix::sys::signal::Signal::SIGKILL).unwrap();
+        true
     }
 
     pub(super) fn audit(&self) -> Vec<AuditEntry> {

@@ -1,1 +1,0 @@
-//! What is measured, against peers, by one command

@@ -1,0 +1,82 @@
+//! What is measured, against peers, by one command: `cargo run --release -p cloudtik-benches -- terraform`.
+//!
+//! Times are measured here and nowhere else: a test that holds a time fails on a busy machine. What can be counted (waits for the disk,
+//! allocations, calls, threads) is held by the tests of this package.
+
+mod machine;
+mod program;
+mod spec;
+mod table;
+mod terraform;
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use program::BenchError;
+
+const USAGE: &str = "\
+usage: cargo run --release -p cloudtik-benches -- terraform [--smoke] [--binary FILE]
+
+  terraform      compares with Terraform, the one on the PATH; without one it says so and measures the rest
+  --smoke        one round of a few blocks, to see that everything runs; no time is held
+  --binary FILE  measures this program; without it the release build is made first
+";
+
+/// Measured, and a target was missed.
+const MISSED: u8 = 1;
+/// Not measured: something could not be run.
+const FAILED: u8 = 2;
+
+/// What is asked for.
+#[derive(Default)]
+struct Wanted {
+    terraform: bool,
+    smoke: bool,
+    binary: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let Some(wanted) = wanted(std::env::args().skip(1)) else {
+        say(USAGE);
+        return ExitCode::from(FAILED);
+    };
+    match terraform::run(wanted.smoke, wanted.binary) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(MISSED),
+        Err(error) => {
+            say(&format!("error: {}\n", with_causes(&error)));
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+fn wanted(arguments: impl Iterator<Item = String>) -> Option<Wanted> {
+    let mut wanted = Wanted::default();
+    let mut arguments = arguments;
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "terraform" => wanted.terraform = true,
+            "--smoke" => wanted.smoke = true,
+            "--binary" => wanted.binary = Some(arguments.next()?.into()),
+            _ => return None,
+        }
+    }
+    wanted.terraform.then_some(wanted)
+}
+
+/// To people. When that fails nobody is left to tell.
+fn say(text: &str) {
+    drop(std::io::stderr().lock().write_all(text.as_bytes()));
+}
+
+fn with_causes(error: &BenchError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,172 @@
+//! What every `lower` needs: resources built attribute by attribute, with their dependencies and places kept as they come.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use cloudtik_model::spec::{Fields, Part, WorkspaceSpec};
+use cloudtik_model::{Address, Expr, ExprKind, Lifecycle, Origin, ProviderRef, ResourceSpec, Span, Type, Value};
+
+/// A resource in the making. What an attribute refers to becomes a dependency, and where the spec wrote it becomes its origin.
+#[derive(Clone, Debug)]
+pub struct ResourceBuilder {
+    spec: ResourceSpec,
+    attributes: BTreeMap<Arc<str>, Value>,
+}
+
+impl ResourceBuilder {
+    /// A resource without attributes.
+    pub fn new(address: Address, kind: impl Into<Arc<str>>, provider: ProviderRef, span: Span) -> Self {
+        let spec = ResourceSpec {
+            address,
+            kind: kind.into(),
+            provider,
+            attributes: Value::NULL,
+            depends_on: BTreeSet::new(),
+            lifecycle: Lifecycle::default(),
+            marks: BTreeMap::new(),
+            span,
+            origins: BTreeMap::new(),
+        };
+        Self { spec, attributes: BTreeMap::new() }
+    }
+
+    /// A part of a workspace: at the part's place, with the part's lifecycle; where the spec says neither, with the workspace's.
+    #[must_use]
+    pub fn part(address: Address, kind: &'static str, workspace: &WorkspaceSpec, part: &Part) -> Self {
+        let span = if part.span.is_none() { workspace.span } else { part.span };
+        Self::new(address, kind, workspace.provider.clone(), span)
+            .lifecycle(&part.lifecycle, &workspace.lifecycle)
+            .depends_on(&workspace.depends_on)
+    }
+
+    /// With its own lifecycle, or with that of the block around it where it says nothing.
+    #[must_use]
+    pub fn lifecycle(mut self, own: &Lifecycle, around: &Lifecycle) -> Self {
+        self.spec.lifecycle = if *own == Lifecycle::default() { around.clone() } else { own.clone() };
+        self
+    }
+
+    /// With what must exist before.
+    #[must_use]
+    pub fn depends_on<'a>(mut self, addresses: impl IntoIterator<Item = &'a Address>) -> Self {
+        self.spec.depends_on.extend(addresses.into_iter().cloned());
+        self
+    }
+
+    /// With a tag that every object of it carries.
+    #[must_use]
+    pub fn mark(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.spec.marks.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// With an attribute.
+    #[must_use]
+    pub fn set(mut self, name: &str, value: impl Into<Value>) -> Self {
+        let value = value.into();
+        value.addresses(&mut self.spec.depends_on);
+        self.attributes.insert(name.into(), value);
+        self
+    }
+
+    /// With the attribute as the spec has it, if it has it.
+    #[must_use]
+    pub fn field(self, fields: &Fields, name: &str) -> Self {
+        match fields.get(name) {
+            Some(field) if !field.value.is_null() => self.set(name, field.value.clone()).origin(name, fields),
+            _ => self,
+        }
+    }
+
+    /// With the place of an attribute: where the spec has it, if it has it.
+    #[must_use]
+    pub fn origin(mut self, name: &str, fields: &Fields) -> Self {
+        if let Some(field) = fields.get(name) {
+            self.spec.origins.insert(name.into(), Origin { span: field.span, change: None });
+        }
+        self
+    }
+
+    /// The resource.
+    #[must_use]
+    pub fn build(self) -> ResourceSpec {
+        ResourceSpec { attributes: Value::object(self.attributes), ..self.spec }
+    }
+}
+
+/// What will be known of an object once it is there.
+#[must_use]
+pub fn reference(address: &Address, attribute: &str, ty: Type) -> Value {
+    Value::deferred(ty, Expr::from(ExprKind::Reference(address.clone())).attribute(attribute))
+}
+
+/// The name in the world: the attribute `name`, else the block's label.
+#[must_use]
+pub fn real_name(address: &Address, fields: &Fields) -> Arc<str> {
+    let written = fields.get("name").and_then(|field| field.value.as_str());
+    let label = || address.segments().last().map(|label| Arc::clone(&label.name));
+    written.map(Arc::from).or_else(label).unwrap_or_default()
+}
+
+/// The rules of a workspace's firewall as one value, for clouds that record them as they are written.
+#[must_use]
+pub fn firewall_rules(workspace: &WorkspaceSpec) -> Value {
+    let general = ["ssh_from", "inside"].into_iter().filter_map(|name| {
+        let value = workspace.firewall.fields.get(name).map(|field| field.value.clone()).filter(|value| !value.is_null())?;
+        Some(Value::object([("name", Value::from(name)), ("value", value)]))
+    });
+    let labelled = |direction: &'static str, parts: &BTreeMap<Arc<str>, Part>| {
+        let rule = |(label, part): (&Arc<str>, &Part)| {
+            let own = [(Arc::from("name"), Value::from(Arc::clone(label))), (Arc::from("direction"), Value::from(direction))];
+            let fields = part.fields.iter().filter(|(_, field)| !field.value.is_null());
+            Value::object(own.into_iter().chain(fields.map(|(name, field)| (Arc::clone(name), field.value.clone()))))
+        };
+        parts.iter().map(rule).collect::<Vec<_>>()
+    };
+    let rules = general.chain(labelled("in", &workspace.ingress)).chain(labelled("out", &workspace.egress));
+    Value::tuple(rules.collect::<Vec<_>>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cloudtik_model::spec::Field;
+    use cloudtik_model::FileId;
+
+    #[test]
+    fn what_an_attribute_refers_to_must_exist_before() {
+        let (network, gate) = (Address::of("sim_network", "n"), Address::of("sim_firewall", "f"));
+        let span = Span::new(FileId(0), 3, 5);
+        let fields: Fields = [("cpus".into(), Field::new(2_u64.into(), span)), ("note".into(), Field::default())].into_iter().collect();
+        let made = ResourceBuilder::new(Address::of("sim_instance", "i"), "sim_instance", ProviderRef::new("sim"), Span::NONE)
+            .set("network", reference(&network, "id", Type::String))
+            .field(&fields, "cpus")
+            .field(&fields, "note")
+            .field(&fields, "absent")
+            .depends_on([&gate])
+            .mark("cloudtik:cluster", "w/c")
+            .build();
+        assert_eq!(made.depends_on, [network, gate].into_iter().collect());
+        assert_eq!(made.attributes.get("cpus"), Some(&2_u64.into()));
+        assert_eq!(made.attributes.entries().unwrap().len(), 2);
+        assert_eq!(made.origins["cpus"].span, span);
+        assert_eq!(made.marks["cloudtik:cluster"], "w/c");
+    }
+
+    #[test]
+    fn a_lifecycle_of_its_own_wins() {
+        let around = Lifecycle { prevent_destroy: true, ..Lifecycle::default() };
+        let own = Lifecycle { create_before_destroy: true, ..Lifecycle::default() };
+        let made = || ResourceBuilder::new(Address::of("k", "n"), "k", ProviderRef::new("sim"), Span::NONE);
+        assert_eq!(made().lifecycle(&own, &around).build().lifecycle, own);
+        assert_eq!(made().lifecycle(&Lifecycle::default(), &around).build().lifecycle, around);
+    }
+
+    #[test]
+    fn a_name_is_the_attribute_or_the_label() {
+        let address = Address::of("workspace", "w");
+        assert_eq!(&*real_name(&address, &Fields::new()), "w");
+        let fields: Fields = [("name".into(), Field::new("real".into(), Span::NONE))].into_iter().collect();
+        assert_eq!(&*real_name(&address, &fields), "real");
+    }
+}

@@ -1,0 +1,175 @@
+//! The adapter behind the provider traits: a world in a file, and what workspaces and clusters become.
+
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test ends with a panic, its helpers too")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use cloudtik_model::spec::{ClusterSpec, Field, Fields, NodeSpec, Part, WorkspaceSpec};
+use cloudtik_model::{
+    Address, Digest, Lifecycle, NodeAction, NodeReply, NodeRequest, ProviderConfig, ProviderRef, Span, StepOutcome, Value, Verb as NodeVerb,
+};
+use cloudtik_provider_api::{Answer, Call, Cloud, CreateRequest, ErrorClass, Facts, Instance, Provider, Secret, Verb};
+use cloudtik_sim::{SimProvider, World};
+
+fn now<T>(mut future: Pin<Box<dyn Future<Output = T> + Send + '_>>) -> T {
+    match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => value,
+        Poll::Pending => panic!("the simulated cloud answers at once"),
+    }
+}
+
+fn config(root: &std::path::Path) -> Value {
+    Value::object([("root", Value::from(root.to_str().unwrap())), ("profile", "calm".into())])
+}
+
+fn create(kind: &str, op_id: &str, attributes: Value) -> Call {
+    let request = CreateRequest {
+        op_id: op_id.to_owned(),
+        token: op_id.to_owned(),
+        epoch: 1,
+        tags: [("cloudtik:op".to_owned(), op_id.to_owned())].into_iter().collect(),
+        attributes,
+        secrets: [("host_key".to_owned(), Secret { private: "a".to_owned(), public: "b".to_owned() })].into_iter().collect(),
+    };
+    Call { provider: ProviderRef::new("sim"), address: Address::of(kind, "x"), kind: kind.into(), verb: Verb::Create(request) }
+}
+
+#[test]
+fn what_one_process_made_another_one_sees() {
+    let folder = tempfile::tempdir().unwrap();
+    let provider = SimProvider::new();
+    let (one, two) = (provider.connect(&config(folder.path())).unwrap(), provider.connect(&config(folder.path())).unwrap());
+    let named = |name: &str| Value::object([("name", Value::from(name))]);
+    let Answer::Object(made) = now(one.call(create("sim_token", "op-1", named("a")))) else { panic!("no object") };
+    let read = |cloud: &Arc<dyn Cloud>, id: &str| {
+        let verb = Verb::Read { id: id.to_owned() };
+        now(cloud.call(Call { provider: ProviderRef::new("sim"), address: Address::of("sim_token", "x"), kind: "sim_token".into(), verb }))
+    };
+    assert_eq!(read(&two, &made.id), Answer::Read(Some(made.clone())));
+    let Answer::Object(other) = now(two.call(create("sim_token", "op-2", named("b")))) else { panic!("no object") };
+    assert_ne!(made.id, other.id);
+    assert_eq!(read(&one, &other.id), Answer::Read(Some(other)));
+    assert_eq!(now(one.call(create("sim_token", "op-1", named("a")))), Answer::Object(made));
+    let world: World = serde_json::from_slice(&std::fs::read(folder.path().join("world.json")).unwrap()).unwrap();
+    assert_eq!((world.objects.len(), world.audit.len()), (2, 2));
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_an_error_and_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("world.json");
+    std::fs::write(&path, "{").unwrap();
+    let cloud = SimProvider::new().connect(&config(folder.path())).unwrap();
+    let Answer::Failed(error) = now(cloud.call(create("sim_token", "op-1", Value::object([("name", Value::from("a"))])))) else { panic!() };
+    assert_eq!((error.class, error.code.as_str()), (ErrorClass::Permanent, "sim-file"));
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "{");
+}
+
+#[test]
+fn steps_run_on_simulated_nodes_and_leave_markers() {
+    let folder = tempfile::tempdir().unwrap();
+    let cloud = SimProvider::new().connect(&config(folder.path())).unwrap();
+    let attributes = Value::object([("name", Value::from("n")), ("cpus", 3_u64.into())]);
+    let Answer::Object(node) = now(cloud.call(create("sim_instance", "op-1", attributes))) else { panic!("no node") };
+    assert_eq!(Instance::of(&node.attributes).unwrap().port, 22);
+    assert_eq!(node.attributes.get("node").unwrap().get("cores"), Some(&3_u64.into()));
+    let request = |run_id: &str, verb: NodeVerb| NodeRequest {
+        version: NodeRequest::VERSION,
+        run_id: run_id.to_owned(),
+        address: "cluster.c.head.host_key".to_owned(),
+        identity: Digest::of("one"),
+        verb,
+        action: NodeAction::HostKey { authorized_keys: Vec::new() },
+    };
+    let run = |run_id: &str, verb| match now(cloud.run_step(&node.id, &request(run_id, verb)).unwrap()) {
+        Ok(NodeReply::End { outcome, attributes, .. }) => (outcome, attributes),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(run("check-1", NodeVerb::Check).0, StepOutcome::Needed);
+    let (outcome, answered) = run("run-1", NodeVerb::Do);
+    assert_eq!((outcome, answered.contains_key("host_key")), (StepOutcome::Done, true));
+    assert_eq!(run("run-1", NodeVerb::Do).1, answered, "the same run is not done twice");
+    assert_eq!(run("check-2", NodeVerb::Check), (StepOutcome::Done, answered));
+    run("undo-1", NodeVerb::Undo);
+    assert_eq!(run("check-3", NodeVerb::Check).0, StepOutcome::Needed);
+    let gone = now(cloud.run_step("instance-99", &request("run-2", NodeVerb::Do)).unwrap()).unwrap_err();
+    assert_eq!(gone.class, ErrorClass::Gone);
+}
+
+#[test]
+fn a_wrong_profile_is_found_at_its_place() {
+    let config = |profile: &str| ProviderConfig { attributes: Value::object([("profile", Value::from(profile))]), span: Span::NONE };
+    let wrong = SimProvider::new().check_config(&config("windy"));
+    assert_eq!(wrong.iter().next().unwrap().code, "sim-profile");
+    assert!(SimProvider::new().check_config(&config("stormy")).iter().next().is_none());
+}
+
+fn fields(items: &[(&str, Value)]) -> Fields {
+    items.iter().map(|(name, value)| (Arc::from(*name), Field::new(value.clone(), Span::NONE))).collect()
+}
+
+fn workspace() -> WorkspaceSpec {
+    let part = |items: &[(&str, Value)]| Part { fields: fields(items), ..Part::default() };
+    WorkspaceSpec {
+        address: Address::of("workspace", "w"),
+        span: Span::NONE,
+        provider: ProviderRef::new("sim"),
+        fields: fields(&[("name", "real".into())]),
+        network: part(&[("cidr", Value::NULL)]),
+        firewall: part(&[("ssh_from", Value::tuple(["10.0.0.0/8".into()]))]),
+        ingress: [(Arc::from("ui"), part(&[("ports", Value::tuple(["80".into()]))]))].into_iter().collect(),
+        egress: BTreeMap::new(),
+        storage: [(Arc::from("default"), part(&[]))].into_iter().collect(),
+        depends_on: BTreeSet::new(),
+        lifecycle: Lifecycle::default(),
+    }
+}
+
+#[test]
+fn a_workspace_and_a_cluster_become_resources_of_known_attributes() {
+    let provider = SimProvider::new();
+    let workspace = workspace();
+    let lowered = provider.lower_workspace(&Value::NULL, &workspace, &Facts::new());
+    let cluster = ClusterSpec {
+        address: Address::of("cluster", "c"),
+        span: Span::NONE,
+        provider: ProviderRef::new("sim"),
+        workspace: workspace.address.clone(),
+        fields: Fields::new(),
+        head: Some(NodeSpec {
+            address: Address::of("cluster", "c").child("head"),
+            span: Span::NONE,
+            fields: fields(&[("cpus", 8_u64.into()), ("memory_gib", Value::NULL)]),
+            lifecycle: Lifecycle::default(),
+        }),
+        depends_on: BTreeSet::new(),
+        lifecycle: Lifecycle::default(),
+    };
+    let nodes = provider.lower_cluster(&Value::NULL, &cluster, &workspace, &Facts::new());
+    let resources: Vec<_> = lowered.resources.iter().chain(&nodes.resources).collect();
+    let addresses: Vec<String> = resources.iter().map(|resource| resource.address.to_string()).collect();
+    assert_eq!(addresses, ["workspace.w.network", "workspace.w.firewall", "workspace.w.storage.default", "cluster.c.head"]);
+    for resource in &resources {
+        let kind = &provider.schema().kinds[&*resource.kind];
+        for name in resource.attributes.entries().unwrap().keys() {
+            assert!(kind.attribute(name).is_some_and(cloudtik_provider_api::AttributeSchema::is_settable), "{}: {name}", resource.address);
+        }
+        let mut references = BTreeSet::new();
+        resource.attributes.addresses(&mut references);
+        assert!(references.is_subset(&resource.depends_on), "{}", resource.address);
+    }
+    let text = format!("{:?}", lowered.resources[1].attributes.get("rules").unwrap());
+    assert!(text.contains("ssh_from") && text.contains("\"ui\""), "{text}");
+    assert_eq!(lowered.resources[2].attributes.get("name").unwrap().as_str(), Some("cloudtik-real-default"));
+    let exported = |value: &Value, path: &[&str]| path.iter().try_fold(value.clone(), |value, part| value.get(part).cloned()).is_some();
+    for path in [&["name"][..], &["id"], &["network", "cidr"], &["firewall", "id"], &["storage", "default", "uri"]] {
+        assert!(exported(&lowered.exports, path), "{path:?}");
+    }
+    for part in ["id", "private_ip", "public_ip", "hostname", "ssh_command"] {
+        assert!(exported(&nodes.exports, &["head", part]), "{part}");
+    }
+}
