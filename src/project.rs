@@ -118,8 +118,13 @@ impl Project {
     /// A project. Nothing is read yet.
     #[must_use]
     pub fn open(options: ProjectOptions) -> Self {
+        Self::with_providers(options, providers())
+    }
+
+    /// A project with provider types of one's own in place of those of this build.
+    #[must_use]
+    pub fn with_providers(options: ProjectOptions, providers: Providers) -> Self {
         let folder = std::path::absolute(&options.folder).unwrap_or_else(|_| options.folder.clone());
-        let providers = providers();
         Self {
             sources: DiskSources::new(options.folder.clone()),
             schemas: Arc::new(schemas(&providers)),

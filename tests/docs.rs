@@ -1,6 +1,14 @@
 //! The documentation is part of the build: links lead somewhere, generated pages say what the code says, lists are complete, and nothing names
 //! the place where it was written.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test reports by failing, and its helpers are tests too"
+)]
+
 #[path = "docs/limits.rs"]
 mod limits;
 #[path = "docs/reference.rs"]
@@ -42,13 +50,18 @@ fn links(text: &str) -> Vec<&str> {
 /// The anchors that a forge gives to headings: lower case, blanks as `-`, other signs left out.
 fn anchors(text: &str) -> BTreeSet<String> {
     let headings = text.lines().filter_map(|line| line.strip_prefix('#')).map(|line| line.trim_start_matches('#').trim().to_lowercase());
-    headings.map(|line| line.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_')).map(|c| if c == ' ' { '-' } else { c }).collect()).collect()
+    headings
+        .map(|line| {
+            line.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_')).map(|c| if c == ' ' { '-' } else { c }).collect()
+        })
+        .collect()
 }
 
 #[test]
 fn links_of_pages_lead_somewhere() {
     let texts = tree::texts();
-    let pages: BTreeMap<&String, String> = texts.iter().filter(|(path, _)| path.ends_with(".md")).map(|(path, text)| (path, prose(text))).collect();
+    let pages: BTreeMap<&String, String> =
+        texts.iter().filter(|(path, _)| path.ends_with(".md")).map(|(path, text)| (path, prose(text))).collect();
     let mut wrong = Vec::new();
     let mut seen = 0;
     for (path, text) in &pages {
@@ -91,7 +104,8 @@ fn every_page_can_be_reached_from_the_readme() {
             due.push(parts.join("/"));
         }
     }
-    let lost: Vec<&String> = texts.keys().filter(|path| path.starts_with("docs/") && path.ends_with(".md") && !reached.contains(*path)).collect();
+    let lost: Vec<&String> =
+        texts.keys().filter(|path| path.starts_with("docs/") && path.ends_with(".md") && !reached.contains(*path)).collect();
     assert!(lost.is_empty(), "no link leads to {lost:?}");
 }
 
@@ -103,7 +117,10 @@ fn every_file_of_a_package_says_what_it_is() {
     let members = manifest.split_once("members = [").unwrap().1.split_once(']').unwrap().0;
     for member in members.split(',').map(|member| member.trim().trim_matches('"')).filter(|member| !member.is_empty()) {
         let source = tree::root().join(member).join("src");
-        assert!(source.join("lib.rs").exists() || source.join("main.rs").exists(), "{member} has no root file whose doc says what the package is");
+        assert!(
+            source.join("lib.rs").exists() || source.join("main.rs").exists(),
+            "{member} has no root file whose doc says what the package is"
+        );
     }
 }
 
@@ -120,7 +137,19 @@ fn the_architecture_names_every_package() {
 }
 
 /// Names of variables that the language of the page and the sources must agree on: ours, and those of others that we read.
-const OTHERS: &[&str] = &["NO_COLOR", "HOME", "TERM", "LANG", "LC_ALL", "LC_CTYPE", "UPDATE_GOLDEN", "CI", "XDG_STATE_HOME", "XDG_RUNTIME_DIR", "XDG_CACHE_HOME"];
+const OTHERS: &[&str] = &[
+    "NO_COLOR",
+    "HOME",
+    "TERM",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "UPDATE_GOLDEN",
+    "CI",
+    "XDG_STATE_HOME",
+    "XDG_RUNTIME_DIR",
+    "XDG_CACHE_HOME",
+];
 
 /// The words of a text that are names of our variables. A name ends before the part that a user chooses.
 fn variables(text: &str) -> BTreeSet<String> {
@@ -144,7 +173,8 @@ fn the_list_of_environment_variables_is_complete() {
         let quoted = OTHERS.iter().filter(|name| path.ends_with(".rs") && text.contains(&format!("\"{name}\"")));
         read.extend(quoted.map(|name| ((*name).to_owned(), path.clone())));
     }
-    let listed: BTreeSet<String> = variables(page).into_iter().chain(OTHERS.iter().filter(|name| page.contains(**name)).map(|name| (*name).to_owned())).collect();
+    let listed: BTreeSet<String> =
+        variables(page).into_iter().chain(OTHERS.iter().filter(|name| page.contains(**name)).map(|name| (*name).to_owned())).collect();
     let missing: Vec<_> = read.iter().filter(|(name, _)| !listed.contains(*name)).collect();
     assert!(missing.is_empty(), "docs/guide/environment.md does not name {missing:#?}");
     let stale: Vec<_> = listed.iter().filter(|name| !read.contains_key(*name)).collect();
@@ -182,7 +212,8 @@ fn every_error_is_in_the_troubleshooting() {
     assert!(missing.is_empty(), "docs/guide/troubleshooting.md does not say what to do about {missing:#?}");
     let rows = page.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`')).map(|(code, _)| code);
     let stale: Vec<&str> = rows.filter(|row| row.contains('-') && !row.contains(' ') && !codes.contains_key(*row)).collect();
-    let stale: Vec<&str> = stale.into_iter().filter(|row| !tree::sources().values().any(|text| text.contains(&format!("\"{row}\"")))).collect();
+    let stale: Vec<&str> =
+        stale.into_iter().filter(|row| !tree::sources().values().any(|text| text.contains(&format!("\"{row}\"")))).collect();
     assert!(stale.is_empty(), "docs/guide/troubleshooting.md explains errors that nothing says: {stale:?}");
 }
 
@@ -191,11 +222,29 @@ fn the_exit_codes_of_the_guide_are_those_of_the_program() {
     let texts = tree::texts();
     let table = texts["src/cli/exit.rs"].split_once("pub(crate) const fn code(").unwrap().1.split_once("}\n    }").unwrap().0.to_owned();
     let page = &texts["docs/guide/commands.md"];
-    let codes: Vec<&str> = table.lines().filter_map(|line| line.trim().strip_prefix("Self::")?.split_once("=> ")).map(|(_, code)| code.trim_end_matches(',')).collect();
+    let codes: Vec<&str> = table
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("Self::")?.split_once("=> "))
+        .map(|(_, code)| code.trim_end_matches(','))
+        .collect();
     assert!(codes.len() >= 7, "{codes:?}");
     for code in codes {
         assert!(page.contains(&format!("| {code} |")), "docs/guide/commands.md does not explain exit code {code}");
     }
+}
+
+/// The commands that `--help` lists, as the golden case of it has them.
+#[test]
+fn every_command_is_in_the_guide() {
+    let texts = tree::texts();
+    let help = &texts["golden-tests/cases/help/expected/stdout"];
+    let list = help.split_once("Commands:\n").unwrap().1.split_once("\n\n").unwrap().0;
+    let lines = list.lines().filter_map(|line| line.strip_prefix("  ")).filter(|line| !line.starts_with(' '));
+    let commands: Vec<&str> = lines.filter_map(|line| line.split(' ').next()).filter(|command| *command != "help").collect();
+    assert!(commands.len() >= 10 && commands.contains(&"apply"), "{commands:?}");
+    let page = &texts["docs/guide/commands.md"];
+    let missing: Vec<&&str> = commands.iter().filter(|command| !page.contains(&format!("| `{command}`"))).collect();
+    assert!(missing.is_empty(), "docs/guide/commands.md does not say what {missing:?} do");
 }
 
 #[test]
@@ -206,7 +255,10 @@ fn nothing_names_the_place_where_it_was_written() {
     for (path, text) in tree::texts() {
         for (number, line) in text.lines().enumerate() {
             // `/root` is also the home of a machine's owner, which is not a place of ours.
-            let named = words.iter().find(|word| line.match_indices(word.as_str()).any(|(at, _)| !line.get(..at).unwrap().ends_with(|c: char| c.is_alphanumeric() || c == '.')));
+            let named = words.iter().find(|word| {
+                line.match_indices(word.as_str())
+                    .any(|(at, _)| !line.get(..at).unwrap().ends_with(|c: char| c.is_alphanumeric() || c == '.'))
+            });
             if let Some(word) = named {
                 wrong.push(format!("{path}:{}: {word}", number + 1));
             }

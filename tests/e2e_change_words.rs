@@ -40,6 +40,7 @@ fn left_out(path: &str) -> Option<&'static str> {
         (_, "depends_on") => "it says when, not what",
         ("cluster.setup.step.script" | "cluster.head.setup.step.script", _) => "a step has either `run` or `script`; `run` is changed",
         ("cluster.runtime.source", _) => "it is another module, with steps of its own",
+        ("cluster.runtime.version", _) => "this build has one version of each module: no second one to change to",
         ("cluster.runtime.allow_major_upgrade", _) => "it lets something else change",
         ("provider.sim.root", _) => "another root is another world: what the state knows is not there",
         ("provider.sim.profile", _) => "what goes wrong by chance is not what is tested here",
@@ -59,7 +60,7 @@ fn written(path: &str) -> Option<Values> {
     let added = |after: &str| Some((None, Some(after.to_owned())));
     match path {
         "cloudtik.required_version" => some("\">= 0.1\"", "\">= 0.1, < 9.0\""),
-        "workspace.network.mode" => some("\"public-head\"", "\"shared\""),
+        "workspace.network.mode" => some("\"public-head\"", "\"peered\""),
         "workspace.firewall.inside" => some("\"all\"", "\"declared\""),
         "workspace.lifecycle.create_before_destroy" | "cluster.lifecycle.create_before_destroy" | "resource.lifecycle.create_before_destroy" => {
             some("false", "true")
@@ -69,8 +70,10 @@ fn written(path: &str) -> Option<Values> {
         _ if path.ends_with(".files") => some(r#"{ "conf/FILE" = { content = "one\n" } }"#, r#"{ "conf/FILE" = { content = "two\n" } }"#),
         _ if path.ends_with(".step.phase") => some("\"after_runtimes\"", "\"before_runtimes\""),
         _ if path.ends_with(".step.user") => added("\"root\""),
-        "cluster.runtime.version" => added("\">= 1.0\""),
-        "cluster.runtime.on" => some("[\"head\"]", "[\"head\", \"workers\"]"),
+        // The same keys on the head would win.
+        "cluster.tags" | "cluster.env" => some("{ cluster = \"one\" }", "{ cluster = \"two\" }"),
+        "cluster.runtime.on" => some("[\"head\"]", "[\"workers\"]"),
+        _ if path.ends_with(".step.on") => some("[\"all\"]", "[\"workers\"]"),
         "cluster.runtime.config" => some("{ server_tokens = \"off\" }", "{ server_tokens = \"on\" }"),
         "cluster.runtime.port" => some("8080", "8081"),
         "cluster.runtime.server_name" => some("\"a.example\"", "\"b.example\""),

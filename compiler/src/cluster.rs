@@ -126,9 +126,7 @@ fn node_steps(expansion: &mut Expansion<'_>, context: &NodeContext<'_>, block: &
     let mut chain = Chain::new([context.node.clone()].into());
     chain.one(host_key_step(context), &mut steps);
     chain.together(file_steps(expansion, context, &mut found), &mut steps);
-    for phase in ["before_runtimes"] {
-        setup_steps(expansion, context, phase, &mut chain, &mut steps, &mut found);
-    }
+    setup_steps(expansion, context, "before_runtimes", &mut chain, &mut steps, &mut found);
     let (made, exports) = runtime_steps(expansion, context, block, instance, chain.after(), &mut found);
     chain.join(made, &mut steps);
     for phase in ["after_runtimes", "on_start", "on_stop"] {

@@ -135,16 +135,18 @@ impl Evaluator<'_> {
         Some(Field::new(value, span))
     }
 
-    /// A block by its schema. Attributes that are open or references are left to the caller.
+    /// A block by its schema. Attributes that are open, references, or what made the instances are left to the caller.
     pub(crate) fn block(&self, block: &Block, schema: &BlockSchema, found: &mut Diagnostics) -> Evaluated {
         let label = block.labels.last().map_or_else(|| Arc::from(""), |label| Arc::clone(&label.text));
-        Evaluated { span: block.header, label, ..self.body(&block.body, schema, found) }
+        let mut evaluated = Evaluated { span: block.header, label, ..self.body(&block.body, schema, found) };
+        evaluated.needs.extend(self.instance.needs.iter().cloned());
+        evaluated
     }
 
     fn body(&self, body: &Body, schema: &BlockSchema, found: &mut Diagnostics) -> Evaluated {
         let mut evaluated = Evaluated::default();
         for attribute in &body.attributes {
-            let Some(rule) = schema.attribute(&attribute.name.name).filter(|rule| !rule.reference) else { continue };
+            let Some(rule) = schema.attribute(&attribute.name.name).filter(|rule| !rule.reference && !rule.expands) else { continue };
             let field = self.attribute(attribute, rule, &mut evaluated.needs, found);
             evaluated.fields.extend(field.map(|field| (Arc::from(rule.schema.name), field)));
         }

@@ -19,7 +19,7 @@ use crate::input::{CompileInput, Given, text_expression};
 use crate::language::{resource_meta, top_level};
 use crate::load::Reads;
 use crate::schema::{AttributeRule, BlockSchema, check_body, not_in_effect};
-use crate::scope::{BlockScope, Instance, Instances, World};
+use crate::scope::{Instance, Instances, World};
 use crate::workspace::{Workspaces, expand_workspace};
 
 /// The largest number of instances of one block: ten times the largest cluster that is measured.
@@ -358,8 +358,7 @@ impl<'a> Expansion<'a> {
         let mut found = Diagnostics::new();
         let evaluator = self.evaluator(instance);
         let evaluated = evaluator.block(block, &kind.block, &mut found);
-        let meta = ["count", "for_each", "depends_on", "provider"];
-        let fields = || evaluated.fields.iter().filter(|(name, field)| !meta.contains(&&***name) && !field.value.is_null());
+        let fields = || evaluated.fields.iter().filter(|(_, field)| !field.value.is_null());
         let attributes = Value::object(fields().map(|(name, field)| (Arc::clone(name), field.value.clone())));
         let wanted = match attribute(block, "depends_on") {
             Some(attribute) => located(&evaluator, &attribute.value, &mut found),
@@ -433,17 +432,19 @@ impl<'a> Expansion<'a> {
         let evaluated = match count.or(for_each) {
             None => return Some(ExpandedInstances { shape: Instances::One, list: vec![none] }),
             Some(attribute) => {
-                let scope = BlockScope::new(&self.world, &none, false);
-                evaluate(&attribute.value, &Context::new(&scope).with_files(self.reads)).map(|value| (value, attribute))
+                self.evaluator(&none).expression(&attribute.value, false).map(|(value, needs)| (value, needs, attribute))
             }
         };
-        let expanded = evaluated.and_then(|(value, attribute)| {
+        let expanded = evaluated.and_then(|(value, needs, attribute)| {
             let span = attribute.value.span;
             let name = &attribute.name.name;
             if value.is_sensitive() {
                 return Err(Diagnostic::error("sensitive-expansion", format!("`{name}` must not be sensitive: addresses are shown")).at(span).into());
             }
-            if count.is_some() { by_count(&value, span) } else { by_keys(&value, span) }.map_err(Into::into)
+            let mut instances = if count.is_some() { by_count(&value, span) } else { by_keys(&value, span) }?;
+            let needs = Arc::new(needs);
+            instances.list.iter_mut().for_each(|instance| instance.needs = Arc::clone(&needs));
+            Ok(instances)
         });
         expanded.map_err(|diagnostics: Diagnostics| self.found.extend(diagnostics)).ok()
     }
@@ -485,7 +486,7 @@ fn by_count(value: &Value, span: Span) -> Result<ExpandedInstances, Diagnostic> 
 }
 
 fn by_keys(value: &Value, span: Span) -> Result<ExpandedInstances, Diagnostic> {
-    if value.is_deferred() {
+    if !value.is_known() {
         return Err(unknown_at_plan_time("for_each", value, span));
     }
     let instance = |key: Arc<str>, value: Value| Instance { key: Some(Key::Name(key)), each_value: Some(value), ..Instance::default() };
@@ -496,7 +497,6 @@ fn by_keys(value: &Value, span: Span) -> Result<ExpandedInstances, Diagnostic> {
         for item in value.elements().into_iter().flatten() {
             match item.as_str() {
                 Some(key) => list.push(instance(key.into(), item.clone())),
-                None if item.is_deferred() => return Err(unknown_at_plan_time("for_each", item, span)),
                 None => return Err(Diagnostic::error("bad-for-each", format!("the set holds {}, and must hold strings", item.describe())).at(span)),
             }
         }

@@ -44,8 +44,8 @@ fn enabled() -> AttributeRule {
 fn meta() -> [AttributeRule; 3] {
     let note = ChangeWord::None;
     [
-        AttributeRule::optional("count", Type::Number, note, "How many.").known(),
-        AttributeRule::optional("for_each", Type::Any, note, "One for each element of a map or of a set of strings.").known(),
+        AttributeRule::optional("count", Type::Number, note, "How many.").known().expands(),
+        AttributeRule::optional("for_each", Type::Any, note, "One for each element of a map or of a set of strings.").known().expands(),
         AttributeRule::optional("depends_on", Type::Any, note, "What must come before.").reference(),
     ]
 }

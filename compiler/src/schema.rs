@@ -48,6 +48,8 @@ pub struct AttributeRule {
     pub known: bool,
     /// Whether it is a reference, or a list of them, that is read and not evaluated.
     pub reference: bool,
+    /// Whether it says which instances there are: it is evaluated once for the block, and not for each of them.
+    pub expands: bool,
 }
 
 /// What must be true of a value beyond its type.
@@ -83,7 +85,7 @@ impl AttributeRule {
     /// A rule with no more than the schema says.
     #[must_use]
     pub const fn new(schema: AttributeSchema) -> Self {
-        Self { schema, check: Check::None, late: false, known: false, reference: false }
+        Self { schema, check: Check::None, late: false, known: false, reference: false, expands: false }
     }
 
     /// An optional attribute.
@@ -110,6 +112,13 @@ impl AttributeRule {
     #[must_use]
     pub const fn known(mut self) -> Self {
         self.known = true;
+        self
+    }
+
+    /// It says which instances there are.
+    #[must_use]
+    pub const fn expands(mut self) -> Self {
+        self.expands = true;
         self
     }
 

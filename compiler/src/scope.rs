@@ -59,6 +59,8 @@ pub(crate) struct Instance {
     pub(crate) key: Option<Key>,
     pub(crate) each_value: Option<Value>,
     pub(crate) this: Option<Value>,
+    /// What the expression that made the instances refers to: each of them needs it. Shared by all.
+    pub(crate) needs: Arc<BTreeSet<Address>>,
 }
 
 /// The scope of one block or attribute.

@@ -168,6 +168,8 @@ fn named_step(
     step.span = block.span;
     put_script(&mut step, phase, script);
     put_env(&mut step, &merge(&context.env, &block.value("env")));
+    // Its address does not say when it runs, and one that moves runs again: what came before it is another now.
+    step.inputs.insert("phase".into(), Input::Value(phase.into()));
     for name in ["unless", "only_if", "user"] {
         let value = block.value(name);
         if !value.is_null() {

@@ -113,6 +113,24 @@ all = tuple[0, 1]
 }
 
 #[test]
+fn what_the_instances_come_from_is_needed_by_each() {
+    graph(
+        r#"
+        resource "value" "a" { input = 2 }
+        resource "value" "n" {
+          count = value.a.output
+          input = count.index
+        }
+        "#,
+        r#"
+value.a {"input": 2}
+value.n[0] {"input": 0} after {value.a}
+value.n[1] {"input": 1} after {value.a}
+"#,
+    );
+}
+
+#[test]
 fn depends_on_covers_every_instance() {
     graph(
         r#"

@@ -7,8 +7,32 @@ use crate::tree;
 
 /// A constant whose name has one of these words is a limit, if its type is a number or a time.
 const WORDS: &[&str] = &[
-    "MAX", "MIN", "TIMEOUT", "GRACE", "WAIT", "PAUSE", "INTERVAL", "POLL", "TIME", "EVERY", "PER", "PARALLELISM", "RATE", "RETRIES", "READS", "VISIBILITY",
-    "BUFFER", "WINDOW", "DIGITS", "BEHIND", "SEGMENT", "BACKOFF", "KEEPALIVE", "THREADS", "STEP", "FIRST",
+    "MAX",
+    "MIN",
+    "TIMEOUT",
+    "GRACE",
+    "WAIT",
+    "PAUSE",
+    "INTERVAL",
+    "POLL",
+    "TIME",
+    "EVERY",
+    "PER",
+    "PARALLELISM",
+    "RATE",
+    "RETRIES",
+    "READS",
+    "VISIBILITY",
+    "BUFFER",
+    "WINDOW",
+    "DIGITS",
+    "BEHIND",
+    "SEGMENT",
+    "BACKOFF",
+    "KEEPALIVE",
+    "THREADS",
+    "STEP",
+    "FIRST",
 ];
 
 /// What a limit can be.
@@ -58,15 +82,19 @@ pub(crate) fn render() -> String {
 /// The limits of one file, in its order.
 fn limits(text: &str) -> Vec<Limit> {
     let mut found: Vec<Limit> = Vec::new();
-    let mut comment: Vec<&str> = Vec::new();
+    let mut comment: Vec<String> = Vec::new();
     let mut after_limit = false;
-    for line in text.lines() {
+    for line in whole_lines(text) {
         let trimmed = line.trim();
         if let Some(said) = trimmed.strip_prefix("///") {
-            comment.push(said.trim());
+            comment.push(said.trim().to_owned());
         } else if let Some(limit) = limit(trimmed, &comment) {
             // Two constants under one comment share it.
-            let reason = if limit.reason.is_empty() && after_limit { found.last().map(|limit| limit.reason.clone()).unwrap_or_default() } else { limit.reason };
+            let reason = if limit.reason.is_empty() && after_limit {
+                found.last().map(|limit| limit.reason.clone()).unwrap_or_default()
+            } else {
+                limit.reason
+            };
             found.push(Limit { reason, ..limit });
             comment.clear();
             after_limit = true;
@@ -79,17 +107,35 @@ fn limits(text: &str) -> Vec<Limit> {
     found
 }
 
-fn limit(line: &str, comment: &[&str]) -> Option<Limit> {
+/// Lines, with a constant whose value stands on the next one in one piece.
+fn whole_lines(text: &str) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    for line in text.lines() {
+        match found.last_mut() {
+            Some(last) if last.contains("const ") && last.ends_with('=') => {
+                last.push(' ');
+                last.push_str(line.trim());
+            }
+            _ => found.push(line.to_owned()),
+        }
+    }
+    found
+}
+
+fn limit(line: &str, comment: &[String]) -> Option<Limit> {
     let line = ["pub(crate) ", "pub(super) ", "pub "].iter().find_map(|prefix| line.strip_prefix(prefix)).unwrap_or(line);
     let (name, rest) = line.strip_prefix("const ")?.split_once(": ")?;
     let (ty, value) = rest.strip_suffix(';')?.split_once(" = ")?;
-    let counts = TYPES.contains(&ty.rsplit("::").next()?) && name.split('_').any(|word| WORDS.contains(&word)) && !NOT_LIMITS.contains(&name);
+    let counts =
+        TYPES.contains(&ty.rsplit("::").next()?) && name.split('_').any(|word| WORDS.contains(&word)) && !NOT_LIMITS.contains(&name);
     counts.then(|| Limit { name: name.to_owned(), value: shown(value), reason: comment.join(" ") })
 }
 
 /// `Duration::from_secs(5)` as `5 s`; everything else as it is written.
 fn shown(value: &str) -> String {
     let unit = [("from_millis(", "ms"), ("from_secs(", "s"), ("from_mins(", "min")];
-    let inner = |prefix: &str| value.strip_prefix("Duration::").or(value.strip_prefix("std::time::Duration::"))?.strip_prefix(prefix)?.strip_suffix(')');
+    let inner = |prefix: &str| {
+        value.strip_prefix("Duration::").or(value.strip_prefix("std::time::Duration::"))?.strip_prefix(prefix)?.strip_suffix(')')
+    };
     unit.iter().find_map(|(prefix, unit)| Some(format!("{} {unit}", inner(prefix)?))).unwrap_or_else(|| value.to_owned())
 }

@@ -89,7 +89,15 @@ fn attribute(rule: &AttributeRule, out: &mut String) {
     if rule.known {
         notes.push_str(" *known*");
     }
-    writeln!(out, "| `{}` | {ty} | {} | {} | {}{notes} |", schema.name, default(&schema.presence), schema.change.as_str(), cell(schema.doc)).unwrap();
+    writeln!(
+        out,
+        "| `{}` | {ty} | {} | {} | {}{notes} |",
+        schema.name,
+        default(&schema.presence),
+        schema.change.as_str(),
+        cell(schema.doc)
+    )
+    .unwrap();
 }
 
 fn default(presence: &Presence) -> String {
@@ -141,7 +149,11 @@ pub(crate) fn kinds() -> String {
 }
 
 fn kind(schema: &KindSchema, out: &mut String) {
-    let usage = if schema.in_resource { format!("As a resource: `resource \"{}\" \"NAME\" {{ … }}`.", schema.name) } else { "Made by workspaces and clusters only.".to_owned() };
+    let usage = if schema.in_resource {
+        format!("As a resource: `resource \"{}\" \"NAME\" {{ … }}`.", schema.name)
+    } else {
+        "Made by workspaces and clusters only.".to_owned()
+    };
     let repeat = match schema.class {
         Idempotency::Token => "repeating the identical call with its token".to_owned(),
         Idempotency::TagAtCreate { visibility_ms, reads } => {
@@ -160,7 +172,15 @@ fn table(attributes: &[AttributeSchema], out: &mut String) {
     for schema in attributes {
         let sensitive = if schema.sensitive { " *sensitive*" } else { "" };
         let change = if schema.is_settable() { schema.change.as_str() } else { "–" };
-        writeln!(out, "| `{}` | `{}` | {} | {change} | {}{sensitive} |", schema.name, schema.ty, default(&schema.presence), cell(schema.doc)).unwrap();
+        writeln!(
+            out,
+            "| `{}` | `{}` | {} | {change} | {}{sensitive} |",
+            schema.name,
+            schema.ty,
+            default(&schema.presence),
+            cell(schema.doc)
+        )
+        .unwrap();
     }
 }
 
@@ -187,7 +207,8 @@ pub(crate) fn runtimes() -> String {
         assert!(!diagnostics.has_errors(), "module {name} has errors");
         let module = module.unwrap();
         let roles: Vec<String> = module.roles().iter().map(|role| format!("`{role}`")).collect();
-        write!(out, "\n## `{name}`\n\n{}. Version {}. It runs on: {}.\n\n", module.description(), module.version(), roles.join(", ")).unwrap();
+        write!(out, "\n## `{name}`\n\n{}. Version {}. It runs on: {}.\n\n", module.description(), module.version(), roles.join(", "))
+            .unwrap();
         out.push_str("| option | type | default | meaning |\n|---|---|---|---|\n");
         for option in module.options() {
             let default = match &option.default {
@@ -201,7 +222,8 @@ pub(crate) fn runtimes() -> String {
         }
         let ports: Vec<String> = module.ports().iter().map(|port| format!("`{}` ({})", port.name, port.protocol)).collect();
         if !ports.is_empty() {
-            write!(out, "\nPorts: {}. Exported as `cluster.C.runtime.{name}.ports`, `.endpoints` and `.version`.\n", ports.join(", ")).unwrap();
+            write!(out, "\nPorts: {}. Exported as `cluster.C.runtime.{name}.ports`, `.endpoints` and `.version`.\n", ports.join(", "))
+                .unwrap();
         }
     }
     out

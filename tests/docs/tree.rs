@@ -39,7 +39,8 @@ fn walk(folder: &Path, found: &mut BTreeMap<String, String>) {
 
 /// Rust sources without the code of their tests, by path.
 pub(crate) fn sources() -> BTreeMap<String, String> {
-    let is_source = |path: &str| path.ends_with(".rs") && path.contains("src/") && !path.contains("/tests/") && !path.ends_with("/tests.rs");
+    let is_source =
+        |path: &str| path.ends_with(".rs") && path.contains("src/") && !path.contains("/tests/") && !path.ends_with("/tests.rs");
     texts().into_iter().filter(|(path, _)| is_source(path)).map(|(path, text)| (path, without_tests(&text))).collect()
 }
 
@@ -59,7 +60,11 @@ pub(crate) fn assert_fresh(path: &str, expected: &str) {
     }
     let found = fs::read_to_string(&file).unwrap_or_default();
     if found != expected {
-        let place = found.lines().zip(expected.lines()).position(|(a, b)| a != b).unwrap_or_else(|| found.lines().count().min(expected.lines().count()));
+        let place = found
+            .lines()
+            .zip(expected.lines())
+            .position(|(a, b)| a != b)
+            .unwrap_or_else(|| found.lines().count().min(expected.lines().count()));
         let line = |text: &str| text.lines().nth(place).unwrap_or("(the end)").to_owned();
         panic!(
             "{path} is not what the code says, from line {}:\n  it has  {}\n  it needs {}\nwrite it anew: UPDATE_GOLDEN=1 cargo test -p cloudtik --test docs",

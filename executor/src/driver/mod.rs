@@ -5,6 +5,7 @@
 
 mod artifacts;
 mod clouds;
+mod crash;
 mod node;
 mod render;
 
@@ -228,8 +229,12 @@ impl Driver<'_> {
                 more = true;
             }
             if let Some((batch, records)) = append {
+                let count = records.len();
                 let event = match self.durable.append(records) {
-                    Ok(()) => Event::Appended { batch },
+                    Ok(()) => {
+                        crash::pass(count);
+                        Event::Appended { batch }
+                    }
                     Err(error) => Event::AppendFailed { batch, error: error.to_diagnostic().title },
                 };
                 commands.extend(machine.step(self.now_ms(), event));

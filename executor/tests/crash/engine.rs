@@ -48,7 +48,11 @@ fn chain() -> Graph {
 fn a_thousand_pure_objects_are_a_few_appends() {
     let graph = (0..1000).fold(Spec::default(), |spec, number: u64| {
         let make = resource(&format!("value.v{number}")).set("input", number);
-        spec.add(if number % 10 == 0 { make } else { make.set("triggers_replace", reference(&format!("value.v{}", number - 1), "id")) })
+        spec.add(if number.is_multiple_of(10) {
+            make
+        } else {
+            make.set("triggers_replace", reference(&format!("value.v{}", number - 1), "id"))
+        })
     });
     let mut rig = rig();
     let summary = finished(&mut rig, &goal(graph.done()));

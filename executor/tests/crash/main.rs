@@ -160,7 +160,7 @@ fn bad_weather_and_several_crashes() {
         for _ in 0..4 {
             let how = How::ALL[usize::try_from(random.below(4)).unwrap()];
             let at = usize::try_from(random.below(150)).unwrap();
-            rig.interrupt_at = random.chance(200).then(|| at / 2);
+            rig.interrupt_at = random.chance(200).then_some(at / 2);
             let life = rig.live(&goal, Some(Crash { at, how })).unwrap_or_else(|what| panic!("seed {seed}: {what}"));
             crashes += usize::from(matches!(life, Life::Crashed { .. }));
         }

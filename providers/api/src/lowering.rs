@@ -130,8 +130,8 @@ pub fn firewall_rules(workspace: &WorkspaceSpec) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cloudtik_model::spec::Field;
     use cloudtik_model::FileId;
+    use cloudtik_model::spec::Field;
 
     #[test]
     fn what_an_attribute_refers_to_must_exist_before() {

@@ -6,7 +6,8 @@ use cloudtik_model::spec::{ClusterSpec, WorkspaceSpec};
 use cloudtik_model::{ChangeWord, ProviderRef, Type, Value};
 
 use crate::{
-    AttributeSchema, CallError, Capabilities, Cloud, ErrorClass, Expected, Facts, Idempotency, KindSchema, Lowered, Provider, ProviderSchema,
+    AttributeSchema, CallError, Capabilities, Cloud, ErrorClass, Expected, Facts, Idempotency, KindSchema, Lowered, Provider,
+    ProviderSchema,
 };
 
 /// The name of the kind.

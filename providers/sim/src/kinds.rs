@@ -134,6 +134,7 @@ fn with_all_words(named: bool) -> Vec<AttributeSchema> {
 fn network() -> Vec<AttributeSchema> {
     vec![
         AttributeSchema::required("name", Type::String, ChangeWord::Recreate, "Its name."),
+        AttributeSchema::with_default("mode", Type::String, "public-head", ChangeWord::Fixed, "`public-head`, `peered` or `shared`."),
         AttributeSchema::optional("cidr", Type::String, ChangeWord::Recreate, "Its addresses; the cloud chooses once.").or_computed(),
         tags(),
     ]

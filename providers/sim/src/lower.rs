@@ -20,6 +20,7 @@ pub(crate) fn workspace(workspace: &WorkspaceSpec) -> Lowered {
     let network = ResourceBuilder::part(network_address.clone(), NETWORK_KIND, workspace, &workspace.network)
         .mark(WORKSPACE_TAG, &*name)
         .set("name", Arc::clone(&name))
+        .field(&workspace.network.fields, "mode")
         .field(&workspace.network.fields, "cidr")
         .field(&workspace.fields, "tags");
     let firewall = ResourceBuilder::part(firewall_address.clone(), FIREWALL_KIND, workspace, &workspace.firewall)

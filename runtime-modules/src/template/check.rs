@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cloudtik_model::{Value, did_you_mean};
-use handlebars::template::{BlockParam, DecoratorTemplate, HelperTemplate, Parameter};
+use handlebars::template::{BlockParam, DecoratorTemplate, HelperTemplate, Parameter, TemplateElement};
 
 use super::parse::{Parsed, Place};
 use super::path::{Base, Path};
@@ -125,6 +125,11 @@ impl<'t> Checker<'t> {
                     self.fault(self.parsed.fault(place, "", format!("the check of the template takes more than {MAX_STEPS} steps")));
                 }
                 return;
+            }
+            let is_definition = matches!(element, TemplateElement::DecoratorBlock(_));
+            if is_definition && !std::ptr::eq(template, &raw const self.parsed.root) {
+                self.fault(self.parsed.fault(place, "", "a partial is defined at the top level of a template, not inside a block"));
+                continue;
             }
             match walk::node(self.parsed, element, place) {
                 Ok(Node::Text(_) | Node::Nothing) => {}

@@ -1,9 +1,5 @@
-variable "secret" {
-  default   = "hidden-text"
-  sensitive = true
-}
 resource "value" "a" {
-  input = { late = sim_token.t.address, secret = var.secret }
+  input = { late = sim_token.t.address, text = "x" }
 }
 resource "sim_token" "t" {}
 provider "sim" {}

@@ -69,7 +69,9 @@ pub(super) fn answer_of(object: &Object) -> Result<ObjectAnswer, CallError> {
             ("path", text(&bucket.path.to_string_lossy())),
             ("uri", text(&bucket.uri)),
         ]),
-        (Attributes::LocalInstance(instance), ResourceSpec::LocalInstance(spec)) => instance_attributes(&object.id, instance, spec, tags())?,
+        (Attributes::LocalInstance(instance), ResourceSpec::LocalInstance(spec)) => {
+            instance_attributes(&object.id, instance, spec, tags())?
+        }
         (Attributes::LocalInstance(_), _) => return Err(strange(&object.id, "it is an instance and was asked for as something else")),
     };
     Ok(ObjectAnswer { id: object.id.clone(), attributes })

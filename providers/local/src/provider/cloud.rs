@@ -160,7 +160,8 @@ impl LocalCloud {
             if question.question != QUESTION {
                 return Err(refused("bad_question", format!("the local cloud has no answer to `{}`", question.question)));
             }
-            let asked = Isolation::of(&question.arguments).map_err(|word| refused("bad_isolation", format!("there is no isolation `{word}`")))?;
+            let asked =
+                Isolation::of(&question.arguments).map_err(|word| refused("bad_isolation", format!("there is no isolation `{word}`")))?;
             answers.insert(question.key.clone(), form::answer(asked, self.machine().await?)?);
         }
         Ok(Answer::Facts(answers))
@@ -181,7 +182,8 @@ impl LocalCloud {
         let probe = || async {
             let options = self.client.options().clone();
             let probed = tokio::task::spawn_blocking(move || probe_facts(&options)).await;
-            let probed = probed.map_err(|error| CallError::new(ErrorClass::Transient, "probe", format!("the probe of this machine broke: {error}")))?;
+            let probed = probed
+                .map_err(|error| CallError::new(ErrorClass::Transient, "probe", format!("the probe of this machine broke: {error}")))?;
             probed.map_err(|error| call_error(&LocalError::Cloud(error)))
         };
         self.machine.get_or_try_init(probe).await
@@ -304,7 +306,8 @@ impl Cloud for LocalCloud {
         Box::pin(async move {
             let dialled = timeout(ANSWER_WAIT, self.client.dial(&target.instance, target.port, DIAL_WAIT)).await;
             let stream = dialled.map_err(|_| no_answer(ErrorClass::Transient))?.map_err(|error| call_error(&error))?;
-            let failed = |error| CallError::new(ErrorClass::Transient, "stream", format!("the stream to {} broke: {error}", target.instance));
+            let failed =
+                |error| CallError::new(ErrorClass::Transient, "stream", format!("the stream to {} broke: {error}", target.instance));
             // It stays in the mode in which reads do not block.
             stream.into_std().map(Connection::Unix).map_err(failed)
         })

@@ -165,7 +165,8 @@ mod tests {
 
     #[test]
     fn the_form_follows_the_word_and_the_machine() {
-        let form = |isolation, root, possible| choose(isolation, &machine(root, possible)).map(|(form, _)| form).map_err(|error| error.code);
+        let form =
+            |isolation, root, possible| choose(isolation, &machine(root, possible)).map(|(form, _)| form).map_err(|error| error.code);
         let refused = || Err("namespaces_not_possible".to_owned());
         assert_eq!(form(Isolation::Auto, true, true), Ok(Form::Namespaces));
         assert_eq!(form(Isolation::Auto, false, false), Ok(Form::Plain));

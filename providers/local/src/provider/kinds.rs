@@ -103,7 +103,8 @@ fn network() -> Vec<AttributeSchema> {
     let recreate = ChangeWord::Recreate;
     vec![
         name("Its name."),
-        AttributeSchema::optional("form", Type::String, recreate, "Form of the nodes in it, `namespaces` or `plain`; chosen once.").or_computed(),
+        AttributeSchema::optional("form", Type::String, recreate, "Form of the nodes in it, `namespaces` or `plain`; chosen once.")
+            .or_computed(),
         AttributeSchema::optional("cidr", Type::String, recreate, "Its addresses; chosen once.").or_computed(),
         AttributeSchema::with_default("mode", Type::String, MODE, ChangeWord::Fixed, "`public-head`."),
         tags(),
@@ -132,12 +133,8 @@ fn bucket() -> Vec<AttributeSchema> {
 }
 
 fn instance() -> Vec<AttributeSchema> {
-    let ssh = Type::object([
-        ("user", Type::String),
-        ("port", Type::Number),
-        ("run_step", Type::list(Type::String)),
-        ("artifacts", Type::String),
-    ]);
+    let ssh =
+        Type::object([("user", Type::String), ("port", Type::Number), ("run_step", Type::list(Type::String)), ("artifacts", Type::String)]);
     let node = Type::object([
         ("id", Type::String),
         ("sequence", Type::Number),

@@ -80,7 +80,8 @@ pub(super) fn cluster(config: &Value, cluster: &ClusterSpec, workspace: &Workspa
     let name = real_name(&cluster.address, &cluster.fields);
     let workspace_name = real_name(&workspace.address, &workspace.fields);
     let id = format!("{workspace_name}/{name}");
-    let mut exports = vec![("name", Value::from(Arc::clone(&name))), ("id", id.as_str().into()), ("workspace", Arc::clone(&workspace_name).into())];
+    let mut exports =
+        vec![("name", Value::from(Arc::clone(&name))), ("id", id.as_str().into()), ("workspace", Arc::clone(&workspace_name).into())];
     let mut resources = Vec::new();
     if let Some(head) = &cluster.head {
         let host_name = format!("{name}-head");
@@ -109,7 +110,8 @@ pub(super) fn cluster(config: &Value, cluster: &ClusterSpec, workspace: &Workspa
 /// What the heads of all clusters ask for together. What one of them asks for alone is [`cluster`]'s error.
 pub(super) fn check_together(provider: &ProviderRef, config: &Value, clusters: &[&ClusterSpec], facts: &Facts) -> Diagnostics {
     let heads: Vec<&NodeSpec> = clusters.iter().filter_map(|cluster| cluster.head.as_ref()).collect();
-    let alone = |name: &str| heads.iter().any(|head| exceeded(provider, config, &[head], facts).iter().any(|exceeded| exceeded.name == name));
+    let alone =
+        |name: &str| heads.iter().any(|head| exceeded(provider, config, &[head], facts).iter().any(|exceeded| exceeded.name == name));
     exceeded(provider, config, &heads, facts).iter().filter(|exceeded| !alone(exceeded.name)).map(Exceeded::diagnostic).collect()
 }
 
@@ -132,7 +134,8 @@ impl Exceeded<'_> {
             [(head, _)] => (format!("`{}`", head.address), "asks"),
             heads => (format!("{} nodes", heads.len()), "ask"),
         };
-        let help = format!("ask for less, leave `{name}` out of a node, which then counts nothing, or write `{name}` in the provider block");
+        let help =
+            format!("ask for less, leave `{name}` out of a node, which then counts nothing, or write `{name}` in the provider block");
         let diagnostic = Diagnostic::error("local-limit", format!("{who} {verb} for `{name}` = {asked}, and {whose} {limit}")).help(help);
         let mut places = self.heads.iter().rev();
         let Some((head, span)) = places.next() else { return diagnostic };
@@ -169,10 +172,11 @@ fn check_mode(workspace: &WorkspaceSpec, found: &mut Diagnostics) -> Value {
             "shared" => "this machine has no network that is made elsewhere",
             _ => "there is no such mode",
         };
-        let diagnostic = Diagnostic::error("local-network-mode", format!("provider `{}` has no networks of mode `{other}`: {why}", workspace.provider))
-            .at(place(fields, "mode", workspace.network.span))
-            .help(format!("write `mode = \"{MODE}\"` or leave it out"))
-            .of(&workspace.address);
+        let diagnostic =
+            Diagnostic::error("local-network-mode", format!("provider `{}` has no networks of mode `{other}`: {why}", workspace.provider))
+                .at(place(fields, "mode", workspace.network.span))
+                .help(format!("write `mode = \"{MODE}\"` or leave it out"))
+                .of(&workspace.address);
         found.push(diagnostic);
     }
     mode

@@ -64,7 +64,8 @@ impl Provider for LocalProvider {
             found.push(Diagnostic::error("local-isolation", format!("there is no isolation `{word}`")).at(config.span).help(help));
         }
         if config.attributes.get("root").and_then(Value::as_str).is_some_and(|root| root.trim().is_empty()) {
-            found.push(Diagnostic::error("local-root", "`root` names no folder").at(config.span).help("leave it out for `.cloudtik/local`"));
+            found
+                .push(Diagnostic::error("local-root", "`root` names no folder").at(config.span).help("leave it out for `.cloudtik/local`"));
         }
         for name in ["cpus", "memory_gib"] {
             let number = config.attributes.get(name).and_then(Value::as_number);

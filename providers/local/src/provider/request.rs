@@ -51,16 +51,17 @@ pub(super) fn form(attributes: &Value) -> Result<Option<Form>, CallError> {
         None => Ok(None),
         Some("plain") => Ok(Some(Form::Plain)),
         Some("namespaces") => Ok(Some(Form::Namespaces)),
-        Some(other) => Err(refused("bad_form", format!("there is no form `{other}`")).help("write `plain` or `namespaces`, or leave it out")),
+        Some(other) => {
+            Err(refused("bad_form", format!("there is no form `{other}`")).help("write `plain` or `namespaces`, or leave it out"))
+        }
     }
 }
 
 pub(super) fn check_mode(attributes: &Value) -> Result<(), CallError> {
     match optional(attributes, "mode")?.as_deref() {
         None | Some(MODE) => Ok(()),
-        Some(other) => {
-            Err(refused("bad_mode", format!("the local cloud has no networks of mode `{other}`")).help(format!("write `{MODE}` or leave it out")))
-        }
+        Some(other) => Err(refused("bad_mode", format!("the local cloud has no networks of mode `{other}`"))
+            .help(format!("write `{MODE}` or leave it out"))),
     }
 }
 
@@ -134,7 +135,10 @@ mod tests {
 
     #[test]
     fn rules_and_numbers_come_back_as_they_were() {
-        let rule = Value::object([("ports", Value::list([Value::from("80")])), ("ratio", "0.1".parse::<cloudtik_model::Number>().unwrap().into())]);
+        let rule = Value::object([
+            ("ports", Value::list([Value::from("80")])),
+            ("ratio", "0.1".parse::<cloudtik_model::Number>().unwrap().into()),
+        ]);
         let sent = rules(&Value::object([("rules", Value::tuple([rule.clone()]))])).unwrap();
         assert_eq!(Value::from_json(sent[0].clone()).unwrap(), rule);
         let exact: cloudtik_model::Number = "0.30000000000000000001".parse().unwrap();

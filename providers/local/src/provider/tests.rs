@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use cloudtik_model::spec::{ClusterSpec, Field, Fields, NodeSpec, Part, WorkspaceSpec};
-use cloudtik_model::{Address, ChangeWord, Diagnostics, FileId, Lifecycle, Number, ProviderConfig, ProviderRef, ResourceSpec, Severity, Span, Value};
+use cloudtik_model::{
+    Address, ChangeWord, Diagnostics, FileId, Lifecycle, Number, ProviderConfig, ProviderRef, ResourceSpec, Severity, Span, Value,
+};
 use cloudtik_provider_api::{Capability, Facts, Lowered, Presence, Provider, SecretKind};
 
 use super::*;

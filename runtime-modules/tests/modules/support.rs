@@ -1,7 +1,5 @@
 //! What the tests of this package share: a runtime written in the spec's language, expanded without the compiler.
 
-#![allow(dead_code, reason = "each test binary uses a part of it")]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::Arc;

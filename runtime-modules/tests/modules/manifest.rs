@@ -3,7 +3,7 @@
 use cloudtik_model::{MemorySources, SourceMap, Span, Type};
 use cloudtik_runtime_modules::{load_folder, load_shipped, shipped_names};
 
-mod support;
+use crate::support;
 
 const HEADER: &str = "module \"m\" {\n  version = \"1\"\n  roles = [\"head\"]\n}\n";
 

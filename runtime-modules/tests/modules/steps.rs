@@ -1,14 +1,12 @@
 //! What a module becomes: sources by capability, commands, edges, and what changes with what.
 
-#![expect(clippy::disallowed_methods, reason = "these tests ask a real shell what it makes of our quoting")]
-
 use std::collections::BTreeMap;
 
 use cloudtik_model::{Address, DaemonSpec, Input, Key, NodeAction, StepKind, StepSpec, Value};
 use cloudtik_runtime_modules::{Expanded, shell_quote};
 use proptest::prelude::*;
 
-mod support;
+use crate::support;
 
 const HEADER: &str = "module \"m\" {\n  version = \"1.2\"\n  roles = [\"head\"]\n}\n";
 

@@ -6,7 +6,7 @@ use cloudtik_model::{Input, Template, Value};
 use cloudtik_runtime_modules::{MAX_NESTING, MAX_OUTPUT_BYTES, MAX_TAGS, MAX_TEMPLATE_BYTES, render};
 use proptest::prelude::*;
 
-mod support;
+use crate::support;
 
 const MANIFEST: &str = r#"
 module "m" {
@@ -85,7 +85,7 @@ fn check_late(template: &str, preview: &str, text: &str) {
 /// The first message is about this place and says this, with the runtime beside it.
 #[track_caller]
 fn check_error(template: &str, place: &str, says: &str) {
-    let messages = run(template, "runtime \"m\" {}").expect_err(template);
+    let Err(messages) = run(template, "runtime \"m\" {}") else { panic!("{template} was accepted") };
     let template: String = template.chars().take(200).collect();
     let first = messages.lines().next().unwrap();
     let place = if place.ends_with(':') { place.to_owned() } else { format!("{place}: ") };
@@ -217,6 +217,7 @@ fn what_the_language_does_not_have_is_refused_at_loading() {
         ("a\nb {{#if x}}\n", "2:3", "close this block with `{{/if}}`"),
         ("a {{option.name", "1:3", "has no `}}`"),
         ("{{#if x}}{{/each}}", "1:10", "does not close"),
+        ("{{#if a}}{{#*inline \"p\"}}x{{/inline}}{{/if}}", "1:10", "at the top level"),
         ("{{log \"x\"}}", "1:3", "there is no helper `log`"),
     ] {
         check_error(template, place, says);
