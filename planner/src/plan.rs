@@ -132,6 +132,12 @@ impl Change {
         !matches!(self.action, Action::NoOp) && !self.is_record() || !self.deposed.is_empty()
     }
 
+    /// Whether it is a step that is undone only because its node goes: what cannot be undone there goes with the node.
+    #[must_use]
+    pub fn is_farewell(&self) -> bool {
+        self.is_step() && self.action == Action::Delete && self.reason == NODE_GOES
+    }
+
     /// Whether it is a step that is forgotten with its node: the node's own change says it all.
     pub(crate) fn goes_with_its_node(&self) -> bool {
         self.is_step() && self.action == Action::Forget && [NODE_GOES, NODE_GONE].contains(&self.reason.as_str())

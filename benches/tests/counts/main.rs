@@ -16,11 +16,13 @@ use cloudtik::{Interrupt, PlanOptions, Project, ProjectOptions, Providers, Silen
 use cloudtik_sim::SimProvider;
 use counter::{Counts, counted};
 
-/// Allocations of compile and plan for a block of one attribute: reading, the graph, the change. Three are the value, its address and
-/// its name; the rest are the maps that hold them.
-const PER_BLOCK_MAX: u64 = 100;
-/// The same for an instance of `for_each`, which is not read again.
-const PER_INSTANCE_MAX: u64 = 60;
+/// Allocations of compile and plan for a block of one attribute: it is read, checked, evaluated, and copied into the plan once. They were
+/// 59 when this was written; a quarter more is room for a new field, not for a schema that is cloned.
+const PER_BLOCK_MAX: u64 = 75;
+/// The same for an instance of `for_each`, which is not read again: they were 38.
+const PER_INSTANCE_MAX: u64 = 48;
+/// The same for a block that is in the state and does not change: the state is read too.
+const PER_UNCHANGED_MAX: u64 = 130;
 /// What the whole of an apply may wait for the disk: the first state, one group of records, the last state, their folders, the lock.
 const FSYNCS_OF_AN_APPLY_MAX: u64 = 12;
 /// How much more the allocations for each of four times as many may be: maps grow in steps.
@@ -82,7 +84,6 @@ fn linear(spec: fn(usize) -> String, each_max: u64) {
         counts.allocations as f64 / count as f64
     };
     let (few, many) = (each(1_000), each(4_000));
-    eprintln!("{few} {many}");
     assert!(few <= each_max as f64, "{few} allocations each");
     assert!(many <= few * GROWTH_MAX, "{few} allocations each of 1,000, {many} each of 4,000");
 }
@@ -122,6 +123,8 @@ fn a_plan_without_changes_allocates_the_same_for_every_block() {
         counts.allocations as f64 / count as f64
     };
     let (few, many) = (each(1_000), each(4_000));
+    assert!(few <= PER_UNCHANGED_MAX as f64, "{few} allocations each");
+    eprintln!("{few} {many}");
     assert!(many <= few * GROWTH_MAX, "{few} allocations each of 1,000, {many} each of 4,000");
 }
 
@@ -140,7 +143,6 @@ fn an_apply_waits_for_the_disk_a_few_times_whatever_it_makes() {
     let (applied, destroyed) = fsyncs(1_000);
     assert!((1..=FSYNCS_OF_AN_APPLY_MAX).contains(&applied), "{applied} of an apply");
     assert!((1..=FSYNCS_OF_AN_APPLY_MAX).contains(&destroyed), "{destroyed} of a destroy");
-    eprintln!("fsyncs {applied} {destroyed}");
     assert_eq!(fsyncs(10), (applied, destroyed));
 }
 

@@ -354,6 +354,15 @@ pub enum Progress {
         /// Why.
         error: CallError,
     },
+    /// A step could not be undone on a node that goes in this very plan: that stops nothing, the step goes with the node.
+    GivenUp {
+        /// The address.
+        address: Address,
+        /// What was to be done.
+        word: OperationWord,
+        /// Why it was not.
+        error: CallError,
+    },
     /// It is not done because something before it failed.
     Skipped {
         /// The address.

@@ -146,6 +146,9 @@ impl Engine {
         let Some(work) = self.works.get(&id) else { return };
         let undo = matches!(&work.doing, Doing::Step(job) if job.request.verb == NodeVerb::Undo);
         match answer {
+            StepAnswer::Ended { outcome: StepOutcome::Failed { reason, .. }, .. } if self.is_farewell(id) => {
+                self.give_up(id, permanent("step-failed", reason));
+            }
             StepAnswer::Ended { outcome: StepOutcome::Failed { reason, .. }, .. } => {
                 let error = permanent("step-failed", reason);
                 self.close(id, OpResult::StepFailed { error: error.clone() });
@@ -172,10 +175,25 @@ impl Engine {
                 ErrorClass::Throttled | ErrorClass::Transient => self.again(now_ms, id, error),
                 // The same run id attaches to the run that has it, so asking again is how a step is settled.
                 ErrorClass::Unknown if self.may_try_again(id) => self.again(now_ms, id, error),
+                _ if self.is_farewell(id) => self.give_up(id, error),
                 ErrorClass::Unknown => self.leave_open(id, error),
                 ErrorClass::Permanent | ErrorClass::Gone | ErrorClass::Conflict => self.fail(id, error),
             },
         }
+    }
+
+    /// Whether it undoes a step on a node that goes in this plan.
+    fn is_farewell(&self, id: usize) -> bool {
+        let change = self.operation(id).and_then(|operation| self.input.plan.changes.get(&operation.address));
+        change.is_some_and(cloudtik_planner::Change::is_farewell)
+    }
+
+    /// Says what could not be undone, and goes on: a node that does not answer, or whose last command fails, must not keep itself alive.
+    fn give_up(&mut self, id: usize, error: CallError) {
+        let Some(operation) = self.operation(id) else { return };
+        self.commands.push(Command::Progress(Progress::GivenUp { address: operation.address.clone(), word: word_of(operation), error }));
+        self.close(id, OpResult::Deleted);
+        self.done(id);
     }
 
     /// A step is undone. The entry goes unless the step was done on another instance meanwhile.

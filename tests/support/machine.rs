@@ -1,0 +1,118 @@
+//! What is on this machine: processes, mounts, network namespaces, interfaces, listening sockets.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// What there was at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Machine {
+    mounts: BTreeSet<String>,
+    namespaces: BTreeSet<String>,
+    interfaces: BTreeSet<String>,
+    sockets: BTreeSet<String>,
+}
+
+impl Machine {
+    /// Now.
+    pub fn now() -> Self {
+        let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+        let mut sockets = BTreeSet::new();
+        for (file, state) in [("tcp", "0A"), ("tcp6", "0A"), ("udp", "07"), ("udp6", "07")] {
+            for line in read(&format!("/proc/net/{file}")).lines().skip(1) {
+                let fields: Vec<&str> = line.split_whitespace().collect();
+                if fields.get(3) == Some(&state) {
+                    sockets.insert(format!("{file} {}", fields[1]));
+                }
+            }
+        }
+        // Of a Unix socket that accepts connections, the flags say so.
+        let listening = |fields: &[&str]| fields.get(3) == Some(&"00010000") && fields.len() > 7;
+        sockets.extend(read("/proc/net/unix").lines().skip(1).filter_map(|line| {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            listening(&fields).then(|| format!("unix {}", fields[7]))
+        }));
+        let mounts = read("/proc/self/mountinfo");
+        // The numbers at the beginning of a line change without a mount.
+        let mounts = mounts.lines().map(|line| line.split_whitespace().skip(3).collect::<Vec<_>>().join(" ")).collect();
+        let interfaces = fs::read_dir("/sys/class/net").into_iter().flatten().flatten();
+        Self {
+            mounts,
+            namespaces: processes().filter_map(|process| fs::read_link(process.join("ns/net")).ok()).map(|link| link.display().to_string()).collect(),
+            interfaces: interfaces.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect(),
+            sockets,
+        }
+    }
+
+    /// What is there now and was not.
+    pub fn added_since(&self, before: &Self) -> Vec<String> {
+        let parts = [
+            ("mount", &self.mounts, &before.mounts),
+            ("network namespace", &self.namespaces, &before.namespaces),
+            ("interface", &self.interfaces, &before.interfaces),
+            ("listening socket", &self.sockets, &before.sockets),
+        ];
+        parts.iter().flat_map(|(what, now, before)| now.difference(before).map(move |name| format!("{what}: {name}"))).collect()
+    }
+}
+
+/// A process that belongs to a test.
+#[derive(Clone, Debug)]
+pub struct Process {
+    pub pid: i32,
+    pub command: Vec<String>,
+}
+
+impl Process {
+    /// Ends it at once.
+    pub fn kill(&self) {
+        // One that is gone already is what is wanted.
+        let _ = kill(Pid::from_raw(self.pid), Signal::SIGKILL);
+    }
+
+    /// Whether it was started as this.
+    pub fn is(&self, program: &str, arguments: &[&str]) -> bool {
+        let name = self.command.first().map(|path| path.rsplit('/').next().unwrap_or(path));
+        name.is_some_and(|name| name.starts_with(program)) && arguments.iter().all(|argument| self.command.iter().any(|word| word == argument))
+    }
+}
+
+fn processes() -> impl Iterator<Item = PathBuf> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().chars().all(|c| c.is_ascii_digit())))
+}
+
+/// The processes that belong to a folder: they name it in what they were started with, work in it, run from it, or carry the id of a node
+/// that was made from it. Those of a user too. This process is not counted.
+pub fn processes_of(folder: &Path, nodes: &BTreeSet<String>, uid: Option<u32>) -> Vec<Process> {
+    let folder = folder.display().to_string();
+    let own = std::process::id().to_string();
+    let mut found = Vec::new();
+    for process in processes().filter(|path| !path.ends_with(&own)) {
+        let link = |name: &str| fs::read_link(process.join(name)).map(|path| path.display().to_string()).unwrap_or_default();
+        let words = |name: &str| -> Vec<String> {
+            let bytes = fs::read(process.join(name)).unwrap_or_default();
+            bytes.split(|byte| *byte == 0).filter(|word| !word.is_empty()).map(|word| String::from_utf8_lossy(word).into_owned()).collect()
+        };
+        let environment: Vec<String> = words("environ");
+        let command = words("cmdline");
+        // A process without any words is one of the kernel, or one that ended and was not waited for.
+        let named = [link("exe"), link("cwd")].iter().chain(&command).chain(&environment).any(|text| text.contains(&folder));
+        let node = environment.iter().any(|word| word.strip_prefix("CLOUDTIK_NODE=").is_some_and(|id| nodes.contains(id)));
+        let status: BTreeMap<String, String> = fs::read_to_string(process.join("status"))
+            .unwrap_or_default()
+            .lines()
+            .filter_map(|line| line.split_once(':').map(|(name, value)| (name.to_owned(), value.trim().to_owned())))
+            .collect();
+        let zombie = status.get("State").is_some_and(|state| state.starts_with('Z'));
+        let of_user = uid.is_some_and(|uid| status.get("Uid").is_some_and(|ids| ids.split_whitespace().any(|id| id == uid.to_string())));
+        if !zombie && (named || node || of_user) {
+            let pid = process.file_name().unwrap().to_string_lossy().parse().unwrap();
+            found.push(Process { pid, command });
+        }
+    }
+    found
+}
