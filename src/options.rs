@@ -20,7 +20,7 @@ pub struct ProjectOptions {
     pub provider: Option<String>,
     /// How long to wait for a lock that somebody else holds.
     pub lock_timeout: Duration,
-    /// Whether `plan` takes the lock; without it a plan is made from a snapshot.
+    /// Whether an apply or a destroy holds the lock. A plan reads a snapshot and never takes it; without the lock nothing is applied.
     pub lock: bool,
 }
 

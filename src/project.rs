@@ -239,6 +239,9 @@ impl Project {
         let mut store = self.lock(&self.data(&first.0), if options.destroy { "destroy" } else { "apply" })?;
         let clouds = Arc::new(self.clouds(&first.0, store.state()));
         let timeouts = timeouts(&first.0);
+        if !store.open_intents().is_empty() {
+            observer.event(&Event::Stage("settling what an interrupted run left".to_owned()));
+        }
         let (run_id, settlement) = self.begin(&mut store, &clouds, options)?;
         let mut ledger = store.ledger().clone();
         let planned = self.planned(options, observer, first, &mut ledger, settlement.settled.clone(), &clouds)?;
@@ -277,7 +280,7 @@ impl Project {
                 return refuse(format!("`{shown}` was made with another version of provider `{provider}`"), again);
             }
         }
-        let names = self.sources.list().unwrap_or_default();
+        let names = self.sources.list().map_err(|error| Failure::plain(Diagnostic::error("unreadable-file", error.to_string())))?;
         let specs: BTreeSet<&String> =
             names.iter().filter(|name| name.ends_with(".hcl") && !name.ends_with(".vars.hcl") && !name.starts_with('.')).collect();
         for name in &specs {
@@ -295,6 +298,10 @@ impl Project {
     }
 
     fn lock(&self, data: &DataDir, command: &str) -> Result<SessionStore, Failure> {
+        if !self.options.lock {
+            let title = format!("`{command}` without the lock is refused: two of them at once would each undo what the other does");
+            return Err(Failure::plain(Diagnostic::error("no-lock", title).help("leave `--lock=false` out; `--lock-timeout 5m` waits for the lock")));
+        }
         let holder = Holder::this_process(command, timestamp());
         data.create().map_err(|error| durable(&error))?;
         let lock = StateLock::acquire_blocking(data, &holder, self.options.lock_timeout).map_err(|error| durable(&error))?;

@@ -12,8 +12,15 @@ pub(crate) struct Problem {
     pub(crate) help: Option<String>,
 }
 
-fn problem(message: impl Into<String>, help: impl Into<String>) -> Problem {
+pub(crate) fn problem(message: impl Into<String>, help: impl Into<String>) -> Problem {
     Problem { message: message.into(), help: Some(help.into()) }
+}
+
+impl Problem {
+    /// The same, of a part of something.
+    pub(crate) fn within(self, part: &str) -> Self {
+        Self { message: format!("{part}: {}", self.message), ..self }
+    }
 }
 
 /// Checks what is known of a value; deferred parts are checked when they are known.

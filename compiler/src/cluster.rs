@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cloudtik_model::spec::{ClusterSpec, Field, NodeSpec};
-use cloudtik_model::{Address, Diagnostic, Diagnostics, Node, StepSpec, Value};
+use cloudtik_model::{Address, Diagnostic, Diagnostics, Input, Node, StepSpec, Value};
 use cloudtik_provider_api::Capabilities;
 use cloudtik_syntax::Block;
 
@@ -17,7 +17,7 @@ use crate::files::file_steps;
 use crate::runtime::runtime_steps;
 use crate::scope::Instance;
 use crate::steps::{Chain, host_key_step, setup_steps};
-use crate::workspace::{real_name, take_lowered, workspace_of};
+use crate::workspace::{postconditions, real_name, take_lowered, workspace_of};
 
 /// What the steps of one node are made from.
 pub(crate) struct NodeContext<'a> {
@@ -33,7 +33,7 @@ pub(crate) struct NodeContext<'a> {
     pub(crate) env: Value,
     /// What the node can do; `None`: not known without asking.
     pub(crate) capabilities: Option<&'a Capabilities>,
-    /// The lifecycle of the cluster.
+    /// What the cluster's expressions refer to.
     pub(crate) needs: BTreeSet<Address>,
 }
 
@@ -42,6 +42,13 @@ impl NodeContext<'_> {
     pub(crate) fn is_on(&self, roles: &[String]) -> bool {
         roles.iter().any(|role| role == "all" || role == self.role || self.role.strip_prefix(role.as_str()).is_some_and(|rest| rest.starts_with('.')))
     }
+}
+
+/// What is wrong with roles that name workers and nothing else: there are none in this version, so it would run nowhere.
+pub(crate) fn only_workers(roles: &[String]) -> Option<String> {
+    let workers = |role: &String| role == "workers" || role.starts_with("workers.");
+    let refused = roles.iter().find(|role| role.starts_with("workers.")).or_else(|| roles.first().filter(|_| roles.iter().all(workers)))?;
+    Some(format!("`on = [\"{refused}\"]` is not in effect in this version"))
 }
 
 /// Expands a `cluster` block.
@@ -67,19 +74,18 @@ fn expand_instance(expansion: &mut Expansion<'_>, block: &Block, instance: &Inst
     let evaluator = expansion.evaluator(instance);
     let evaluated = evaluator.block(block, &schema, &mut found);
     evaluator.conditions(&block.body, "precondition", &mut found);
-    evaluator.conditions(&block.body, "postcondition", &mut found);
     let wanted = attribute(block, "depends_on").map(|attribute| located(&evaluator, &attribute.value, &mut found)).unwrap_or_default();
+    let cluster_name = found.take(real_name(&evaluated, label, instance));
     let failed = found.has_errors();
     expansion.found.extend(found);
     let (workspace, provider, definition) = workspace_of(expansion, block, instance)?;
-    if failed {
-        return None;
-    }
-    let cluster_name = real_name(&evaluated, label, instance);
+    let cluster_name = cluster_name.filter(|_| !failed)?;
+    let place = evaluated.fields.get("name").map_or(evaluated.span, |field| field.span);
+    expansion.claim_name(format!("cluster `{cluster_name}` of {}", workspace.address), place)?;
     let spec = cluster_spec(address, &provider, &workspace.address, &evaluated, cluster_name.clone());
     let (_, _, config) = expansion.use_provider(provider.provider_type())?;
     let lowered = definition.lower_cluster(&config, &spec, &workspace, expansion.input.facts);
-    let mut exports = take_lowered(expansion, lowered, &evaluated, &wanted);
+    let mut exports = take_lowered(expansion, address, block, lowered, &evaluated, &wanted);
     let capabilities = definition.capabilities(&provider, &config, expansion.input.facts);
     if let (Some(head), Some(_)) = (evaluated.only("head"), &spec.head) {
         let context = NodeContext {
@@ -102,20 +108,21 @@ fn expand_instance(expansion: &mut Expansion<'_>, block: &Block, instance: &Inst
     } else {
         refuse_without_head(expansion, &evaluated);
     }
+    postconditions(expansion, block, instance, &exports);
     expansion.clusters.push((spec, provider));
     Some(exports)
 }
 
 /// What a block asks of nodes and there is no node for is an error, not silence.
 fn refuse_without_head(expansion: &mut Expansion<'_>, evaluated: &Evaluated) {
-    for name in ["setup", "runtime"] {
-        if let Some(block) = evaluated.only(name) {
-            expansion.found.push(
-                Diagnostic::error("no-nodes", format!("the cluster has no head, so there is nothing for this `{name}` to run on"))
-                    .at(block.span)
-                    .help("add `head {}` to the cluster"),
-            );
-        }
+    let blocks = ["setup", "runtime"].into_iter().filter_map(|name| Some((name, evaluated.only(name)?.span)));
+    let files = evaluated.fields.get("files").filter(|field| !field.value.is_null()).map(|field| ("files", field.span));
+    for (name, span) in blocks.chain(files) {
+        expansion.found.push(
+            Diagnostic::error("no-nodes", format!("the cluster has no head, so there is no node for this `{name}`"))
+                .at(span)
+                .help("add `head {}` to the cluster"),
+        );
     }
 }
 
@@ -136,6 +143,13 @@ fn node_steps(expansion: &mut Expansion<'_>, context: &NodeContext<'_>, block: &
     for mut step in steps {
         step.depends_on.insert(context.node.clone());
         step.depends_on.extend(context.needs.iter().cloned());
+        for input in step.inputs.values() {
+            match input {
+                Input::Value(value) => value.addresses(&mut step.depends_on),
+                Input::Template(template) => template.bindings.addresses(&mut step.depends_on),
+                Input::Artifact(_) => {}
+            }
+        }
         expansion.graph.nodes.insert(step.address.clone(), Node::Step(step));
     }
     exports

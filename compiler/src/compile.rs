@@ -83,7 +83,7 @@ pub fn compile(input: &CompileInput<'_>) -> (Compiled, SourceMap, Diagnostics) {
         settings(&expansion, block, input, &mut compiled, &mut found);
     }
     spread_dependencies(&mut expansion);
-    questions(&expansion, &mut compiled);
+    questions(&expansion, &mut compiled, &mut found);
     let Expansion { graph, variables, mut notes, timeouts, found: expanded, .. } = expansion;
     found.extend(expanded);
     found.sort();
@@ -161,7 +161,7 @@ fn refers_to_failed(prefix: &Address, failed: &BTreeSet<Name>) -> bool {
     crate::declare::named_by(prefix.root(), &names).is_some_and(|name| failed.contains(&name))
 }
 
-fn questions(expansion: &Expansion<'_>, compiled: &mut Compiled) {
+fn questions(expansion: &Expansion<'_>, compiled: &mut Compiled, found: &mut Diagnostics) {
     for (name, config) in &expansion.graph.providers {
         let Some(provider) = expansion.input.providers.get(name.provider_type()) else { continue };
         let workspaces: Vec<_> = expansion.workspaces.values().filter(|(_, of)| of == name).map(|(spec, _)| spec).collect();
@@ -175,6 +175,7 @@ fn questions(expansion: &Expansion<'_>, compiled: &mut Compiled) {
             }
         }
         compiled.notes.extend(provider.notes(name, &config.attributes, expansion.input.facts));
+        found.extend(provider.check_together(name, &config.attributes, &clusters, expansion.input.facts));
     }
 }
 

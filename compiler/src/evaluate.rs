@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cloudtik_lang::{Context, convert, evaluate};
 use cloudtik_model::spec::{Field, Fields};
-use cloudtik_model::{Address, Diagnostic, Diagnostics, Expr, ExprKind, Lifecycle, Span, Type, Value};
+use cloudtik_model::{Address, Diagnostic, Diagnostics, Expr, ExprKind, Lifecycle, Span, Type, Value, ValueKind};
 use cloudtik_provider_api::Presence;
 use cloudtik_syntax::{Attribute, Block, Body};
 
@@ -276,6 +276,22 @@ pub(crate) fn unknown_at_plan_time(name: &str, value: &Value, span: Span) -> Dia
     Diagnostic::error("unknown-at-plan", format!("`{name}` must be known when the plan is made, and depends on {}", from.join(", ")))
         .at(span)
         .help("use a value that the spec itself gives: a variable, a local value, or an attribute that the block sets")
+}
+
+/// A collection that is sensitive as a whole has sensitive elements: whoever takes it apart takes the mark along.
+pub(crate) fn marked_inside(value: &Value) -> Value {
+    if !value.is_sensitive() {
+        return value.clone();
+    }
+    let mark = |value: &Value| value.clone().marked(true);
+    let inside = match value.kind() {
+        ValueKind::List(items) => Value::list(items.iter().map(mark)),
+        ValueKind::Tuple(items) => Value::tuple(items.iter().map(mark)),
+        ValueKind::Map(items) => Value::map(items.iter().map(|(name, value)| (Arc::clone(name), mark(value)))),
+        ValueKind::Object(items) => Value::object(items.iter().map(|(name, value)| (Arc::clone(name), mark(value)))),
+        _ => return value.clone(),
+    };
+    inside.marked(true)
 }
 
 /// `a string`, `a list(string)`

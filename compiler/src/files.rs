@@ -3,16 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use cloudtik_lang::{Context, Files as _, Variables, evaluate};
+use cloudtik_lang::{Context, Files as _, Variables, convert, evaluate};
 use cloudtik_model::{
-    Artifact, ArtifactSource, Diagnostic, Diagnostics, Digest, Expr, ExprKind, Input, Key, LateName, Segment, Span, StepKind, StepSpec,
+    Address, Artifact, ArtifactSource, Diagnostic, Diagnostics, Digest, Expr, ExprKind, Input, Key, LateName, Segment, Span, StepKind, StepSpec,
     TemplatePart, Type, Value, did_you_mean,
 };
 use cloudtik_provider_api::Capability;
 use cloudtik_syntax::parse_template;
 
-use crate::check::check_value;
-use crate::cluster::NodeContext;
+use crate::check::{Problem, check_value, problem};
+use crate::cluster::{NodeContext, only_workers};
+use crate::evaluate::marked_inside;
 use crate::expand::Expansion;
 use crate::load::unreadable;
 use crate::schema::Check;
@@ -44,7 +45,8 @@ pub(crate) fn file_steps(expansion: &Expansion<'_>, context: &NodeContext<'_>, f
         if field.value.is_null() {
             continue;
         }
-        let Some(files) = field.value.entries() else {
+        let all = marked_inside(&field.value);
+        let Some(files) = all.entries() else {
             found.push(Diagnostic::error("wrong-type", format!("`files` is a map by remote path, and {} was given", field.value.describe())).at(field.span));
             continue;
         };
@@ -54,14 +56,38 @@ pub(crate) fn file_steps(expansion: &Expansion<'_>, context: &NodeContext<'_>, f
             }
         }
     }
-    entries.values().flat_map(|entry| entry_steps(expansion, context, entry, found)).collect()
+    let mut steps: BTreeMap<Address, StepSpec> = BTreeMap::new();
+    for entry in entries.values() {
+        for step in entry_steps(expansion, context, entry, found) {
+            if let Some(first) = steps.get(&step.address) {
+                found.push(
+                    Diagnostic::error("duplicate-file", format!("`files[\"{}\"]`: something else is copied to {}", entry.path, step.address))
+                        .at(entry.span)
+                        .and_at(first.span, "the other one")
+                        .help("leave one out: with `exclude` of the folder, or by another path"),
+                );
+                continue;
+            }
+            steps.insert(step.address.clone(), step);
+        }
+    }
+    steps.into_values().collect()
 }
 
+/// Reads one entry. What is in it is wrong at its own type, not when a node is told of it; late values may stand in its content alone.
 fn read_entry(context: &NodeContext<'_>, path: &Arc<str>, value: &Value, span: Span, found: &mut Diagnostics) -> Option<Entry> {
-    let mut wrong = |message: String, help: &str| {
-        found.push(Diagnostic::error("bad-file", format!("`files[\"{path}\"]`: {message}")).at(span).help(help));
-        None
-    };
+    match parse_entry(context, path, &marked_inside(value), span) {
+        Ok(entry) => entry,
+        Err(problem) => {
+            found.push(Diagnostic::error("bad-file", format!("`files[\"{path}\"]`: {}", problem.message)).at(span).maybe_help(problem.help));
+            None
+        }
+    }
+}
+
+/// The entry, or `None` when it belongs on other nodes.
+fn parse_entry(context: &NodeContext<'_>, path: &Arc<str>, value: &Value, span: Span) -> Result<Option<Entry>, Problem> {
+    check_remote_path(context, path, value)?;
     let mut entry = Entry {
         path: Arc::clone(path),
         source: None,
@@ -72,62 +98,92 @@ fn read_entry(context: &NodeContext<'_>, path: &Arc<str>, value: &Value, span: S
         exclude: Vec::new(),
         span,
     };
-    if path.is_empty() || path.split('/').any(|part| part == "..") || path.ends_with('/') && value.as_str().is_none() {
-        return wrong("it is not the path of a file".to_owned(), "write an absolute path, or one relative to the node's home");
-    }
-    if path.starts_with('/') && context.capabilities.is_some_and(|all| !all.contains(&Capability::OwnRoot)) {
-        return wrong(
-            "the nodes of this provider have no root of their own, so nothing can be written outside their folders".to_owned(),
-            "write a path that is relative to the node's home: `\"www/index.html\"`",
-        );
-    }
-    if let Some(source) = value.as_str() {
-        entry.source = Some(source.to_owned());
-        return Some(entry);
+    if value.as_deferred().is_some_and(|deferred| deferred.ty == Type::String) || value.as_str().is_some() {
+        entry.source = Some(known_text("the local path", value)?);
+        return Ok(Some(entry));
     }
     let Some(attributes) = value.entries() else {
-        return wrong(format!("it is {}", value.describe()), "write a local path, or `{ content = … }`");
+        return Err(problem(format!("it is {}", value.describe()), "write a local path, or `{ content = … }`"));
     };
-    for (name, value) in attributes {
-        let text = || value.as_str().map(str::to_owned);
+    for (name, value) in attributes.iter().filter(|(_, value)| !value.is_null()) {
         match &**name {
-            _ if value.is_null() => {}
-            "source" => entry.source = text(),
-            "content" => entry.content = Some(value.clone()),
-            "mode" => entry.mode = value.clone(),
-            "owner" => entry.owner = value.clone(),
-            "template" => entry.template = Some(value.clone()).filter(|value| value.entries().is_some_and(|entries| !entries.is_empty())),
-            "exclude" => entry.exclude = value.elements().into_iter().flatten().filter_map(|item| item.as_str().map(str::to_owned)).collect(),
+            "source" => entry.source = Some(known_text("`source`", value)?),
+            "content" => entry.content = Some(text_value("content", value)?),
+            "mode" => entry.mode = Value::from(known_text("`mode`", value)?).marked(value.has_sensitive()),
+            "owner" => entry.owner = Value::from(known_text("`owner`", value)?).marked(value.has_sensitive()),
+            "template" => entry.template = Some(template_variables(value)?).filter(|value| value.entries().is_some_and(|all| !all.is_empty())),
+            "exclude" => entry.exclude = known_texts("exclude", value)?,
             "on" => {
-                let roles: Vec<String> = match value.elements() {
-                    Some(items) => items.filter_map(|item| item.as_str().map(str::to_owned)).collect(),
-                    None => text().into_iter().collect(),
-                };
-                if let Err(problem) = check_value(&Value::list(roles.iter().map(|role| role.as_str().into())), Check::Roles) {
-                    return wrong(format!("`on`: {}", problem.message), &problem.help.unwrap_or_default());
+                let roles = known_texts("on", value)?;
+                let roles_value = Value::list(roles.iter().map(|role| role.as_str().into()));
+                check_value(&roles_value, Check::Roles).map_err(|inner| inner.within("`on`"))?;
+                if let Some(refused) = only_workers(&roles) {
+                    return Err(problem(refused, "this version has heads only: write `\"head\"` or `\"all\"`"));
                 }
                 if !context.is_on(&roles) {
-                    return None;
+                    return Ok(None);
                 }
             }
             "watch" if value.as_bool() == Some(false) => {}
-            "watch" => {
-                found.push(crate::schema::not_in_effect("watch", span));
-                return None;
-            }
+            "watch" => return Err(problem("`watch` is not in effect in this version".to_owned(), "leave it out")),
             other => {
-                let near = did_you_mean(other, ENTRY_ATTRIBUTES).map_or_else(|| format!("it has {}", ENTRY_ATTRIBUTES.join(", ")), |near| format!("did you mean `{near}`?"));
-                return wrong(format!("there is no `{other}`"), &near);
+                let near = did_you_mean(other, ENTRY_ATTRIBUTES)
+                    .map_or_else(|| format!("it has {}", ENTRY_ATTRIBUTES.join(", ")), |near| format!("did you mean `{near}`?"));
+                return Err(problem(format!("there is no `{other}`"), near));
             }
         }
     }
-    if let Err(problem) = check_value(&entry.mode, Check::Mode) {
-        return wrong(format!("`mode`: {}", problem.message), &problem.help.unwrap_or_default());
-    }
+    check_value(&entry.mode, Check::Mode).map_err(|inner| inner.within("`mode`"))?;
     if entry.source.is_some() == entry.content.is_some() {
-        return wrong("it needs `source` or `content`, and not both".to_owned(), "write `{ content = \"…\" }` or `{ source = \"files/x\" }`");
+        let help = "write `{ content = \"…\" }` or `{ source = \"files/x\" }`";
+        return Err(problem("it needs `source` or `content`, and not both", help));
     }
-    Some(entry)
+    if entry.content.is_some() && (entry.template.is_some() || !entry.exclude.is_empty()) {
+        return Err(problem("`template` and `exclude` are about a `source`", "what `content` holds is a template already: write `\"${…}\"` in it"));
+    }
+    Ok(Some(entry))
+}
+
+fn check_remote_path(context: &NodeContext<'_>, path: &str, value: &Value) -> Result<(), Problem> {
+    let parts: Vec<&str> = path.trim_start_matches('/').trim_end_matches('/').split('/').collect();
+    let plain = parts.iter().all(|part| !matches!(*part, "" | "." | "..")) && !path.contains('\0');
+    if !plain || path.starts_with("//") || path.ends_with('/') && value.as_str().is_none() {
+        let help = "write an absolute path, or one relative to the node's home, without `.`, `..` and empty parts";
+        return Err(problem("it is not the path of a file", help));
+    }
+    if path.starts_with('/') && context.capabilities.is_some_and(|all| !all.contains(&Capability::OwnRoot)) {
+        return Err(problem(
+            "the nodes of this provider have no root of their own, so nothing can be written outside their folders",
+            "write a path that is relative to the node's home: `\"www/index.html\"`",
+        ));
+    }
+    Ok(())
+}
+
+/// Text that must be known now: it decides what is copied where.
+fn known_text(what: &str, value: &Value) -> Result<String, Problem> {
+    if value.is_deferred() {
+        return Err(problem(format!("{what} must be known when the plan is made"), "late names and attributes of what is made may stand in `content`"));
+    }
+    value.as_str().map(str::to_owned).ok_or_else(|| problem(format!("{what} is {}, not a string", value.describe()), "write it in quotes"))
+}
+
+fn known_texts(name: &str, value: &Value) -> Result<Vec<String>, Problem> {
+    let list = || problem(format!("`{name}` is {}, not a list of strings", value.describe()), format!("write `{name} = [\"…\"]`"));
+    let items = value.elements().ok_or_else(list)?;
+    items.map(|item| known_text(&format!("each element of `{name}`"), item)).collect()
+}
+
+/// What is to be in the file: a string, or what becomes one.
+fn text_value(name: &str, value: &Value) -> Result<Value, Problem> {
+    convert(value, &Type::String).map_err(|_| problem(format!("`{name}` is {}, not a string", value.describe()), "`jsonencode(…)` and `yamlencode(…)` make text of values"))
+}
+
+fn template_variables(value: &Value) -> Result<Value, Problem> {
+    match value.entries() {
+        Some(_) => Ok(value.clone()),
+        None => Err(problem(format!("`template` is {}, not a map of names and values", value.describe()), "write `template = { name = … }`")),
+    }
 }
 
 /// The steps of one entry: one, or for a folder one for each file below it.
@@ -184,6 +240,7 @@ fn render(expansion: &Expansion<'_>, entry: &Entry, path: &str, text: &str, vari
     let file = expansion.reads.add_source(path, text.into());
     let first = |diagnostics: Diagnostics| diagnostics.into_iter().next().unwrap_or_else(|| Diagnostic::error("bad-template", path).at(entry.span));
     let template = parse_template(file, text).map_err(first)?;
+    let variables = marked_inside(variables);
     let names = variables.entries().into_iter().flatten().map(|(name, value)| (Arc::clone(name), value.clone()));
     let scope = Variables::new(names);
     evaluate(&template, &Context::new(&scope).with_files(expansion.reads)).map_err(first)

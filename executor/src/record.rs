@@ -1,6 +1,7 @@
 //! The records of the journal: what was going to be done, and what came of it.
 //!
-//! A record's payload is the JSON of a [`Record`], sensitive values in envelopes (see `vault`). Folding is in `fold`.
+//! A record's payload is the JSON of a [`Record`], sensitive values in envelopes (see `durable::envelope`). Folding is in
+//! `durable::ledger`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -15,7 +15,6 @@ mod planner;
 mod removal;
 mod render;
 mod resource;
-mod saved;
 mod step;
 mod text;
 
@@ -26,5 +25,4 @@ pub use lint::lint;
 pub use plan::{Action, AttributeChange, Change, Counts, OutputChange, PLAN_VERSION, Plan, Settled};
 pub use planner::plan;
 pub use render::{RenderOptions, render_text, summary};
-pub use saved::{LoadPlanError, load_plan};
 pub use step::{effective_undo, resource_identity, step_identity, step_inputs_preview};

@@ -1,7 +1,8 @@
 //! What is on this machine: processes, mounts, network namespaces, interfaces, listening sockets.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use nix::sys::signal::{Signal, kill};
@@ -85,34 +86,44 @@ fn processes() -> impl Iterator<Item = PathBuf> {
     entries.map(|entry| entry.path()).filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().chars().all(|c| c.is_ascii_digit())))
 }
 
-/// The processes that belong to a folder: they name it in what they were started with, work in it, run from it, or carry the id of a node
-/// that was made from it. Those of a user too. This process is not counted.
+/// The processes that belong to a folder: they name it in what they were started with, work in it, run from it, carry the id of a node
+/// that was made from it, or live in the process namespace of one that does. Those of a user too. This process is not counted.
 pub fn processes_of(folder: &Path, nodes: &BTreeSet<String>, uid: Option<u32>) -> Vec<Process> {
     let folder = folder.display().to_string();
     let own = std::process::id().to_string();
-    let mut found = Vec::new();
+    let here = namespace(Path::new("/proc/self"));
+    let mut all: Vec<(Process, Option<PathBuf>, bool)> = Vec::new();
     for process in processes().filter(|path| !path.ends_with(&own)) {
-        let link = |name: &str| fs::read_link(process.join(name)).map(|path| path.display().to_string()).unwrap_or_default();
-        let words = |name: &str| -> Vec<String> {
-            let bytes = fs::read(process.join(name)).unwrap_or_default();
-            bytes.split(|byte| *byte == 0).filter(|word| !word.is_empty()).map(|word| String::from_utf8_lossy(word).into_owned()).collect()
-        };
-        let environment: Vec<String> = words("environ");
-        let command = words("cmdline");
-        // A process without any words is one of the kernel, or one that ended and was not waited for.
-        let named = [link("exe"), link("cwd")].iter().chain(&command).chain(&environment).any(|text| text.contains(&folder));
-        let node = environment.iter().any(|word| word.strip_prefix("CLOUDTIK_NODE=").is_some_and(|id| nodes.contains(id)));
-        let status: BTreeMap<String, String> = fs::read_to_string(process.join("status"))
-            .unwrap_or_default()
-            .lines()
-            .filter_map(|line| line.split_once(':').map(|(name, value)| (name.to_owned(), value.trim().to_owned())))
-            .collect();
-        let zombie = status.get("State").is_some_and(|state| state.starts_with('Z'));
-        let of_user = uid.is_some_and(|uid| status.get("Uid").is_some_and(|ids| ids.split_whitespace().any(|id| id == uid.to_string())));
-        if !zombie && (named || node || of_user) {
-            let pid = process.file_name().unwrap().to_string_lossy().parse().unwrap();
-            found.push(Process { pid, command });
+        let command = words(&process, "cmdline");
+        let belongs = belongs(&process, &command, &folder, nodes, uid);
+        let Ok(pid) = process.file_name().unwrap().to_string_lossy().parse() else { continue };
+        // One that ended and was not waited for is nobody's.
+        let status = fs::read_to_string(process.join("stat")).unwrap_or_default();
+        let ended = status.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('Z'));
+        if !ended {
+            all.push((Process { pid, command }, namespace(&process).filter(|of| Some(of) != here.as_ref()), belongs));
         }
     }
-    found
+    let namespaces: BTreeSet<PathBuf> = all.iter().filter(|(_, _, belongs)| *belongs).filter_map(|(_, namespace, _)| namespace.clone()).collect();
+    let inside = |namespace: &Option<PathBuf>| namespace.as_ref().is_some_and(|namespace| namespaces.contains(namespace));
+    all.into_iter().filter(|(_, namespace, belongs)| *belongs || inside(namespace)).map(|(process, _, _)| process).collect()
+}
+
+/// The process namespace of a process.
+fn namespace(process: &Path) -> Option<PathBuf> {
+    fs::read_link(process.join("ns/pid")).ok()
+}
+
+fn words(process: &Path, file: &str) -> Vec<String> {
+    let bytes = fs::read(process.join(file)).unwrap_or_default();
+    bytes.split(|byte| *byte == 0).filter(|word| !word.is_empty()).map(|word| String::from_utf8_lossy(word).into_owned()).collect()
+}
+
+fn belongs(process: &Path, command: &[String], folder: &str, nodes: &BTreeSet<String>, uid: Option<u32>) -> bool {
+    let link = |name: &str| fs::read_link(process.join(name)).map(|path| path.display().to_string()).unwrap_or_default();
+    let environment = words(process, "environ");
+    let of_node = |word: &String| word.strip_prefix("CLOUDTIK_NODE=").is_some_and(|id| nodes.contains(id));
+    [link("exe"), link("cwd")].iter().chain(command).chain(&environment).any(|text| text.contains(folder))
+        || environment.iter().any(of_node)
+        || uid.is_some_and(|uid| fs::metadata(process).is_ok_and(|meta| meta.uid() == uid))
 }

@@ -462,19 +462,8 @@ fn a_plan_survives_being_saved() {
     ]);
     let plan = world.plan().fine().plan;
     let text = serde_json::to_string(&plan).unwrap();
-    assert_eq!(cloudtik_planner::load_plan(&text).unwrap(), plan);
+    assert_eq!(serde_json::from_str::<cloudtik_planner::Plan>(&text).unwrap(), plan);
     assert_eq!(plan.schema_versions, [("t".to_owned(), 7)].into());
-
-    let error = |text: &str| cloudtik_planner::load_plan(text).unwrap_err().to_string();
-    let version = |n: u32| text.replacen("\"version\":1", &format!("\"version\":{n}"), 1);
-    assert_eq!(
-        error(&version(9)),
-        "the plan was written by a newer version of cloudtik (plan version 9, cloudtik 0.1.0); this one reads version 1"
-    );
-    assert!(error(&version(0)).contains("older version"));
-    assert!(error(&text[..text.len() / 2]).starts_with("the plan file is damaged: it cannot be read as JSON"));
-    assert_eq!(error("{}"), "the file is no plan: it has no `version`");
-    assert_eq!(error("{\"version\":1}"), "the plan file is damaged: its content is not that of a plan of version 1");
 }
 
 #[test]

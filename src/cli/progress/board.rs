@@ -119,8 +119,10 @@ impl Board {
                 self.done += 1;
                 self.running.remove(&(address.clone(), *word));
                 let doing = said(*word).map_or("writing the state", |said| said.doing);
-                let mut lines =
-                    vec![Line::new(Tone::Warning, &format!("{address}: {doing} failed, and its node goes all the same: {}", error.message))];
+                let mut lines = vec![Line::new(
+                    Tone::Warning,
+                    &format!("{address}: {doing} failed, and its node goes all the same: {}", error.message),
+                )];
                 let tail = self.tails.remove(address).unwrap_or_default();
                 lines.extend(tail.iter().map(|line| Line::new(Tone::Plain, &format!("  | {line}"))));
                 lines
