@@ -14,6 +14,8 @@ const MAX_LISTED: usize = 10_000;
 pub struct DiskSources {
     folder: PathBuf,
     shown: String,
+    /// A folder that is no part of the project although it lies below it.
+    data: Option<PathBuf>,
 }
 
 impl DiskSources {
@@ -21,7 +23,17 @@ impl DiskSources {
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         let folder = folder.into();
         let shown = folder.display().to_string();
-        Self { folder, shown }
+        Self { folder, shown, data: None }
+    }
+
+    /// The same without the data folder, where it lies below: state and keys are not copied to nodes with the folder around them.
+    #[must_use]
+    pub fn without(self, data: &Path) -> Self {
+        Self { data: Some(self.folder.join(data)), ..self }
+    }
+
+    fn is_data(&self, folder: &Path) -> bool {
+        self.data.as_ref().and_then(|data| data.canonicalize().ok()).is_some_and(|data| folder.canonicalize().is_ok_and(|folder| folder == data))
     }
 
     /// Where a path of the project lies, after all links.
@@ -47,6 +59,9 @@ impl DiskSources {
             let name = entry.file_name();
             let path = format!("{prefix}/{}", name.to_string_lossy());
             let kind = std::fs::metadata(entry.path()).map_err(|error| failure(&path, &error))?;
+            if kind.is_dir() && self.is_data(&entry.path()) {
+                continue;
+            }
             if kind.is_dir() && !entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
                 self.walk(&entry.path(), &path, found)?;
             } else if kind.is_file() {

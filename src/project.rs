@@ -5,15 +5,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use cloudtik_compiler::{CompileInput, Compiled, Providers, compile};
+use cloudtik_compiler::{CompileInput, Compiled, Providers, VariableInputs, compile};
 use cloudtik_executor::Record;
 use cloudtik_executor::driver::{Clouds, Driven, Durable, HandlebarsRenderer, NodeTimeouts};
 use cloudtik_executor::durable::{
-    DataDir, DurableError, Entry, Holder, Ledger, OsEntropy, SessionStore, Snapshot, StateLock, load_plan, random_id, save_plan,
+    DataDir, DurableError, Entry, Holder, Ledger, OsEntropy, SessionStore, Snapshot, StateLock, Vault, load_plan, random_id, save_plan,
 };
 use cloudtik_executor::engine::{AddressStatus, Engine, EngineInput, Limits, SettleMode, Settlement, SettlementInput, SettlementReport, Summary};
 use cloudtik_executor::{Intent, RECORD_VERSION};
-use cloudtik_model::{Address, Diagnostic, Diagnostics, Graph, OutputState, ProviderRef, SourceMap, SourceSet as _, State, Value};
+use cloudtik_model::{Address, Diagnostic, Diagnostics, Graph, MemorySources, OutputState, ProviderRef, SourceMap, SourceSet as _, State, Value};
 use cloudtik_planner::{Execution, Mode, OperationKind, Plan, PlanInput, Settled, execution, plan};
 use cloudtik_provider_api::{CallError, Facts, ProviderSchema};
 
@@ -48,7 +48,8 @@ impl Compilation {
     /// The graph as versioned JSON.
     #[must_use]
     pub fn to_json(&self) -> serde_json::Value {
-        let graph = serde_json::to_value(&self.graph).unwrap_or(serde_json::Value::Null);
+        let mut graph = serde_json::to_value(&self.graph).unwrap_or(serde_json::Value::Null);
+        redact(&mut graph);
         serde_json::json!({ "version": 1, "tool_version": VERSION, "graph": graph, "notes": self.notes })
     }
 }
@@ -80,8 +81,7 @@ impl Planned {
             let title = "a plan that was made offline can be read, not applied";
             return Err(Failure::plain(Diagnostic::error("offline-plan", title).help("make it without `--offline` to save it")));
         }
-        let mut snapshot = project.snapshot(&project.data_of_spec())?;
-        save_plan(file, &self.plan, snapshot.vault()).map_err(|error| durable(&error))
+        save_plan(file, &self.plan, &mut project.vault()).map_err(|error| durable(&error))
     }
 }
 
@@ -126,7 +126,7 @@ impl Project {
     pub fn with_providers(options: ProjectOptions, providers: Providers) -> Self {
         let folder = std::path::absolute(&options.folder).unwrap_or_else(|_| options.folder.clone());
         Self {
-            sources: DiskSources::new(options.folder.clone()),
+            sources: DiskSources::new(options.folder.clone()).without(&options.data_dir),
             schemas: Arc::new(schemas(&providers)),
             providers,
             folder,
@@ -174,7 +174,7 @@ impl Project {
     /// # Errors
     /// It cannot be read.
     pub fn state(&self) -> Result<Option<State>, Failure> {
-        let state = self.snapshot(&self.data_of_spec())?.ledger.state;
+        let state = self.snapshot(&self.data_of_spec()?)?.ledger.state;
         Ok(if state.lineage.is_empty() { None } else { Some(state) })
     }
 
@@ -183,7 +183,7 @@ impl Project {
     /// # Errors
     /// It cannot be read.
     pub fn load_plan(&self, file: &Path) -> Result<Plan, Failure> {
-        load_plan(file, self.snapshot(&self.data_of_spec())?.vault()).map_err(|error| durable(&error))
+        load_plan(file, &mut self.vault()).map_err(|error| durable(&error))
     }
 
     fn snapshot(&self, data: &DataDir) -> Result<Snapshot, Failure> {
@@ -199,10 +199,16 @@ impl Project {
         }
     }
 
-    /// The same without a spec that was compiled before; errors of the spec are of no concern to whoever only looks at the state.
-    fn data_of_spec(&self) -> DataDir {
-        let (compiled, _, _) = self.compile_any(&Facts::new());
-        self.data(&compiled)
+    /// The same without a spec that was compiled before; errors of the spec are of no concern to whoever only looks at the state, except
+    /// for those because of which nobody knows where it lies.
+    fn data_of_spec(&self) -> Result<DataDir, Failure> {
+        let (compiled, sources, diagnostics) = self.compile_any(&Facts::new());
+        if compiled.state_failed { Err(Failure::error(diagnostics, sources)) } else { Ok(self.data(&compiled)) }
+    }
+
+    /// Keys lie in the data folder, wherever the state does.
+    fn vault(&self) -> Vault {
+        Vault::of(&DataDir::new(&self.folder, Some(&self.options.data_dir)), Box::new(OsEntropy))
     }
 
     /// Makes a plan and changes nothing.
@@ -254,15 +260,34 @@ impl Project {
     /// The plan's, the state's; [`FailureKind::LockHeld`].
     pub fn prepare_saved(&self, file: &Path, options: &PlanOptions, observer: &dyn Observer) -> Result<Prepared<'_>, Failure> {
         observer.event(&Event::Stage("reading the plan".to_owned()));
-        let mut store = self.lock(&self.data_of_spec(), "apply")?;
-        let plan = load_plan(file, store.vault()).map_err(|error| durable(&error))?;
+        let plan = self.load_plan(file)?;
+        let compiled = self.compile_saved(&plan)?;
+        let store = self.lock(&self.data(&compiled), "apply")?;
         self.check_saved(&plan, &store, file)?;
         let configs = plan.providers.iter().map(|(name, config)| (name, &config.attributes));
         let clouds = Arc::new(clouds(&self.providers, configs.chain(&store.state().providers), &self.folder));
         let planned = Planned { plan, warnings: Diagnostics::new(), sources: SourceMap::default() };
         let run_id = new_run_id()?;
         let settlement = SettlementReport::default();
-        Ok(Prepared { project: self, store, planned, clouds, run_id, settlement, limits: limits(options), timeouts: BTreeMap::new() })
+        Ok(Prepared { project: self, store, planned, clouds, run_id, settlement, limits: limits(options), timeouts: timeouts(&compiled) })
+    }
+
+    /// The spec as a saved plan has it, with the plan's own variables: where the state lies, how long connections may take. What the plan
+    /// does is in the plan.
+    fn compile_saved(&self, plan: &Plan) -> Result<Compiled, Failure> {
+        let embedded = MemorySources::new(plan.sources.iter().map(|(name, text)| (name.as_str(), &**text)));
+        // A folder without a spec is fine; one with another spec is refused when the two are compared.
+        let there = plan.sources.keys().any(|name| self.sources.read(name).is_ok());
+        let variables = VariableInputs { values: plan.variables.clone(), ..VariableInputs::default() };
+        let (compiled, sources, diagnostics) = compile(&CompileInput {
+            sources: if there { &self.sources } else { &embedded },
+            variables: &variables,
+            providers: &self.providers,
+            facts: &plan.facts,
+            provider_override: self.options.provider.as_deref(),
+            tool_version: VERSION,
+        });
+        if compiled.state_failed { Err(Failure::error(diagnostics, sources)) } else { Ok(compiled) }
     }
 
     fn check_saved(&self, plan: &Plan, store: &SessionStore, file: &Path) -> Result<(), Failure> {
@@ -304,6 +329,13 @@ impl Project {
         }
         let holder = Holder::this_process(command, timestamp());
         data.create().map_err(|error| durable(&error))?;
+        if let Some(folder) = data.state().parent() {
+            let failed = |error: std::io::Error| {
+                let title = format!("the folder of the state, `{}`, cannot be made: {error}", folder.display());
+                Failure::plain(Diagnostic::error("storage", title).help("make it, or say another `path` in `state \"local\"`"))
+            };
+            std::fs::create_dir_all(folder).map_err(failed)?;
+        }
         let lock = StateLock::acquire_blocking(data, &holder, self.options.lock_timeout).map_err(|error| durable(&error))?;
         SessionStore::open(data, lock, Box::new(OsEntropy)).map_err(|error| durable(&error))
     }
@@ -391,6 +423,7 @@ impl Project {
         };
         let locate = |span| sources.describe(span);
         let keep = kept(&ledger.state, options);
+        check_addresses(options, &compiled.graph, &ledger.state)?;
         let goes = |address: &Address| options.destroy || !compiled.graph.nodes.contains_key(address);
         let mut notes = compiled.notes;
         notes.extend(keep.iter().filter(|address| goes(address)).map(|address| {
@@ -448,6 +481,36 @@ impl Project {
         facts.extend(world.facts(&compiled.questions)?);
         (compiled, sources, warnings) = self.compile_for(options, &facts)?;
         Ok((compiled, sources, warnings, facts))
+    }
+}
+
+/// An address of the command line that means nothing is a mistake, not a wish for nothing.
+fn check_addresses(options: &PlanOptions, graph: &Graph, state: &State) -> Result<(), Failure> {
+    let data = match &options.delete_data {
+        crate::DeleteData::Of(addresses) => Some(addresses),
+        _ => None,
+    };
+    let data = data.into_iter().flatten();
+    let known = || graph.nodes.keys().chain(state.resources.keys());
+    for (flag, address) in options.replace.iter().map(|address| ("--replace", address)).chain(data.map(|address| ("--delete-data", address))) {
+        if !known().any(|known| known.is_within(address)) {
+            let all: Vec<String> = known().map(ToString::to_string).collect();
+            let near = cloudtik_model::did_you_mean(&address.to_string(), all.iter().map(String::as_str)).map(|near| format!("did you mean `{near}`?"));
+            return Err(Failure::plain(Diagnostic::error("unknown-address", format!("`{flag} {address}`: there is nothing at this address")).maybe_help(near)));
+        }
+    }
+    Ok(())
+}
+
+/// What is sensitive is not shown, whatever shows the graph.
+fn redact(json: &mut serde_json::Value) {
+    match json {
+        serde_json::Value::Object(entries) if entries.len() == 1 && entries.contains_key("$sensitive") => {
+            *json = serde_json::Value::String("(sensitive value)".to_owned());
+        }
+        serde_json::Value::Object(entries) => entries.values_mut().for_each(redact),
+        serde_json::Value::Array(items) => items.iter_mut().for_each(redact),
+        _ => {}
     }
 }
 
@@ -569,7 +632,7 @@ impl Prepared<'_> {
 
     fn engine_input(&mut self, started: bool, execution: Execution) -> EngineInput {
         let ledger = self.store.ledger().clone();
-        let plan = self.planned.plan.clone();
+        let plan = std::mem::take(&mut self.planned.plan);
         let command = if plan.destroy { "destroy" } else { "apply" };
         let unsettled: Vec<(Intent, CallError)> = std::mem::take(&mut self.settlement.unsettled);
         EngineInput {
@@ -613,11 +676,15 @@ fn finished(summary: Summary, committed: Result<(), DurableError>, sources: Sour
             diagnostics.push(Diagnostic::error("operation-failed", title).of(address).maybe_help(error.help.clone()));
         }
     }
-    if let Some(reason) = &summary.aborted {
-        diagnostics.push(Diagnostic::error("journal", format!("the run was broken off: {reason}")).note("what was done is in the journal; the next run goes on from there"));
-    }
-    if let Err(error) = committed {
-        diagnostics.push(error.to_diagnostic());
+    match (&summary.aborted, committed) {
+        // The state file has the same trouble as the journal: that is one error, and its help is the other's.
+        (Some(reason), committed) => {
+            let error = Diagnostic::error("journal", format!("the run was broken off: {reason}"))
+                .note("what was done is in the journal; the next run goes on from there");
+            diagnostics.push(error.maybe_help(committed.err().and_then(|error| error.to_diagnostic().help)));
+        }
+        (None, Err(error)) => diagnostics.push(error.to_diagnostic()),
+        (None, Ok(())) => {}
     }
     if diagnostics.is_empty() && summary.is_ok() {
         return Ok(Applied { outputs: store.state().outputs.clone(), summary });

@@ -5,6 +5,15 @@
 //! has an entry in [`written`] or a reason in [`left_out`]. The spec that is changed uses everything at once, so that a change that does
 //! too much is seen.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::panic,
+    reason = "helpers of tests are no test functions to clippy"
+)]
+
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,6 +49,7 @@ fn left_out(path: &str) -> Option<&'static str> {
         (_, "depends_on") => "it says when, not what",
         ("cluster.setup.step.script" | "cluster.head.setup.step.script", _) => "a step has either `run` or `script`; `run` is changed",
         ("cluster.runtime.source", _) => "it is another module, with steps of its own",
+        ("cluster.runtime.on", _) | (_, "on") => "without workers there is one place to be",
         ("cluster.runtime.version", _) => "this build has one version of each module: no second one to change to",
         ("cluster.runtime.allow_major_upgrade", _) => "it lets something else change",
         ("provider.sim.root", _) => "another root is another world: what the state knows is not there",
@@ -49,7 +59,9 @@ fn left_out(path: &str) -> Option<&'static str> {
         ("cluster.workspace", _) => "tested by `another_workspace_makes_the_cluster_anew`",
         ("cloudtik.state.path", _) => "another state file is another state",
         ("output.value", _) => "an output is what it shows; it changes nothing that is made",
-        (_, "replace_triggered_by" | "condition" | "error_message") => "it is about other values, and tested where it is decided: in the planner",
+        (_, "replace_triggered_by" | "condition" | "error_message") => {
+            "it is about other values, and tested where it is decided: in the planner"
+        }
         _ => return None,
     })
 }
@@ -62,9 +74,9 @@ fn written(path: &str) -> Option<Values> {
         "cloudtik.required_version" => some("\">= 0.1\"", "\">= 0.1, < 9.0\""),
         "workspace.network.mode" => some("\"public-head\"", "\"peered\""),
         "workspace.firewall.inside" => some("\"all\"", "\"declared\""),
-        "workspace.lifecycle.create_before_destroy" | "cluster.lifecycle.create_before_destroy" | "resource.lifecycle.create_before_destroy" => {
-            some("false", "true")
-        }
+        "workspace.lifecycle.create_before_destroy"
+        | "cluster.lifecycle.create_before_destroy"
+        | "resource.lifecycle.create_before_destroy" => some("false", "true"),
         _ if path.ends_with(".prevent_destroy") => some("false", "true"),
         _ if path.ends_with(".ignore_changes") => added("[tags]"),
         _ if path.ends_with(".files") => some(r#"{ "conf/FILE" = { content = "one\n" } }"#, r#"{ "conf/FILE" = { content = "two\n" } }"#),
@@ -72,8 +84,6 @@ fn written(path: &str) -> Option<Values> {
         _ if path.ends_with(".step.user") => added("\"root\""),
         // The same keys on the head would win.
         "cluster.tags" | "cluster.env" => some("{ cluster = \"one\" }", "{ cluster = \"two\" }"),
-        "cluster.runtime.on" => some("[\"head\"]", "[\"workers\"]"),
-        _ if path.ends_with(".step.on") => some("[\"all\"]", "[\"workers\"]"),
         "cluster.runtime.config" => some("{ server_tokens = \"off\" }", "{ server_tokens = \"on\" }"),
         "cluster.runtime.port" => some("8080", "8081"),
         "cluster.runtime.server_name" => some("\"a.example\"", "\"b.example\""),
@@ -212,7 +222,13 @@ impl Generated {
         let sim = cloudtik_sim::SimProvider::new();
         let mut provider = Block::new("provider \"sim\"", "provider.sim");
         for schema in &sim.schema().config {
-            provider.attributes.extend(made.attribute(format!("provider.sim.{}", schema.name), schema.name, &schema.ty, Check::None, schema.change));
+            provider.attributes.extend(made.attribute(
+                format!("provider.sim.{}", schema.name),
+                schema.name,
+                &schema.ty,
+                Check::None,
+                schema.change,
+            ));
         }
         blocks.push(provider);
         for kind in sim.schema().kinds.values().filter(|kind| kind.in_resource) {
@@ -320,7 +336,12 @@ fn judge(word: ChangeWord, planned: Result<Plan, Failure>) -> Result<Option<Plan
         (_, Ok(plan)) => plan,
     };
     let visible = visible(&plan);
-    let told = || visible.iter().map(|change| format!("\n    {} {} ({}): {}", change.action.as_str(), change.address, change.word.as_str(), change.reason)).collect::<String>();
+    let told = || {
+        visible
+            .iter()
+            .map(|change| format!("\n    {} {} ({}): {}", change.action.as_str(), change.address, change.word.as_str(), change.reason))
+            .collect::<String>()
+    };
     let with = |action: Action| visible.iter().filter(|change| change.action == action).count();
     let right = match word {
         ChangeWord::None => visible.is_empty(),
@@ -330,14 +351,24 @@ fn judge(word: ChangeWord, planned: Result<Plan, Failure>) -> Result<Option<Plan
         // Where a step is named after what it does, another text is another step.
         ChangeWord::Steps => !visible.is_empty() && visible.iter().all(|change| change.is_step()),
         ChangeWord::Rolling | ChangeWord::Recreate => {
-            let replaced: BTreeSet<&Address> = visible.iter().filter(|change| change.action == Action::Replace && !change.is_step()).map(|change| &change.address).collect();
-            let itself = visible.iter().any(|change| replaced.contains(&change.address) && change.word == word && change.attributes.iter().any(|a| a.forces_replacement));
+            let replaced: BTreeSet<&Address> = visible
+                .iter()
+                .filter(|change| change.action == Action::Replace && !change.is_step())
+                .map(|change| &change.address)
+                .collect();
+            let itself = visible.iter().any(|change| {
+                replaced.contains(&change.address) && change.word == word && change.attributes.iter().any(|a| a.forces_replacement)
+            });
             itself && visible.iter().all(|change| replaced.contains(&change.address) || follows(&plan, change, &replaced))
         }
         ChangeWord::Fixed => false,
     };
     let told = told();
-    if right { Ok(Some(plan)) } else { Err(format!("a change of word `{}` does this:{}", word.as_str(), if told.is_empty() { " nothing".to_owned() } else { told })) }
+    if right {
+        Ok(Some(plan))
+    } else {
+        Err(format!("a change of word `{}` does this:{}", word.as_str(), if told.is_empty() { " nothing".to_owned() } else { told }))
+    }
 }
 
 /// Whether a change is there because something that it depends on is made anew.
@@ -383,7 +414,11 @@ fn every_attribute_does_what_its_word_says() {
                 apply(folder.path());
                 let left = plan(folder.path()).unwrap();
                 if left.has_changes() {
-                    problems.push_str(&format!("{}: something is left to do after it was applied: {:?}\n", case.path, visible(&left).iter().map(|change| change.address.to_string()).collect::<Vec<_>>()));
+                    problems.push_str(&format!(
+                        "{}: something is left to do after it was applied: {:?}\n",
+                        case.path,
+                        visible(&left).iter().map(|change| change.address.to_string()).collect::<Vec<_>>()
+                    ));
                 }
             }
         }
@@ -407,4 +442,105 @@ fn another_workspace_makes_the_cluster_anew() {
     apply(base.path());
     fs::write(base.path().join("main.hcl"), spec("b")).unwrap();
     judge(ChangeWord::Recreate, plan(base.path())).unwrap();
+}
+
+/// The spec of the real node; each place that a change goes to is a word in capitals.
+const REAL: &str = r#"
+provider "local" {}
+
+workspace "w" {
+  network {
+    mode = "MODE"
+  }
+  storage "default" {
+    name       = "BUCKET"
+    on_destroy = "delete"
+  }
+}
+
+cluster "c" {
+  workspace = workspace.w
+  head {
+    memory_gib = MEMORY
+    tags       = { team = "TAG" }
+    ssh {
+      connect_timeout = "TIMEOUT"
+    }
+    setup {
+      before_runtimes = ["echo TEXT"]
+    }
+  }
+}
+"#;
+
+/// One change after the other on a real node: the place, what stands there before and after, the word.
+const REAL_CHANGES: &[(&str, &str, &str, ChangeWord)] = &[
+    ("TIMEOUT", "15s", "20s", ChangeWord::None),
+    ("TAG", "one", "two", ChangeWord::Live),
+    ("TEXT", "one", "two", ChangeWord::Steps),
+    ("MEMORY", "1", "2", ChangeWord::Rolling),
+    ("BUCKET", "words-one", "words-two", ChangeWord::Recreate),
+    ("MODE", "public-head", "peered", ChangeWord::Fixed),
+];
+
+#[test]
+fn on_a_real_node() {
+    let stage = support::Stage::new(support::Stage::any_form());
+    let node = || stage.expect(0, &["show", "--json"]).stdout;
+    let id = |state: &str| -> String {
+        let state: serde_json::Value = serde_json::from_str(state).unwrap();
+        let text = state.to_string();
+        let at = text.find("\"i-").unwrap_or_else(|| panic!("the state names no instance: {text}"));
+        text[at + 1..].split('"').next().unwrap().to_owned()
+    };
+    // What was changed stays changed: the next change stands alone in its plan.
+    let spec = |changed: usize| {
+        REAL_CHANGES
+            .iter()
+            .enumerate()
+            .fold(REAL.to_owned(), |text, (i, (place, before, after, _))| text.replace(place, if i < changed { after } else { before }))
+    };
+    stage.spec(&spec(0));
+    stage.expect(0, &["apply", "--auto-approve"]);
+    for (i, (place, _, _, word)) in REAL_CHANGES.iter().enumerate() {
+        let before = id(&node());
+        stage.spec(&spec(i + 1));
+        if *word == ChangeWord::Fixed {
+            stage.fails(1, &["plan"], &["mode"]);
+            continue;
+        }
+        let json = stage.expect(0, &["plan", "--json"]).stdout;
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        let visible: Vec<(&str, &str, bool)> = json["resource_changes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|change| {
+                change["change"]["actions"][0] != "no-op" && !(change["change"]["actions"][0] == "update" && change["word"] == "none")
+            })
+            .map(|change| {
+                (
+                    change["address"].as_str().unwrap(),
+                    change["word"].as_str().unwrap(),
+                    change["type"].as_str().unwrap().starts_with("step."),
+                )
+            })
+            .collect();
+        let (expected, steps_too) = match word {
+            ChangeWord::None => (vec![], false),
+            ChangeWord::Live => (vec![("cluster.c.head", "live", false)], false),
+            ChangeWord::Steps => (vec![("cluster.c.head.setup.before_runtimes[0]", "steps", true)], false),
+            ChangeWord::Rolling => (vec![("cluster.c.head", "rolling", false)], true),
+            _ => (vec![("workspace.w.storage.default", "recreate", false)], false),
+        };
+        let own: Vec<_> = visible.iter().copied().filter(|(_, _, is_step)| !(steps_too && *is_step)).collect();
+        assert_eq!(own, expected, "{place}: {visible:?}");
+        stage.expect(0, &["apply", "--auto-approve"]);
+        let again = stage.expect(0, &["plan", "--detailed-exitcode"]);
+        assert!(again.stdout.contains("No changes"), "{place}: {}", again.text());
+        assert_eq!(before != id(&node()), *word == ChangeWord::Rolling, "{place}: whether the node is another one");
+    }
+    stage.spec(&spec(REAL_CHANGES.len() - 1));
+    stage.expect(0, &["destroy", "--auto-approve"]);
+    assert_eq!(stage.left(), Vec::<String>::new());
 }

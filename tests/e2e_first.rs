@@ -1,6 +1,15 @@
 //! `examples/first` from end to end, in both forms of the local cloud: made, served, left alone, changed, taken apart, removed without a
 //! trace.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::panic,
+    reason = "helpers of tests are no test functions to clippy"
+)]
+
 mod support;
 
 use std::fs;
@@ -82,7 +91,8 @@ fn first(form: Form) {
     // A runtime that is taken out of the spec is stopped and removed.
     let is_nginx = || stage.processes().iter().filter(|process| process.is("nginx", &[])).count();
     assert!(is_nginx() > 0, "nginx is not among the processes: {:?}", stage.processes());
-    let installed = || support::files_below(&stage.data().join("local")).into_iter().filter(|path| path.contains("nginx")).collect::<Vec<_>>();
+    let installed =
+        || support::files_below(&stage.data().join("local")).into_iter().filter(|path| path.contains("nginx")).collect::<Vec<_>>();
     assert!(!installed().is_empty());
     stage.spec(&without_runtime(&spec));
     stage.expect(0, &apply);

@@ -3,6 +3,15 @@
 //!
 //! The moments are random, the seed is printed. `CLOUDTIK_KILLS=50 cargo test -p cloudtik --test e2e_kill` tries more of each.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::panic,
+    reason = "helpers of tests are no test functions to clippy"
+)]
+
 mod support;
 
 use std::collections::BTreeMap;
@@ -17,11 +26,11 @@ use support::stage::{Form, Ran, Stage, free_port, get};
 /// How many kills of each sort, where nobody says another number.
 const KILLS: u64 = 6;
 
-/// The records of an apply of `examples/first`: its beginning, and an intent and an outcome of each of its ten operations, and its end.
-const RECORDS: u64 = 22;
+/// The records of an apply of `examples/first`: an intent and an outcome of each of its ten operations, and what frames them.
+const RECORDS: u64 = 24;
 
 /// The crash points of the local cloud in the same apply: before and after each of its records.
-const EVENTS: u64 = 18;
+const EVENTS: u64 = 20;
 
 /// The entries of its audit log: a beginning and an end of each of the four creates, and the first dials.
 const ENTRIES: u64 = 9;
@@ -61,8 +70,7 @@ fn of_the_command_line() {
 fn of_the_local_cloud() {
     let mut random = Random::from_environment();
     for i in 0..kills() {
-        let kill =
-            if i % 3 == 2 { Kill::CloudAfterCalls(1 + random.below(ENTRIES)) } else { Kill::CloudAtPoint(1 + random.below(EVENTS)) };
+        let kill = if i % 3 == 2 { Kill::CloudAfterCalls(1 + random.below(ENTRIES)) } else { Kill::CloudAtPoint(1 + random.below(EVENTS)) };
         converges(form(i), kill);
     }
 }
@@ -83,6 +91,9 @@ fn converges(form: Form, kill: Kill) {
     println!("{form:?} {kill:?}: {}", if killed.code().is_none() { "killed".to_owned() } else { killed.status.to_string() });
     if matches!(kill, Kill::CommandLineAfterRecords(_)) {
         assert_eq!(killed.code(), None, "{kill:?}: it lives: {}", killed.text());
+    }
+    if matches!(kill, Kill::CloudAtPoint(_)) {
+        assert!(stage.root().join("state/cloudtik/local/died-as-told").exists(), "{kill:?}: the local cloud lives: {}", killed.text());
     }
     // A plan tells what it would do, and changes nothing.
     let plan = stage.run(&["plan", "--var", &port]);

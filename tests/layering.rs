@@ -1,5 +1,14 @@
 //! Who may know whom: the list of `docs/ARCHITECTURE.md`, held against the manifests and the sources.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::panic,
+    reason = "helpers of tests are no test functions to clippy"
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -66,7 +75,10 @@ fn dependencies(manifest: &str, dev: bool) -> BTreeSet<String> {
     for line in manifest.lines() {
         if let Some(table) = line.strip_prefix('[') {
             let table = table.trim_end_matches(']');
-            counts = table == "dependencies" || table == "build-dependencies" || table.ends_with(".dependencies") || (dev && table == "dev-dependencies");
+            counts = table == "dependencies"
+                || table == "build-dependencies"
+                || table.ends_with(".dependencies")
+                || (dev && table == "dev-dependencies");
         } else if counts && !line.starts_with('#') {
             let name: String = line.chars().take_while(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_')).collect();
             if !name.is_empty() {

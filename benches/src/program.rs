@@ -145,9 +145,9 @@ pub(crate) fn build(release: bool) -> Result<PathBuf, BenchError> {
     let start = |source| BenchError::Start { program: cargo.to_string_lossy().into_owned(), source };
     let output = command.current_dir(folder).stdin(Stdio::null()).stderr(Stdio::inherit()).output().map_err(start)?;
     let lines = String::from_utf8_lossy(&output.stdout);
-    let made = lines.lines().filter_map(|line| {
+    let mut made = lines.lines().filter_map(|line| {
         let message: Json = serde_json::from_str(line).ok()?;
         Some(PathBuf::from(message.get("executable")?.as_str()?))
     });
-    if output.status.success() { made.last().ok_or(BenchError::NotBuilt) } else { Err(BenchError::NotBuilt) }
+    if output.status.success() { made.next_back().ok_or(BenchError::NotBuilt) } else { Err(BenchError::NotBuilt) }
 }

@@ -63,6 +63,7 @@ pub(crate) fn check_value(value: &Value, check: Check) -> Result<(), Problem> {
             }
             Ok(())
         }
+        Check::PublicKeys => each_text(value, check_public_key),
         Check::Roles => each_text(value, |role| {
             if matches!(role, "all" | "head" | "workers") || role.strip_prefix("workers.").is_some_and(|group| !group.is_empty()) {
                 Ok(())
@@ -71,6 +72,17 @@ pub(crate) fn check_value(value: &Value, check: Check) -> Result<(), Problem> {
             }
         }),
     }
+}
+
+/// One line of `authorized_keys` without options: a type, the key, and perhaps a comment. An option would give the key other rights than the
+/// spec says, and a second line would be a second key.
+fn check_public_key(text: &str) -> Result<(), Problem> {
+    let base64 = |key: &str| key.len() >= 16 && key.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'='));
+    let known = |kind: &str| ["ssh-", "ecdsa-", "sk-ssh-", "sk-ecdsa-"].iter().any(|prefix| kind.starts_with(prefix));
+    let line = text.trim_end_matches(['\n', '\r']);
+    let mut words = line.split([' ', '\t']).filter(|word| !word.is_empty());
+    let fits = !line.contains(['\n', '\r', '\0']) && words.next().is_some_and(known) && words.next().is_some_and(base64);
+    if fits { Ok(()) } else { Err(problem("it holds what is no public key", "write one key each: `\"ssh-ed25519 AAAA… name\"`, or `file(\"keys/name.pub\")`")) }
 }
 
 fn each_text(value: &Value, check: impl Fn(&str) -> Result<(), Problem>) -> Result<(), Problem> {

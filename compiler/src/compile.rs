@@ -17,7 +17,7 @@ use crate::expand::Expansion;
 use crate::input::{CompileInput, gather};
 use crate::load::{Reads, load};
 use crate::schema::{check_body, not_in_effect};
-use crate::scope::{Instance, World};
+use crate::scope::{Instance, SAID_BEFORE, World};
 use crate::version::check_constraint;
 
 /// How long connections to a node may take: `ssh.connect_timeout`, `ssh.ready_timeout`. They change nothing that exists, so they are no
@@ -49,6 +49,8 @@ pub struct Compiled {
     pub variables: BTreeMap<String, Value>,
     /// Where the state lies, if the spec says so.
     pub state_path: Option<String>,
+    /// Whether the spec says where the state lies and it could not be read: no state may be touched then, least of all another one.
+    pub state_failed: bool,
     /// How long connections may take, by node; for others the defaults.
     pub timeouts: BTreeMap<Address, NodeTimeouts>,
 }
@@ -61,6 +63,7 @@ pub fn compile(input: &CompileInput<'_>) -> (Compiled, SourceMap, Diagnostics) {
     let loaded = load(input.sources, &mut map, &mut found);
     let top = crate::language::top_level();
     check_body(&loaded.body, &top, "a project", Span::NONE, &mut found);
+    check_override(input, &mut found);
     let mut declarations = declare(loaded.body, &mut found);
     let names = order(&mut declarations, &mut found);
     let declared = declarations.by_name.keys().filter_map(|name| match name {
@@ -86,6 +89,7 @@ pub fn compile(input: &CompileInput<'_>) -> (Compiled, SourceMap, Diagnostics) {
     questions(&expansion, &mut compiled, &mut found);
     let Expansion { graph, variables, mut notes, timeouts, found: expanded, .. } = expansion;
     found.extend(expanded);
+    let mut found: Diagnostics = found.into_iter().filter(|diagnostic| diagnostic.code != SAID_BEFORE).collect();
     found.sort();
     notes.sort();
     notes.dedup();
@@ -99,6 +103,16 @@ pub fn compile(input: &CompileInput<'_>) -> (Compiled, SourceMap, Diagnostics) {
     (compiled, map.into_inner(), found)
 }
 
+/// A provider that replaces all others must be one.
+fn check_override(input: &CompileInput<'_>, found: &mut Diagnostics) {
+    if let Some(name) = input.provider_override
+        && !input.providers.contains_key(name)
+    {
+        let near = did_you_mean(name, input.providers.keys().copied()).map(|near| format!("did you mean `{near}`?"));
+        found.push(Diagnostic::error("unknown-provider", format!("`--provider {name}`: there is no such provider")).maybe_help(near));
+    }
+}
+
 /// The `cloudtik` block.
 fn settings(expansion: &Expansion<'_>, block: &Block, input: &CompileInput<'_>, compiled: &mut Compiled, found: &mut Diagnostics) {
     let schema = expansion.top("cloudtik");
@@ -106,6 +120,8 @@ fn settings(expansion: &Expansion<'_>, block: &Block, input: &CompileInput<'_>, 
     let world: &World = &expansion.world;
     let evaluator = Evaluator { world, reads: expansion.reads, instance: &instance };
     let evaluated = evaluator.block(block, &schema, found);
+    let written = block.body.blocks.iter().any(|inner| &*inner.kind.name == "state" && !inner.body.attributes.is_empty());
+    compiled.state_failed = written && evaluated.only("state").is_none_or(|state| state.text("path").is_none_or(str::is_empty));
     if let Some(wanted) = evaluated.fields.get("required_version")
         && let Err(problem) = check_constraint(wanted.value.as_str().unwrap_or_default(), input.tool_version)
     {
@@ -115,7 +131,14 @@ fn settings(expansion: &Expansion<'_>, block: &Block, input: &CompileInput<'_>, 
         let label = block.body.blocks.iter().flat_map(|block| &block.labels).next();
         let span = label.map_or(state.span, |label| label.span);
         match &*state.label {
-            "local" => compiled.state_path = state.text("path").map(str::to_owned),
+            "local" => match state.text("path") {
+                Some(path) if path.is_empty() || path.ends_with(['/', '.']) => found.push(
+                    Diagnostic::error("bad-value", format!("`path`: `{path}` is not the path of a file"))
+                        .at(state.field("path").span)
+                        .help("write one such as `\"state/production.json\"`"),
+                ),
+                path => compiled.state_path = path.map(str::to_owned),
+            },
             "s3" | "gcs" | "azure" | "postgres" => found.push(not_in_effect(&format!("state \"{}\"", state.label), span)),
             other => found.push(
                 Diagnostic::error("unknown-state", format!("there is no state store `{other}`"))
@@ -133,6 +156,18 @@ fn spread_dependencies(expansion: &mut Expansion<'_>) {
     let below = |prefix: &Address| nodes.range(prefix.clone()..).take_while(|address| address.is_within(prefix)).cloned().collect::<Vec<_>>();
     let mut found = Diagnostics::new();
     let failed = &expansion.world.failed;
+    let expanded = &expansion.world.instances;
+    let nothing_at = |prefix: &Address| {
+        let whole = prefix.segments().len() == 2 && prefix.key().is_none();
+        let known = named(prefix).is_some_and(|name| failed.contains(&name) || whole && expanded.contains_key(&name));
+        below(prefix).is_empty() && !known
+    };
+    let unknown = |prefix: &Address, span: Span| {
+        let whole = prefix.prefix(2);
+        let help = (whole != *prefix && !below(&whole).is_empty()).then(|| format!("name the whole block, `{whole}`, or a part that is made, not an attribute"));
+        Diagnostic::error("unknown-reference", format!("there is nothing at `{prefix}`")).at(span).maybe_help(help)
+    };
+    found.extend(expansion.named.iter().filter(|(_, prefix)| nothing_at(prefix)).map(|(span, prefix)| unknown(prefix, *span)));
     for (address, node) in &mut expansion.graph.nodes {
         let depends_on = match node {
             Node::Resource(spec) => &mut spec.depends_on,
@@ -140,11 +175,10 @@ fn spread_dependencies(expansion: &mut Expansion<'_>) {
         };
         if let Some(wanted) = expansion.wanted.get(address) {
             for (prefix, span) in wanted {
-                let covered = below(prefix);
-                if covered.is_empty() && !refers_to_failed(prefix, failed) {
-                    found.push(Diagnostic::error("unknown-reference", format!("there is nothing at `{prefix}`")).at(*span));
+                if nothing_at(prefix) {
+                    found.push(unknown(prefix, *span));
                 }
-                depends_on.extend(covered);
+                depends_on.extend(below(prefix));
             }
         }
         if depends_on.iter().any(|needed| !nodes.contains(needed)) {
@@ -156,9 +190,10 @@ fn spread_dependencies(expansion: &mut Expansion<'_>) {
     expansion.found.extend(found);
 }
 
-fn refers_to_failed(prefix: &Address, failed: &BTreeSet<Name>) -> bool {
+/// The declaration that an address is of.
+fn named(prefix: &Address) -> Option<Name> {
     let names: Vec<Arc<str>> = prefix.segments().iter().skip(1).map(|segment| Arc::clone(&segment.name)).collect();
-    crate::declare::named_by(prefix.root(), &names).is_some_and(|name| failed.contains(&name))
+    crate::declare::named_by(prefix.root(), &names)
 }
 
 fn questions(expansion: &Expansion<'_>, compiled: &mut Compiled, found: &mut Diagnostics) {

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use cloudtik_lang::{ReferenceStep, references};
-use cloudtik_model::{Diagnostic, Diagnostics, Expr, Span};
+use cloudtik_model::{Diagnostic, Diagnostics, Span};
 use cloudtik_syntax::{Attribute, Block, Body};
 use petgraph::algo::tarjan_scc;
 use petgraph::graph::DiGraph;
@@ -50,17 +50,17 @@ impl Declaration {
         }
     }
 
-    fn for_each_expression<'a>(&'a self, f: &mut dyn FnMut(&'a Expr)) {
+    fn for_each_attribute<'a>(&'a self, f: &mut dyn FnMut(&'a Attribute)) {
         match self {
-            Self::Block(block) => body_expressions(&block.body, f),
-            Self::Local(attribute) => f(&attribute.value),
+            Self::Block(block) => body_attributes(&block.body, f),
+            Self::Local(attribute) => f(attribute),
         }
     }
 }
 
-fn body_expressions<'a>(body: &'a Body, f: &mut dyn FnMut(&'a Expr)) {
-    body.attributes.iter().for_each(|attribute| f(&attribute.value));
-    body.blocks.iter().for_each(|block| body_expressions(&block.body, f));
+fn body_attributes<'a>(body: &'a Body, f: &mut dyn FnMut(&'a Attribute)) {
+    body.attributes.iter().for_each(&mut *f);
+    body.blocks.iter().for_each(|block| body_attributes(&block.body, f));
 }
 
 /// What a project declares.
@@ -124,7 +124,7 @@ fn add(declarations: &mut Declarations, name: Name, declaration: Declaration, fo
 }
 
 /// Roots of references that no kind of resource may be called.
-const RESERVED_KINDS: [&str; 19] = [
+pub(crate) const RESERVED_KINDS: [&str; 19] = [
     "cloudtik", "variable", "local", "var", "each", "count", "self", "path", "workspace", "cluster", "resource", "node", "group", "service",
     "secret", "module", "data", "template", "inherited",
 ];
@@ -177,6 +177,10 @@ fn attribute_names(steps: &[ReferenceStep]) -> Vec<Arc<str>> {
     names.collect()
 }
 
+fn has_attribute(steps: &[ReferenceStep], wanted: &str) -> bool {
+    steps.iter().any(|step| matches!(step, ReferenceStep::Attribute(name) if **name == *wanted))
+}
+
 /// The declarations in an order in which each comes after what it needs. A cycle is said with every place on it, and left out.
 pub(crate) fn order(declarations: &mut Declarations, found: &mut Diagnostics) -> Vec<Name> {
     let mut graph = DiGraph::<&Name, ()>::new();
@@ -185,13 +189,18 @@ pub(crate) fn order(declarations: &mut Declarations, found: &mut Diagnostics) ->
     let mut referenced = BTreeSet::new();
     for (name, declaration) in &declarations.by_name {
         let Some(to) = indexes.get(name) else { continue };
-        declaration.for_each_expression(&mut |expr| {
-            for reference in references(expr) {
+        declaration.for_each_attribute(&mut |attribute| {
+            for reference in references(&attribute.value) {
                 let steps = attribute_names(&reference.steps);
                 let Some((needed, from)) = named_by(&reference.root, &steps).and_then(|needed| indexes.get_key_value(&needed)) else { continue };
                 referenced.insert((*needed).clone());
-                // A variable's own conditions look at its value.
-                if *needed == name && matches!(name, Name::Variable(_)) {
+                // A variable's own conditions look at its value, and a runtime may follow others of its own cluster.
+                let own = match name {
+                    Name::Variable(_) => true,
+                    Name::Cluster(_) => &*attribute.name.name == "depends_on" && has_attribute(&reference.steps, "runtime"),
+                    _ => false,
+                };
+                if *needed == name && own {
                     continue;
                 }
                 if places.insert((name, needed), reference.span).is_none() {

@@ -9,7 +9,8 @@ use cloudtik_model::{Address, Diagnostic, Diagnostics, Expr, ExprKind, Lifecycle
 use cloudtik_provider_api::Presence;
 use cloudtik_syntax::{Attribute, Block, Body};
 
-use crate::check::check_value;
+use crate::check::{Problem, check_value};
+use crate::expand::{attribute, located};
 use crate::load::Reads;
 use crate::schema::{AttributeRule, BlockSchema};
 use crate::scope::{BlockScope, Instance, World, static_address, value_key};
@@ -36,6 +37,8 @@ pub(crate) struct Evaluated {
     pub(crate) needs: BTreeSet<Address>,
     /// The block's `lifecycle`.
     pub(crate) lifecycle: Lifecycle,
+    /// What its `replace_triggered_by` names, with the place of each.
+    pub(crate) triggers: Vec<(Address, Span)>,
 }
 
 impl Evaluated {
@@ -108,7 +111,7 @@ impl Evaluator<'_> {
             }
         };
         needs.extend(referred);
-        if rule.schema.presence == Presence::Required && value.is_null() {
+        if rule.schema.presence == Presence::Required && rule.schema.ty != Type::Any && value.is_null() {
             found.push(Diagnostic::error("null-value", format!("`{name}` must not be null")).at(span));
             return None;
         }
@@ -120,11 +123,19 @@ impl Evaluator<'_> {
                 return None;
             }
         };
+        if let Some(place) = null_inside(&value, &rule.schema.ty) {
+            let title = format!("`{name}{place}` must not be null");
+            found.push(Diagnostic::error("null-value", title).at(span).help("leave it out: `[for x in … : x if x != null]`, `{ for k, v in … : k => v if v != null }`"));
+            return None;
+        }
         if rule.known && !value.is_known() {
             found.push(unknown_at_plan_time(name, &value, span));
             return None;
         }
         if let Err(problem) = check_value(&value, rule.check) {
+            // What is wrong names the value, and so may the help.
+            let hidden = || Problem { message: "the value does not fit; it is sensitive and not shown".to_owned(), help: None };
+            let problem = if value.has_sensitive() { hidden() } else { problem };
             found.push(Diagnostic::error("bad-value", format!("`{name}`: {}", problem.message)).at(span).maybe_help(problem.help));
             return None;
         }
@@ -160,7 +171,9 @@ impl Evaluator<'_> {
         for block in &body.blocks {
             let Some(rule) = schema.block(&block.kind.name) else { continue };
             if rule.schema.name == "lifecycle" {
+                evaluated.triggers = attribute(block, "replace_triggered_by").map(|list| located(self, &list.value, found)).unwrap_or_default();
                 evaluated.lifecycle = self.lifecycle(block, &rule.schema, found);
+                evaluated.lifecycle.replace_triggered_by = evaluated.triggers.iter().map(|(address, _)| address.clone()).collect();
                 continue;
             }
             if matches!(rule.schema.name, "precondition" | "postcondition" | "validation") {
@@ -182,12 +195,8 @@ impl Evaluator<'_> {
             prevent_destroy: flag("prevent_destroy"),
             ..Lifecycle::default()
         };
-        for attribute in &block.body.attributes {
-            match &*attribute.name.name {
-                "ignore_changes" => lifecycle.ignore_changes = ignore_paths(&attribute.value, found),
-                "replace_triggered_by" => lifecycle.replace_triggered_by = self.addresses(&attribute.value, found),
-                _ => {}
-            }
+        if let Some(paths) = attribute(block, "ignore_changes") {
+            lifecycle.ignore_changes = ignore_paths(&paths.value, found);
         }
         lifecycle
     }
@@ -235,16 +244,7 @@ impl Evaluator<'_> {
         }
     }
 
-    /// The addresses of a list of references, as `depends_on` has them.
-    pub(crate) fn addresses(&self, list: &Expr, found: &mut Diagnostics) -> BTreeSet<Address> {
-        let ExprKind::Tuple(items) = &list.kind else {
-            found.push(Diagnostic::error("not-references", "a list of references is expected").at(list.span).help("write `[value.x, workspace.w]`"));
-            return BTreeSet::new();
-        };
-        items.iter().filter_map(|item| self.address(item, found)).collect()
-    }
-
-    /// The address that a reference means; it must be declared.
+    /// The address that a reference means; whether there is something at it is looked at when everything is expanded.
     pub(crate) fn address(&self, expr: &Expr, found: &mut Diagnostics) -> Option<Address> {
         let mut failed = false;
         let mut key = |expr: &Expr| match self.expression(expr, false) {
@@ -276,6 +276,17 @@ pub(crate) fn unknown_at_plan_time(name: &str, value: &Value, span: Span) -> Dia
     Diagnostic::error("unknown-at-plan", format!("`{name}` must be known when the plan is made, and depends on {}", from.join(", ")))
         .at(span)
         .help("use a value that the spec itself gives: a variable, a local value, or an attribute that the block sets")
+}
+
+/// Where a null stands in a list or map whose elements are single values: nothing that reads one has a use for it.
+fn null_inside(value: &Value, ty: &Type) -> Option<String> {
+    match ty {
+        Type::List(of) | Type::Set(of) if **of != Type::Any => {
+            value.elements()?.position(Value::is_null).map(|index| format!("[{index}]"))
+        }
+        Type::Map(of) if **of != Type::Any => value.entries()?.iter().find(|(_, value)| value.is_null()).map(|(name, _)| format!("[\"{name}\"]")),
+        _ => None,
+    }
 }
 
 /// A collection that is sensitive as a whole has sensitive elements: whoever takes it apart takes the mark along.

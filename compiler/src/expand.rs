@@ -42,10 +42,14 @@ pub(crate) struct Expansion<'a> {
     pub(crate) graph: Graph,
     /// `depends_on` as written, with its place: checked and spread over nodes at the end.
     pub(crate) wanted: BTreeMap<Address, Vec<(Address, Span)>>,
+    /// What else must be there, because `depends_on` of an output or `replace_triggered_by` names it.
+    pub(crate) named: BTreeMap<Span, Address>,
     pub(crate) variables: BTreeMap<String, Value>,
     pub(crate) notes: Vec<String>,
     pub(crate) timeouts: BTreeMap<Address, NodeTimeouts>,
     pub(crate) referenced: BTreeSet<Name>,
+    /// Real names in the world, with the place of the first that has each.
+    names: BTreeMap<String, Span>,
     pub(crate) found: Diagnostics,
     kinds: BTreeMap<Arc<str>, Arc<Kind>>,
 }
@@ -75,10 +79,12 @@ impl<'a> Expansion<'a> {
             clusters: Vec::new(),
             graph: Graph::default(),
             wanted: BTreeMap::new(),
+            named: BTreeMap::new(),
             variables: BTreeMap::new(),
             notes: Vec::new(),
             timeouts: BTreeMap::new(),
             referenced: declarations.referenced.clone(),
+            names: BTreeMap::new(),
             found: Diagnostics::new(),
             kinds: BTreeMap::new(),
         }
@@ -101,6 +107,21 @@ impl<'a> Expansion<'a> {
         if failed || !matches!(name, Name::Output(_) | Name::Provider(_)) && !self.world.values.contains_key(name) {
             self.world.failed.insert(name.clone());
         }
+    }
+
+    /// Takes a real name. Two blocks of one name would be one thing in the world, of which each run makes something else.
+    pub(crate) fn claim_name(&mut self, what: String, place: Span) -> Option<()> {
+        if let Some(first) = self.names.get(&what) {
+            self.found.push(
+                Diagnostic::error("duplicate-name", format!("there are two of {what}"))
+                    .at_saying(place, "the second")
+                    .and_at(*first, "the first")
+                    .help("give one of them another `name`"),
+            );
+            return None;
+        }
+        self.names.insert(what, place);
+        Some(())
     }
 
     /// An evaluator of one instance.
@@ -126,10 +147,26 @@ impl<'a> Expansion<'a> {
             }
             None => Type::Any,
         };
+        let errors = found.len();
         let value = self.variable_value(label, block, &ty, &fields, &mut found);
+        let hidden = fields.value("sensitive").as_bool() == Some(true) && matches!(self.given.get(&**label), Some(Given::Text { .. }));
+        if hidden && found.len() > errors {
+            // Excerpts and messages would show the text, which is a secret.
+            found = found.into_iter().take(errors).collect();
+            let title = format!("the text that is given for variable `{label}` is no expression of type {ty}; it is sensitive and not shown");
+            found.push(Diagnostic::error("bad-text", title).at(block.header).help("strings inside of lists and maps are written in quotes"));
+        }
         self.found.extend(found);
         let Some((value, span)) = value else { return };
         let sensitive = fields.value("sensitive").as_bool().unwrap_or(false);
+        // What is never null has its default where null is given.
+        let nullable = fields.value("nullable").as_bool() != Some(false);
+        let (value, span) = match fields.fields.get("default") {
+            Some(default) if value.is_null() && !nullable => (default.value.clone(), default.span),
+            _ => (value, span),
+        };
+        // The mark comes first: an error must not tell what is sensitive.
+        let value = value.marked(sensitive);
         let value = match convert(&value, &ty) {
             Ok(value) => value.marked(sensitive),
             Err(error) => {
@@ -138,7 +175,7 @@ impl<'a> Expansion<'a> {
                 return;
             }
         };
-        if value.is_null() && fields.value("nullable").as_bool() == Some(false) {
+        if value.is_null() && !nullable {
             self.found.push(Diagnostic::error("null-value", format!("variable `{label}` must not be null")).at(span).and_at(block.header, "declared here"));
             return;
         }
@@ -155,6 +192,7 @@ impl<'a> Expansion<'a> {
         let (expr, span) = match self.given.get(&**label) {
             Some(Given::Value(value)) => return Some((value.clone(), Span::NONE)),
             Some(Given::Attribute(attribute)) => (attribute.value.clone(), attribute.value.span),
+            Some(Given::Text { text, .. }) if matches!(ty, Type::Number | Type::Bool) => return Some((text.trim().into(), Span::NONE)),
             Some(Given::Text { name, text, origin }) => {
                 match text_expression(name, text, origin, *ty == Type::String, &mut self.reads.map.borrow_mut()) {
                     Ok(expr) => {
@@ -278,6 +316,10 @@ impl<'a> Expansion<'a> {
     }
 
     fn kind(&mut self, kind: &Arc<str>, block: &Block) -> Option<Arc<Kind>> {
+        // A word of the language was refused where the block was declared.
+        if crate::declare::RESERVED_KINDS.contains(&&**kind) {
+            return None;
+        }
         if let Some(known) = self.kinds.get(kind) {
             return Some(Arc::clone(known));
         }
@@ -364,6 +406,17 @@ impl<'a> Expansion<'a> {
             Some(attribute) => located(&evaluator, &attribute.value, &mut found),
             None => Vec::new(),
         };
+        for path in &evaluated.lifecycle.ignore_changes {
+            let name = path.split(['.', '[']).next().unwrap_or(path);
+            if name != "*" && kind.schema.attribute(name).is_none() {
+                let near = did_you_mean(name, kind.schema.attributes.iter().map(|attribute| attribute.name));
+                let title = format!("`ignore_changes`: `{}` has no attribute `{name}`", kind.schema.name);
+                let place = block.body.blocks.iter().find_map(|inner| attribute_of_lifecycle(inner, "ignore_changes")).unwrap_or(block.header);
+                found.push(
+                    Diagnostic::error("unknown-attribute", title).at(place).maybe_help(near.map(|near| format!("did you mean `{near}`?"))),
+                );
+            }
+        }
         let value = object_value(&kind.schema, address, &attributes);
         evaluator.conditions(&block.body, "precondition", &mut found);
         let this = Instance { this: Some(value.clone()), ..instance.clone() };
@@ -387,6 +440,7 @@ impl<'a> Expansion<'a> {
         if failed {
             return None;
         }
+        self.named.extend(evaluated.triggers.into_iter().map(|(address, span)| (span, address)));
         if !wanted.is_empty() {
             self.wanted.insert(address.clone(), wanted);
         }
@@ -401,6 +455,9 @@ impl<'a> Expansion<'a> {
         let evaluator = self.evaluator(&instance);
         let evaluated = evaluator.block(block, &schema, &mut found);
         evaluator.conditions(&block.body, "precondition", &mut found);
+        // Results are written down when everything is done: there is nothing to order, only references to check.
+        let wanted = attribute(block, "depends_on").map(|attribute| located(&evaluator, &attribute.value, &mut found)).unwrap_or_default();
+        self.named.extend(wanted.into_iter().map(|(address, span)| (span, address)));
         let sensitive = evaluated.value("sensitive").as_bool().unwrap_or(false);
         if let Some(field) = evaluated.fields.get("value") {
             if field.value.has_sensitive() && !sensitive {
@@ -486,7 +543,8 @@ fn by_count(value: &Value, span: Span) -> Result<ExpandedInstances, Diagnostic> 
 }
 
 fn by_keys(value: &Value, span: Span) -> Result<ExpandedInstances, Diagnostic> {
-    if !value.is_known() {
+    // The values of a map may come later: addresses are made of its keys.
+    if value.is_deferred() {
         return Err(unknown_at_plan_time("for_each", value, span));
     }
     let instance = |key: Arc<str>, value: Value| Instance { key: Some(Key::Name(key)), each_value: Some(value), ..Instance::default() };
@@ -497,6 +555,7 @@ fn by_keys(value: &Value, span: Span) -> Result<ExpandedInstances, Diagnostic> {
         for item in value.elements().into_iter().flatten() {
             match item.as_str() {
                 Some(key) => list.push(instance(key.into(), item.clone())),
+                None if item.is_deferred() => return Err(unknown_at_plan_time("for_each", item, span)),
                 None => return Err(Diagnostic::error("bad-for-each", format!("the set holds {}, and must hold strings", item.describe())).at(span)),
             }
         }
@@ -522,12 +581,19 @@ pub(crate) fn attribute<'b>(block: &'b Block, name: &str) -> Option<&'b Attribut
     block.body.attributes.iter().find(|attribute| &*attribute.name.name == name)
 }
 
-/// The addresses of a `depends_on` with the place of each.
+/// The place of an attribute's value in a `lifecycle` block.
+pub(crate) fn attribute_of_lifecycle(block: &Block, name: &str) -> Option<Span> {
+    (&*block.kind.name == "lifecycle").then(|| attribute(block, name).map(|attribute| attribute.value.span)).flatten()
+}
+
+/// The addresses of a list of references, as `depends_on` has them, with the place of each.
 pub(crate) fn located(evaluator: &Evaluator<'_>, list: &Expr, found: &mut Diagnostics) -> Vec<(Address, Span)> {
     match &list.kind {
         ExprKind::Tuple(items) => items.iter().filter_map(|item| Some((evaluator.address(item, found)?, item.span))).collect(),
         _ => {
-            evaluator.addresses(list, found);
+            found.push(
+                Diagnostic::error("not-references", "a list of references is expected").at(list.span).help("write `[value.x, workspace.w]`"),
+            );
             Vec::new()
         }
     }

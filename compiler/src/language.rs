@@ -8,7 +8,7 @@ use cloudtik_provider_api::AttributeSchema;
 use crate::schema::{AttributeRule, BlockSchema, Check, NestedRule, TOP_LEVEL};
 
 /// Characters of the name of a workspace or a cluster: it becomes part of names that clouds bound to 63.
-const NAME_CHARS_MAX: usize = 31;
+pub(crate) const NAME_CHARS_MAX: usize = 31;
 
 fn strings() -> Type {
     Type::list(Type::String)
@@ -165,7 +165,14 @@ fn provider() -> BlockSchema {
 }
 
 fn resource() -> BlockSchema {
-    BlockSchema { name: "resource", labels: &["kind", "name"], blocks: vec![lifecycle()], later: &["timeouts"], open: true, ..BlockSchema::default() }
+    BlockSchema {
+        name: "resource",
+        labels: &["kind", "name"],
+        blocks: vec![lifecycle()],
+        later: &["timeouts"],
+        open: true,
+        ..BlockSchema::default()
+    }
 }
 
 /// The attributes that every `resource` has beside those of its kind.
@@ -194,14 +201,16 @@ fn firewall_rule(name: &'static str) -> NestedRule {
     } else {
         attributes.push(AttributeRule::new(AttributeSchema::required("to", strings(), live, "What may be reached.")).check(Check::Cidrs));
         attributes.push(
-            AttributeRule::new(AttributeSchema::with_default("from", Type::String, "all", live, "`head`, `workers` or `all`.")).check(nodes),
+            AttributeRule::new(AttributeSchema::with_default("from", Type::String, "all", live, "`head`, `workers` or `all`."))
+                .check(nodes),
         );
     }
     many(BlockSchema { name, labels: &["name"], attributes, ..BlockSchema::default() })
 }
 
 fn network() -> NestedRule {
-    let mode = AttributeSchema::with_default("mode", Type::String, "public-head", ChangeWord::Fixed, "`public-head`, `peered` or `shared`.");
+    let mode =
+        AttributeSchema::with_default("mode", Type::String, "public-head", ChangeWord::Fixed, "`public-head`, `peered` or `shared`.");
     one(BlockSchema {
         name: "network",
         attributes: vec![
@@ -239,7 +248,18 @@ fn storage() -> NestedRule {
             enabled(),
         ],
         blocks: vec![part_lifecycle()],
-        later: &["existing", "versioning", "encrypted", "kms_key_id", "access_key", "secret_key", "worker_access", "aws", "onprem", "local"],
+        later: &[
+            "existing",
+            "versioning",
+            "encrypted",
+            "kms_key_id",
+            "access_key",
+            "secret_key",
+            "worker_access",
+            "aws",
+            "onprem",
+            "local",
+        ],
         ..BlockSchema::default()
     })
 }
@@ -310,7 +330,8 @@ fn ssh() -> NestedRule {
     one(BlockSchema {
         name: "ssh",
         attributes: vec![
-            AttributeRule::optional("authorized_keys", strings(), ChangeWord::Steps, "Public keys of people, on every node."),
+            AttributeRule::optional("authorized_keys", strings(), ChangeWord::Steps, "Public keys of people, on every node.")
+                .check(Check::PublicKeys),
             with("connect_timeout", "15s", "How long a connection may take."),
             with("ready_timeout", "15m", "How long a new node may take until it answers."),
         ],
@@ -338,8 +359,23 @@ fn head() -> NestedRule {
         ],
         blocks: vec![setup(), ssh(), one(local), part_lifecycle()],
         later: &[
-            "instance_type", "public_ip", "store_gib", "gpus", "gpu_type", "image", "disk_gib", "disk_type", "disk", "mounts", "zones",
-            "runtimes", "runtime", "container", "user_data", "aws", "onprem",
+            "instance_type",
+            "public_ip",
+            "store_gib",
+            "gpus",
+            "gpu_type",
+            "image",
+            "disk_gib",
+            "disk_type",
+            "disk",
+            "mounts",
+            "zones",
+            "runtimes",
+            "runtime",
+            "container",
+            "user_data",
+            "aws",
+            "onprem",
         ],
         ..BlockSchema::default()
     })
@@ -388,8 +424,22 @@ fn cluster() -> BlockSchema {
         attributes,
         blocks: vec![head(), setup(), runtime(), lifecycle()],
         later: &[
-            "from", "max_workers", "default_storage", "default_database", "node_ids", "hostnames", "firewall", "proxy", "workers", "scaling",
-            "rollout", "health", "ssh", "container", "storage", "timeouts",
+            "from",
+            "max_workers",
+            "default_storage",
+            "default_database",
+            "node_ids",
+            "hostnames",
+            "firewall",
+            "proxy",
+            "workers",
+            "scaling",
+            "rollout",
+            "health",
+            "ssh",
+            "container",
+            "storage",
+            "timeouts",
         ],
         ..BlockSchema::default()
     }

@@ -9,10 +9,10 @@ use cloudtik_provider_api::{AttributeSchema, Presence};
 use cloudtik_runtime_modules::{ExpandRequest, Module, expand, load_folder, load_shipped, shipped_names};
 use cloudtik_syntax::Block;
 
-use crate::cluster::{NodeContext, merge};
+use crate::cluster::{NodeContext, merge, only_workers};
 use crate::evaluate::Evaluated;
-use crate::expand::{Expansion, attribute};
-use crate::schema::{AttributeRule, BlockSchema, check_body, not_in_effect};
+use crate::expand::{Expansion, attribute, located};
+use crate::schema::{AttributeRule, BlockSchema, check_body};
 use crate::scope::Instance;
 use crate::version::check_constraint;
 
@@ -29,26 +29,28 @@ pub(crate) fn runtime_steps(
     let mut exports = BTreeMap::new();
     let [cluster, _] = context.blocks;
     let mut last_of: BTreeMap<Arc<str>, BTreeSet<Address>> = BTreeMap::new();
-    for runtime in in_order(block, cluster.all("runtime"), found) {
+    let waits = waits(expansion, context, block, instance, found);
+    for runtime in in_order(&waits, cluster.all("runtime"), found) {
         let Some(source) = block.body.blocks.iter().find(|inner| &*inner.kind.name == "runtime" && inner.labels.first().is_some_and(|l| l.text == runtime.label))
         else {
             continue;
         };
         let Some(module) = load(expansion, runtime, source, found) else { continue };
         let on = if runtime.value("on").is_null() { module.roles().to_vec() } else { runtime.strings("on") };
-        if let Some(unknown) = on.iter().find(|role| role.starts_with("workers.")) {
-            found.push(not_in_effect(&format!("on = [\"{unknown}\"]"), runtime.span));
+        if let (Some(refused), Some(place)) = (only_workers(&on), runtime.fields.get("on")) {
+            let help = "this version has heads only: write `\"head\"` or `\"all\"`";
+            found.push(Diagnostic::error("not-in-effect", refused).at(place.span).help(help));
         }
         if !context.is_on(&on) {
             continue;
         }
-        let Some(options) = options(expansion, &module, source, instance, found) else { continue };
+        let Some((options, needs)) = options(expansion, &module, source, instance, found) else { continue };
         let mut after = after.clone();
-        for needed in runtime_dependencies(source) {
-            after.extend(last_of.get(&needed).into_iter().flatten().cloned());
+        for needed in waits.runtimes.get(&runtime.label).into_iter().flatten() {
+            after.extend(last_of.get(needed).into_iter().flatten().cloned());
         }
         let capabilities = context.capabilities.map(|all| all.iter().map(|capability| capability.as_str().to_owned()).collect());
-        let expanded = expand(&ExpandRequest {
+        let mut expanded = expand(&ExpandRequest {
             module: &module,
             address: &context.node.child("runtime").child(Arc::clone(&runtime.label)),
             node: &context.node,
@@ -61,6 +63,12 @@ pub(crate) fn runtime_steps(
             after: &after,
             span: runtime.span,
         });
+        for step in &mut expanded.steps {
+            step.depends_on.extend(needs.iter().cloned());
+            if let Some(blocks) = waits.blocks.get(&runtime.label) {
+                expansion.wanted.insert(step.address.clone(), blocks.clone());
+            }
+        }
         found.extend(expanded.diagnostics);
         expansion.notes.extend(expanded.notes);
         last_of.insert(Arc::clone(&runtime.label), expanded.steps.iter().map(|step| step.address.clone()).collect());
@@ -70,20 +78,22 @@ pub(crate) fn runtime_steps(
     (steps, exports)
 }
 
+/// What the runtimes of a cluster wait for.
+#[derive(Default)]
+struct Waits {
+    /// Other runtimes of the cluster, by the label of the one that waits.
+    runtimes: BTreeMap<Arc<str>, BTreeSet<Arc<str>>>,
+    /// Other blocks, with the place.
+    blocks: BTreeMap<Arc<str>, Vec<(Address, Span)>>,
+}
+
 /// The runtimes, each after those that its `depends_on` names.
-fn in_order<'e>(block: &Block, runtimes: &'e [Evaluated], found: &mut Diagnostics) -> Vec<&'e Evaluated> {
-    let needs: BTreeMap<Arc<str>, (Vec<Arc<str>>, Span)> = block
-        .body
-        .blocks
-        .iter()
-        .filter(|inner| &*inner.kind.name == "runtime")
-        .filter_map(|inner| Some((Arc::clone(&inner.labels.first()?.text), (runtime_dependencies(inner), inner.header))))
-        .collect();
+fn in_order<'e>(waits: &Waits, runtimes: &'e [Evaluated], found: &mut Diagnostics) -> Vec<&'e Evaluated> {
     let mut ordered: Vec<&Evaluated> = Vec::new();
     let mut rest: Vec<&Evaluated> = runtimes.iter().collect();
     while !rest.is_empty() {
         let waiting: BTreeSet<Arc<str>> = rest.iter().map(|runtime| Arc::clone(&runtime.label)).collect();
-        let ready = |runtime: &&Evaluated| needs.get(&runtime.label).is_none_or(|(needs, _)| !needs.iter().any(|need| waiting.contains(need)));
+        let ready = |runtime: &&Evaluated| waits.runtimes.get(&runtime.label).is_none_or(|needs| needs.is_disjoint(&waiting));
         let (now, later): (Vec<_>, Vec<_>) = rest.into_iter().partition(|runtime| ready(runtime));
         if now.is_empty() {
             let mut error = Diagnostic::error("cycle", "these runtimes wait for each other");
@@ -99,20 +109,36 @@ fn in_order<'e>(block: &Block, runtimes: &'e [Evaluated], found: &mut Diagnostic
     ordered
 }
 
-/// Names of runtimes of the same cluster in `depends_on`: `cluster.c.runtime.NAME`.
-fn runtime_dependencies(block: &Block) -> Vec<Arc<str>> {
-    let Some(attribute) = attribute(block, "depends_on") else { return Vec::new() };
-    let cloudtik_model::ExprKind::Tuple(items) = &attribute.value.kind else { return Vec::new() };
-    let address = |item| crate::scope::static_address(item, &mut |_| None);
-    items
-        .iter()
-        .filter_map(address)
-        .filter_map(|address| {
-            let segments = address.segments();
-            let position = segments.iter().position(|segment| &*segment.name == "runtime")?;
-            segments.get(position + 1).map(|segment| Arc::clone(&segment.name))
-        })
-        .collect()
+/// Reads the `depends_on` of all runtimes: `runtime.NAME` or `cluster.c.runtime.NAME` is one of the same cluster; everything else is a
+/// block that must be ready.
+fn waits(expansion: &Expansion<'_>, context: &NodeContext<'_>, block: &Block, instance: &Instance, found: &mut Diagnostics) -> Waits {
+    let evaluator = expansion.evaluator(instance);
+    let runtimes: Vec<&Block> = block.body.blocks.iter().filter(|inner| &*inner.kind.name == "runtime").collect();
+    let labels: BTreeSet<&str> = runtimes.iter().filter_map(|runtime| Some(&*runtime.labels.first()?.text)).collect();
+    let cluster = context.node.prefix(2);
+    let mut waits = Waits::default();
+    for runtime in &runtimes {
+        let (Some(label), Some(list)) = (runtime.labels.first(), attribute(runtime, "depends_on")) else { continue };
+        for (address, span) in located(&evaluator, &list.value, found) {
+            let name = match address.segments() {
+                [root, name] if &*root.name == "runtime" => Some(name),
+                [.., part, name] if address.prefix(2) == cluster && &*part.name == "runtime" => Some(name),
+                _ => None,
+            };
+            match name {
+                Some(name) if labels.contains(&*name.name) => {
+                    waits.runtimes.entry(Arc::clone(&label.text)).or_default().insert(Arc::clone(&name.name));
+                }
+                Some(name) => {
+                    let near = did_you_mean(&name.name, labels.iter().copied()).map(|near| format!("did you mean `runtime.{near}`?"));
+                    let title = format!("the cluster has no runtime `{}`", name.name);
+                    found.push(Diagnostic::error("unknown-reference", title).at(span).maybe_help(near));
+                }
+                None => waits.blocks.entry(Arc::clone(&label.text)).or_default().push((address, span)),
+            }
+        }
+    }
+    waits
 }
 
 fn load(expansion: &Expansion<'_>, runtime: &Evaluated, source: &Block, found: &mut Diagnostics) -> Option<Module> {
@@ -153,8 +179,14 @@ fn load(expansion: &Expansion<'_>, runtime: &Evaluated, source: &Block, found: &
     Some(module)
 }
 
-/// The options of a runtime: what the block writes, by the types that the module declares.
-fn options(expansion: &Expansion<'_>, module: &Module, source: &Block, instance: &Instance, found: &mut Diagnostics) -> Option<Value> {
+/// The options of a runtime: what the block writes, by the types that the module declares. And what they refer to.
+fn options(
+    expansion: &Expansion<'_>,
+    module: &Module,
+    source: &Block,
+    instance: &Instance,
+    found: &mut Diagnostics,
+) -> Option<(Value, BTreeSet<Address>)> {
     let language = crate::language::top_level();
     let base = language.block("cluster").and_then(|rule| rule.schema.block("runtime")).map(|rule| rule.schema.clone()).unwrap_or_default();
     let mut options: Fields = Fields::new();
@@ -199,7 +231,7 @@ fn options(expansion: &Expansion<'_>, module: &Module, source: &Block, instance:
         }
     }
     let failed = found.iter().skip(errors).any(Diagnostic::is_error);
-    (!failed).then(|| Value::object(options.into_iter().map(|(name, field)| (name, field.value))))
+    (!failed).then(|| (Value::object(options.into_iter().map(|(name, field)| (name, field.value))), needs))
 }
 
 fn check_option_names(body: &cloudtik_syntax::Body, schema: &BlockSchema, module: &Module, source: &Block, found: &mut Diagnostics) {

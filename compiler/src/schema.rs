@@ -6,6 +6,11 @@ use cloudtik_model::{ChangeWord, Diagnostic, Diagnostics, Span, Type, did_you_me
 use cloudtik_provider_api::{AttributeSchema, Presence};
 use cloudtik_syntax::{Block, Body};
 
+use crate::check::check_value;
+
+/// Characters of the label of a nested block: as long as one part of a host name, which some of them become.
+const LABEL_CHARS_MAX: usize = 63;
+
 /// The name of the schema of a whole project.
 pub(crate) const TOP_LEVEL: &str = "project";
 
@@ -79,6 +84,8 @@ pub enum Check {
     PortMap,
     /// Every element is `head`, `workers`, `workers.<group>` or `all`.
     Roles,
+    /// Every element is one public key, as `authorized_keys` has it.
+    PublicKeys,
 }
 
 impl AttributeRule {
@@ -191,11 +198,16 @@ fn check_nested<'b>(block: &'b Block, schema: &BlockSchema, what: &str, seen: &m
         } else if schema.later.contains(&name) || name == "dynamic" {
             not_in_effect(name, block.kind.span)
         } else {
-            Diagnostic::error("unknown-block", format!("{what} has no block `{name}`")).at(block.kind.span).maybe_help(suggestion(name, schema))
+            Diagnostic::error("unknown-block", format!("{what} has no block `{name}`"))
+                .at(block.kind.span)
+                .maybe_help(suggestion(name, schema))
         });
         return;
     };
     if !check_labels(block, &rule.schema, found) {
+        return;
+    }
+    if schema.name != TOP_LEVEL && !check_block_names(block, found) {
         return;
     }
     // Blocks at the top level are declarations, whose names are checked across files where they are declared.
@@ -205,7 +217,10 @@ fn check_nested<'b>(block: &'b Block, schema: &BlockSchema, what: &str, seen: &m
         let title = if rule.many { format!("there are two blocks `{name}{label}`") } else { format!("{what} has at most one `{name}`") };
         found.push(Diagnostic::error("duplicate-block", title).at_saying(block.header, "the second").and_at(first, "the first"));
     }
-    check_body(&block.body, &rule.schema, &format!("`{name}`"), block.header, found);
+    // Of a block whose attributes follow from its label the whole body is checked where that is looked up.
+    if !rule.schema.open || rule.schema.labels.is_empty() {
+        check_body(&block.body, &rule.schema, &format!("`{name}`"), block.header, found);
+    }
 }
 
 /// Whether a block has the labels that its schema asks for; says so when not.
@@ -230,6 +245,17 @@ pub(crate) fn check_labels(block: &Block, schema: &BlockSchema, found: &mut Diag
         return false;
     }
     true
+}
+
+/// Whether the labels of a nested block are names: they become part of addresses.
+fn check_block_names(block: &Block, found: &mut Diagnostics) -> bool {
+    let errors = found.len();
+    for label in &block.labels {
+        if let Err(problem) = check_value(&(&*label.text).into(), Check::Name(LABEL_CHARS_MAX)) {
+            found.push(Diagnostic::error("bad-name", problem.message).at(label.span).maybe_help(problem.help));
+        }
+    }
+    found.len() == errors
 }
 
 fn label_hint(schema: &BlockSchema) -> String {

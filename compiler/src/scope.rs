@@ -25,6 +25,9 @@ pub(crate) struct World {
     pub(crate) searches: Cell<usize>,
 }
 
+/// The code of an error that only follows from another one: it stops what needs the value, and is not shown.
+pub(crate) const SAID_BEFORE: &str = "said-before";
+
 /// So many unknown names are compared with every declared one: nobody reads more suggestions, and ten thousand unknown names in a spec of
 /// ten thousand would take minutes.
 const MAX_SEARCHES: usize = 100;
@@ -80,37 +83,51 @@ impl<'a> BlockScope<'a> {
 
     fn named(&self, traversal: &Traversal<'_>, skip: usize, make: impl FnOnce(Arc<str>) -> Name) -> Result<Found, Diagnostics> {
         let Some(Step::Attribute(name, span)) = traversal.steps.get(skip) else {
-            return Err(Diagnostic::error("incomplete-reference", format!("`{}` needs a name behind it", traversal.root)).at(traversal.span).into());
+            return Err(Diagnostic::error("incomplete-reference", format!("`{}` needs a name behind it", traversal.root))
+                .at(traversal.span)
+                .into());
         };
         let name = make(Arc::clone(name));
         if let Some(value) = self.world.values.get(&name) {
-            self.note(&name, traversal.steps.get(skip + 1));
+            self.note(&name, traversal.steps.get(skip + 1..).unwrap_or_default());
             return Ok(Found { value: value.clone(), used: skip + 1 });
         }
         if self.world.failed.contains(&name) {
-            return Err(Diagnostics::new());
+            return Err(Diagnostic::error(SAID_BEFORE, format!("`{name}` has errors")).at(*span).into());
         }
         Err(self.unknown(&name, *span).into())
     }
 
-    /// Notes what a reference needs, for the edges of the graph.
-    fn note(&self, name: &Name, next: Option<&Step>) {
-        let (Name::Resource(kind, label), Some(instances)) = (name, self.world.instances.get(name)) else { return };
-        let base = Address::of(Arc::clone(kind), Arc::clone(label));
-        let key = match next {
-            Some(Step::Index(value, _)) => value_key(value),
-            _ => None,
+    /// Notes what a reference needs, for the edges of the graph: resources; heads where one is named; of other references to workspaces
+    /// and clusters everything that they make.
+    fn note(&self, name: &Name, steps: &[Step]) {
+        let Some(instances) = self.world.instances.get(name) else { return };
+        let base = match name {
+            Name::Resource(kind, label) => Address::of(Arc::clone(kind), Arc::clone(label)),
+            Name::Workspace(label) => Address::of("workspace", Arc::clone(label)),
+            Name::Cluster(label) => Address::of("cluster", Arc::clone(label)),
+            _ => return,
+        };
+        let (key, rest) = match (instances, steps.split_first()) {
+            (Instances::One, _) | (_, None) => (None, steps),
+            (_, Some((Step::Index(value, _), rest))) => (value_key(value), rest),
+            (_, Some(_)) => (None, steps),
+        };
+        let head = matches!((name, rest.first()), (Name::Cluster(_), Some(Step::Attribute(part, _))) if &**part == "head");
+        let needed = |key: Option<Key>| {
+            let block = base.with_key(key);
+            if head { block.child("head") } else { block }
         };
         let mut needs = self.needs.borrow_mut();
         match (instances, key) {
             (Instances::One, _) => {
-                needs.insert(base);
+                needs.insert(needed(None));
             }
             (_, Some(key)) => {
-                needs.insert(base.with_key(Some(key)));
+                needs.insert(needed(Some(key)));
             }
-            (Instances::Count(count), None) => needs.extend((0..*count).map(|i| base.with_key(Some(Key::Index(i))))),
-            (Instances::Keys(keys), None) => needs.extend(keys.iter().map(|key| base.with_key(Some(Key::Name(Arc::clone(key)))))),
+            (Instances::Count(count), None) => needs.extend((0..*count).map(|i| needed(Some(Key::Index(i))))),
+            (Instances::Keys(keys), None) => needs.extend(keys.iter().map(|key| needed(Some(Key::Name(Arc::clone(key)))))),
         }
     }
 
@@ -148,7 +165,9 @@ impl<'a> BlockScope<'a> {
                 return Err(crate::schema::not_in_effect(traversal.root, traversal.span).into());
             }
             (root, ..) => {
-                return Err(Diagnostic::error("incomplete-reference", format!("`{root}` needs a name behind it")).at(traversal.span).into());
+                return Err(Diagnostic::error("incomplete-reference", format!("`{root}` needs a name behind it"))
+                    .at(traversal.span)
+                    .into());
             }
         };
         if !self.late {
@@ -167,10 +186,13 @@ impl<'a> BlockScope<'a> {
             _ => "",
         };
         let missing = |attribute: &str| {
-            Err(Diagnostic::error("no-instance", format!("`{}.{name}` has no meaning here: the block has no `{attribute}`", traversal.root))
-                .at(traversal.span)
-                .help(format!("add `{attribute} = …` to the block"))
-                .into())
+            Err(Diagnostic::error(
+                "no-instance",
+                format!("`{}.{name}` has no meaning here: the block has no `{attribute}`", traversal.root),
+            )
+            .at(traversal.span)
+            .help(format!("add `{attribute} = …` to the block"))
+            .into())
         };
         let value = match (traversal.root, name, &self.instance.key) {
             ("each", "key", Some(Key::Name(key))) => Value::from(Arc::clone(key)),
@@ -240,14 +262,18 @@ impl Scope for BlockScope<'_> {
                     let kind = Arc::clone(kind);
                     self.named(traversal, 1, |name| Name::Resource(kind, name))
                 }
-                _ => Err(Diagnostic::error("incomplete-reference", "`resource` needs a kind and a name behind it").at(traversal.span).into()),
+                _ => {
+                    Err(Diagnostic::error("incomplete-reference", "`resource` needs a kind and a name behind it").at(traversal.span).into())
+                }
             },
             kind if traversal.steps.len() > 1 || self.is_kind(kind) => {
                 let kind: Arc<str> = kind.into();
                 self.named(traversal, 0, |name| Name::Resource(kind, name))
             }
             root => {
-                let roots = ["var", "local", "workspace", "cluster", "path", "each", "count", "node", "self"];
+                let late: &[&str] = if self.late { &["node"] } else { &[] };
+                let roots =
+                    ["var", "local", "workspace", "cluster", "path", "each", "count", "self"].into_iter().chain(late.iter().copied());
                 let as_variable = Name::Variable(root.into());
                 let help = if self.world.declared.contains(&as_variable) {
                     format!("write `var.{root}`")

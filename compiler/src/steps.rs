@@ -6,8 +6,8 @@ use std::sync::Arc;
 use cloudtik_model::{Address, Diagnostic, Diagnostics, Input, Key, Lifecycle, Segment, Span, StepKind, StepSpec, Value};
 
 use crate::check::duration_seconds;
-use crate::cluster::{NodeContext, merge};
-use crate::evaluate::Evaluated;
+use crate::cluster::{NodeContext, merge, only_workers};
+use crate::evaluate::{Evaluated, marked_inside};
 use crate::expand::Expansion;
 
 /// Seconds that a command of a list may take; a `step` says its own.
@@ -102,7 +102,8 @@ pub(crate) fn setup_steps(
     let mut index = 0;
     for setup in &setups {
         let field = setup.field(phase);
-        for command in field.value.elements().into_iter().flatten() {
+        let commands = marked_inside(&field.value);
+        for command in commands.elements().into_iter().flatten() {
             let segment = Segment { name: phase.into(), key: Some(Key::Index(index)) };
             let address = context.node.child("setup").push(segment);
             let mut step = command_step(context, address, phase, command, &context.env);
@@ -113,6 +114,12 @@ pub(crate) fn setup_steps(
         }
     }
     for setup in &setups {
+        for block in setup.all("step") {
+            // Said once, where the phase is its own.
+            if let (true, Some(refused), Some(place)) = (block.text("phase") == Some(phase), only_workers(&block.strings("on")), block.fields.get("on")) {
+                found.push(Diagnostic::error("not-in-effect", refused).at(place.span).help("this version has heads only: write `\"head\"` or `\"all\"`"));
+            }
+        }
         for block in setup.all("step").iter().filter(|block| block.text("phase") == Some(phase) && context.is_on(&block.strings("on"))) {
             if let Some(mut step) = named_step(expansion, context, phase, block, found) {
                 step.triggers.clone_from(&daemons);

@@ -1,17 +1,19 @@
 //! Workspaces: typed specs, lowered by their provider.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cloudtik_model::spec::{Part, WorkspaceSpec};
-use cloudtik_model::{Address, Diagnostic, Diagnostics, ProviderRef, Value};
+use cloudtik_model::{Address, Diagnostic, Diagnostics, Lifecycle, ProviderRef, Value};
 use cloudtik_provider_api::{Lowered, Provider, VALUE_KIND};
 use cloudtik_syntax::Block;
 
+use crate::check::check_value;
 use crate::declare::Name;
 use crate::evaluate::Evaluated;
-use crate::expand::{Expansion, attribute, located, merged_lifecycle};
-use crate::schema::not_in_effect;
+use crate::expand::{Expansion, attribute, attribute_of_lifecycle, located, merged_lifecycle};
+use crate::language::NAME_CHARS_MAX;
+use crate::schema::{Check, not_in_effect};
 use crate::scope::Instance;
 
 /// The workspaces that were expanded, with their provider.
@@ -31,16 +33,19 @@ pub(crate) fn expand_workspace(expansion: &mut Expansion<'_>, name: &Name, block
         let evaluator = expansion.evaluator(instance);
         let evaluated = evaluator.block(block, &schema, &mut found);
         evaluator.conditions(&block.body, "precondition", &mut found);
-        evaluator.conditions(&block.body, "postcondition", &mut found);
         let wanted = attribute(block, "depends_on").map(|attribute| located(&evaluator, &attribute.value, &mut found)).unwrap_or_default();
-        let spec = workspace_spec(&address, &provider, &evaluated, real_name(&evaluated, label, instance));
+        let real_name = found.take(real_name(&evaluated, label, instance));
         let failed = found.has_errors();
         expansion.found.extend(found);
-        if failed {
+        let Some(real_name) = real_name.filter(|_| !failed) else { continue };
+        let place = evaluated.fields.get("name").map_or(evaluated.span, |field| field.span);
+        if expansion.claim_name(format!("workspace `{real_name}` of provider `{provider}`"), place).is_none() {
             continue;
         }
+        let spec = workspace_spec(&address, &provider, &evaluated, real_name);
         let lowered = definition.lower_workspace(&config, &spec, expansion.input.facts);
-        let exports = take_lowered(expansion, lowered, &evaluated, &wanted);
+        let exports = take_lowered(expansion, &address, block, lowered, &evaluated, &wanted);
+        postconditions(expansion, block, instance, &exports);
         values.push((instance.key.clone(), exports));
         expansion.workspaces.insert(address, (spec, provider.clone()));
     }
@@ -53,31 +58,94 @@ pub(crate) fn expand_workspace(expansion: &mut Expansion<'_>, name: &Name, block
 /// Puts what a provider made of a spec into the graph; gives what references to the block see.
 pub(crate) fn take_lowered(
     expansion: &mut Expansion<'_>,
+    address: &Address,
+    block: &Block,
     lowered: Lowered,
     evaluated: &Evaluated,
     wanted: &[(Address, cloudtik_model::Span)],
 ) -> Value {
     expansion.found.extend(lowered.diagnostics);
     let needs = evaluated.all_needs();
+    let mut unused = evaluated.lifecycle.ignore_changes.clone();
     for mut resource in lowered.resources {
         resource.depends_on.extend(needs.iter().cloned());
         resource.attributes.addresses(&mut resource.depends_on);
-        resource.lifecycle = merged_lifecycle(&evaluated.lifecycle, &resource.lifecycle);
+        let outer = Lifecycle { ignore_changes: ignored_of(expansion, address, &resource, evaluated, &mut unused), ..evaluated.lifecycle.clone() };
+        // Where a part says nothing, the provider gave it the block's as it is written.
+        resource.lifecycle.ignore_changes = resource.lifecycle.ignore_changes.difference(&evaluated.lifecycle.ignore_changes).cloned().collect();
+        if let Some(path) = resource.lifecycle.ignore_changes.iter().find(|path| !has_attribute(expansion, &resource, path)) {
+            let title = format!("`ignore_changes`: {} has no attribute `{path}`", resource.address);
+            expansion.found.push(Diagnostic::error("unknown-attribute", title).at(resource.span));
+        }
+        resource.lifecycle = merged_lifecycle(&outer, &resource.lifecycle);
         if !wanted.is_empty() {
             expansion.wanted.insert(resource.address.clone(), wanted.to_vec());
         }
         expansion.graph.nodes.insert(resource.address.clone(), cloudtik_model::Node::Resource(resource));
     }
+    expansion.named.extend(evaluated.triggers.iter().map(|(address, span)| (*span, address.clone())));
+    for path in unused {
+        let place = block.body.blocks.iter().find_map(|inner| attribute_of_lifecycle(inner, "ignore_changes")).unwrap_or(block.header);
+        expansion.found.push(
+            Diagnostic::error("unknown-attribute", format!("`ignore_changes`: nothing that {address} makes has an attribute `{path}`"))
+                .at(place)
+                .help("name an attribute such as `tags`, or one of a part: `head.tags`"),
+        );
+    }
     lowered.exports
 }
 
-/// The name in the world: what the block says, else its label, with the key of the instance behind it.
-pub(crate) fn real_name(evaluated: &Evaluated, label: &str, instance: &Instance) -> String {
-    match (evaluated.text("name"), &instance.key) {
-        (Some(name), _) => name.to_owned(),
+/// The paths of a block's `ignore_changes` that are about one resource of it: `head.tags` is `tags` of the head and of nothing else.
+fn ignored_of(
+    expansion: &Expansion<'_>,
+    address: &Address,
+    resource: &cloudtik_model::ResourceSpec,
+    evaluated: &Evaluated,
+    unused: &mut BTreeSet<String>,
+) -> BTreeSet<String> {
+    let below = resource.address.to_string().strip_prefix(&address.to_string()).map(|rest| format!("{}.", rest.trim_start_matches('.')));
+    let mut own = BTreeSet::new();
+    for path in &evaluated.lifecycle.ignore_changes {
+        let inner = below.as_deref().and_then(|below| path.strip_prefix(below)).unwrap_or(path);
+        if has_attribute(expansion, resource, inner) {
+            unused.remove(path);
+            own.insert(inner.to_owned());
+        }
+    }
+    own
+}
+
+/// Whether a path of `ignore_changes` begins with an attribute of the resource's kind.
+fn has_attribute(expansion: &Expansion<'_>, resource: &cloudtik_model::ResourceSpec, path: &str) -> bool {
+    let name = path.split(['.', '[']).next().unwrap_or(path);
+    let provider = expansion.input.providers.get(resource.provider.provider_type());
+    let kind = provider.and_then(|provider| provider.schema().kinds.get(&*resource.kind));
+    name == "*" || kind.is_some_and(|kind| kind.attribute(name).is_some())
+}
+
+/// The postconditions of a block; `self` is what references to it see.
+pub(crate) fn postconditions(expansion: &mut Expansion<'_>, block: &Block, instance: &Instance, exports: &Value) {
+    let this = Instance { this: Some(exports.clone()), ..instance.clone() };
+    let mut found = Diagnostics::new();
+    expansion.evaluator(&this).conditions(&block.body, "postcondition", &mut found);
+    expansion.found.extend(found);
+}
+
+/// The name in the world: what the block says, else its label, with the key of the instance behind it. A name that was written was
+/// checked where it stands.
+pub(crate) fn real_name(evaluated: &Evaluated, label: &str, instance: &Instance) -> Result<String, Diagnostic> {
+    let name = match (evaluated.text("name"), &instance.key) {
+        (Some(name), _) => return Ok(name.to_owned()),
         (None, None) => label.to_owned(),
         (None, Some(cloudtik_model::Key::Index(index))) => format!("{label}-{index}"),
         (None, Some(cloudtik_model::Key::Name(key))) => format!("{label}-{key}"),
+    };
+    match check_value(&name.as_str().into(), Check::Name(NAME_CHARS_MAX)) {
+        Ok(()) => Ok(name),
+        Err(problem) => Err(Diagnostic::error("bad-name", format!("its real name would be `{name}`, and that is no name"))
+            .at(evaluated.span)
+            .maybe_help(problem.help)
+            .note("without `name` it is made of the label and the key; `name` says another")),
     }
 }
 
@@ -138,7 +206,7 @@ fn workspace_spec(address: &Address, provider: &ProviderRef, evaluated: &Evaluat
         ingress: named(firewall, "ingress"),
         egress: named(firewall, "egress"),
         storage: named(Some(evaluated), "storage"),
-        depends_on: std::collections::BTreeSet::new(),
+        depends_on: BTreeSet::new(),
         lifecycle: evaluated.lifecycle.clone(),
     }
 }

@@ -131,6 +131,26 @@ value.n[1] {"input": 1} after {value.a}
 }
 
 #[test]
+fn the_instances_of_one_block_are_those_of_another() {
+    graph(
+        r#"
+        resource "value" "a" {
+          for_each = toset(["x"])
+          input    = each.key
+        }
+        resource "value" "b" {
+          for_each = value.a
+          input    = each.value.id
+        }
+        "#,
+        r#"
+value.a["x"] {"input": "x"}
+value.b["x"] {"input": <string: Attribute { of: Reference(value.a["x"]), name: "id" }>} after {value.a["x"]}
+"#,
+    );
+}
+
+#[test]
 fn depends_on_covers_every_instance() {
     graph(
         r#"
@@ -206,10 +226,8 @@ main.hcl:6:10 not-in-effect: `aws_vpc` is not in effect in this version
 
 #[test]
 fn duplicates_name_both_places() {
-    let (_, map, found) = run(
-        &[("a.hcl", "variable \"x\" { default = 1 }\n"), ("b.hcl", "variable \"x\" { default = 2 }\n")],
-        &VariableInputs::default(),
-    );
+    let (_, map, found) =
+        run(&[("a.hcl", "variable \"x\" { default = 1 }\n"), ("b.hcl", "variable \"x\" { default = 2 }\n")], &VariableInputs::default());
     assert_eq!(describe(&map, &found), "b.hcl:1:1 duplicate-name: `var.x` is declared twice\n");
     let other = found.iter().next().and_then(|diagnostic| diagnostic.labels.first()).and_then(|label| map.describe(label.span));
     assert_eq!(other.as_deref(), Some("a.hcl:1:1"));
@@ -218,7 +236,10 @@ fn duplicates_name_both_places() {
 #[test]
 fn variables_are_strongest_last() {
     let files = [
-        ("main.hcl", "variable \"a\" {}\nvariable \"b\" { type = list(string) }\nvariable \"c\" { type = string }\noutput \"o\" { value = [var.a, var.b, var.c] }"),
+        (
+            "main.hcl",
+            "variable \"a\" {}\nvariable \"b\" { type = list(string) }\nvariable \"c\" { type = string }\noutput \"o\" { value = [var.a, var.b, var.c] }",
+        ),
         ("cloudtik.vars.hcl", "a = 1\nb = [\"file\"]\nc = \"file\""),
         ("x.auto.vars.hcl", "b = [\"auto\"]"),
     ];

@@ -24,7 +24,7 @@ pub(crate) const NODE_GONE: &str = "its node is gone";
 pub(crate) const KEPT: &str = "kept: it says `on_destroy = \"keep\"`";
 
 /// What is to be done, and why. A value: it can be saved, shown and applied later, and is refused when the state moved.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
     /// [`PLAN_VERSION`]

@@ -218,12 +218,39 @@ pub(crate) enum Command {
         #[arg(long)]
         raw: bool,
     },
+    /// List what the local cloud of this machine has, or remove what a deleted project left there
+    Local {
+        /// What to do
+        #[arg(value_enum, value_name = "ACTION")]
+        action: LocalAction,
+        /// What to remove: ids as `list` shows them
+        #[arg(value_name = "ID")]
+        ids: Vec<String>,
+        /// Remove everything, whatever project made it
+        #[arg(long, conflicts_with = "ids")]
+        all: bool,
+        /// Do not ask before
+        #[arg(long)]
+        auto_approve: bool,
+        /// Print the result as JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Show the version
     Version {
         /// Print it as JSON
         #[arg(long)]
         json: bool,
     },
+}
+
+/// What to do with the local cloud.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LocalAction {
+    /// Show what is there.
+    List,
+    /// Remove it.
+    Purge,
 }
 
 /// How a graph is written.

@@ -21,7 +21,6 @@ const LATER_COMMANDS: &[&str] = &[
     "import",
     "info",
     "kill-node",
-    "local",
     "logs",
     "scale",
     "state",

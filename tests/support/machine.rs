@@ -42,7 +42,10 @@ impl Machine {
         let interfaces = fs::read_dir("/sys/class/net").into_iter().flatten().flatten();
         Self {
             mounts,
-            namespaces: processes().filter_map(|process| fs::read_link(process.join("ns/net")).ok()).map(|link| link.display().to_string()).collect(),
+            namespaces: processes()
+                .filter_map(|process| fs::read_link(process.join("ns/net")).ok())
+                .map(|link| link.display().to_string())
+                .collect(),
             interfaces: interfaces.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect(),
             sockets,
         }
@@ -77,13 +80,16 @@ impl Process {
     /// Whether it was started as this.
     pub fn is(&self, program: &str, arguments: &[&str]) -> bool {
         let name = self.command.first().map(|path| path.rsplit('/').next().unwrap_or(path));
-        name.is_some_and(|name| name.starts_with(program)) && arguments.iter().all(|argument| self.command.iter().any(|word| word == argument))
+        name.is_some_and(|name| name.starts_with(program))
+            && arguments.iter().all(|argument| self.command.iter().any(|word| word == argument))
     }
 }
 
 fn processes() -> impl Iterator<Item = PathBuf> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    entries.map(|entry| entry.path()).filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().chars().all(|c| c.is_ascii_digit())))
+    entries
+        .map(|entry| entry.path())
+        .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().chars().all(|c| c.is_ascii_digit())))
 }
 
 /// The processes that belong to a folder: they name it in what they were started with, work in it, run from it, carry the id of a node
@@ -104,7 +110,8 @@ pub fn processes_of(folder: &Path, nodes: &BTreeSet<String>, uid: Option<u32>) -
             all.push((Process { pid, command }, namespace(&process).filter(|of| Some(of) != here.as_ref()), belongs));
         }
     }
-    let namespaces: BTreeSet<PathBuf> = all.iter().filter(|(_, _, belongs)| *belongs).filter_map(|(_, namespace, _)| namespace.clone()).collect();
+    let namespaces: BTreeSet<PathBuf> =
+        all.iter().filter(|(_, _, belongs)| *belongs).filter_map(|(_, namespace, _)| namespace.clone()).collect();
     let inside = |namespace: &Option<PathBuf>| namespace.as_ref().is_some_and(|namespace| namespaces.contains(namespace));
     all.into_iter().filter(|(_, namespace, belongs)| *belongs || inside(namespace)).map(|(process, _, _)| process).collect()
 }

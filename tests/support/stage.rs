@@ -15,6 +15,9 @@ use serde_json::Value as Json;
 use super::machine::{self, Machine, Process};
 use super::user::User;
 
+/// Names a program that was built before; without it, the one that cargo built with the test.
+const BINARY: &str = "CLOUDTIK_BIN";
+
 /// No command of a test needs as long; one that hangs must not hang the others.
 const TIME_MAX: Duration = Duration::from_secs(180);
 
@@ -130,9 +133,9 @@ impl Stage {
         fs::create_dir(root.join("run")).unwrap();
         fs::set_permissions(root.join("run"), fs::Permissions::from_mode(0o700)).unwrap();
         let binary = root.join("bin/cloudtik");
-        let built = Path::new(env!("CARGO_BIN_EXE_cloudtik"));
-        if fs::hard_link(built, &binary).is_err() {
-            fs::copy(built, &binary).unwrap();
+        let built = std::env::var_os(BINARY).map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_cloudtik")), PathBuf::from);
+        if fs::hard_link(&built, &binary).is_err() {
+            fs::copy(&built, &binary).unwrap();
         }
         let stage = Self { form, folder, user, binary, before, environment: Vec::new(), _turn: turn };
         stage.take_artifacts();
@@ -315,7 +318,9 @@ impl Drop for Stage {
         if !processes.is_empty() {
             // A test that failed left something: the program knows best how to remove it, and what it does not know of is ended.
             self.environment.retain(|(name, _)| !name.starts_with("CLOUDTIK_"));
-            if let Ok(mut child) = self.command(&["destroy", "--auto-approve", "--delete-data=all"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn() {
+            if let Ok(mut child) =
+                self.command(&["destroy", "--auto-approve", "--delete-data=all"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn()
+            {
                 drop(child.wait());
             }
             self.processes().iter().for_each(Process::kill);

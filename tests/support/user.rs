@@ -27,7 +27,10 @@ impl User {
         let uid = UIDS_FROM + (std::process::id() + number) % UIDS;
         let name = format!("cloudtik-test-{}-{number}", std::process::id());
         let mut useradd = Command::new("useradd");
-        useradd.args(["--no-create-home", "--user-group", "--shell", "/bin/sh", "--uid", &uid.to_string(), "--home-dir"]).arg(home).arg(&name);
+        useradd
+            .args(["--no-create-home", "--user-group", "--shell", "/bin/sh", "--uid", &uid.to_string(), "--home-dir"])
+            .arg(home)
+            .arg(&name);
         let made = useradd.stdin(Stdio::null()).output().is_ok_and(|output| output.status.success());
         if !made {
             eprintln!("`useradd` is not there or failed: the user {uid} has no name");

@@ -3,6 +3,8 @@
 //! It is the only code of this package that may start tasks, wait, and read clocks and randomness. It decides nothing: order, limits and
 //! repeats are the machine's. The runtime starts with the first command that needs one, so a plan of values alone never pays for it.
 
+#![expect(clippy::disallowed_methods, reason = "the driver is where tasks are started, and where clocks and chance are read")]
+
 mod artifacts;
 mod clouds;
 mod crash;
@@ -15,7 +17,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cloudtik_model::Address;
+use cloudtik_model::{Address, Diagnostic};
 use cloudtik_provider_api::{Answer, Call, CallError, ErrorClass, Secret, SecretKind};
 
 pub use artifacts::{ArtifactCache, ArtifactError};
@@ -235,7 +237,7 @@ impl Driver<'_> {
                         crash::pass(count);
                         Event::Appended { batch }
                     }
-                    Err(error) => Event::AppendFailed { batch, error: error.to_diagnostic().title },
+                    Err(error) => Event::AppendFailed { batch, error: in_one_line(&error.to_diagnostic()) },
                 };
                 commands.extend(machine.step(self.now_ms(), event));
                 continue;
@@ -322,7 +324,6 @@ impl Driver<'_> {
         let Some(runtime) = &self.runtime else { return Ok(()) };
         self.waiting += 1;
         let sender = self.tasks.sender.clone();
-        #[expect(clippy::disallowed_methods, reason = "the driver is where tasks are started")]
         runtime.spawn(async move { drop(sender.send(task.await)) });
         Ok(())
     }
@@ -384,6 +385,11 @@ fn load_secrets(vault: &mut Vault, references: BTreeMap<String, SecretRef>) -> R
         Ok((name, Made { reference, secret: Secret { private, public } }))
     };
     references.into_iter().map(load).collect()
+}
+
+/// What went wrong, and why.
+fn in_one_line(diagnostic: &Diagnostic) -> String {
+    diagnostic.notes.iter().fold(diagnostic.title.clone(), |text, note| format!("{text}: {note}"))
 }
 
 fn secret_error(error: &DurableError) -> CallError {

@@ -30,6 +30,7 @@ pub fn random_id(entropy: &mut dyn Entropy) -> Result<String, DurableError> {
 pub struct OsEntropy;
 
 impl Entropy for OsEntropy {
+    #[expect(clippy::disallowed_methods, reason = "this is where randomness comes in")]
     fn fill(&mut self, bytes: &mut [u8]) -> Result<(), DurableError> {
         getrandom::fill(bytes).map_err(|error| {
             let source = error.raw_os_error().map_or_else(|| io::Error::other(error.to_string()), io::Error::from_raw_os_error);

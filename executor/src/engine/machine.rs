@@ -186,6 +186,7 @@ impl Engine {
             }
             Event::AppendFailed { error, .. } => {
                 self.summary.aborted = Some(error);
+                self.take_back();
                 self.skip_all();
                 self.finish();
             }
@@ -452,6 +453,33 @@ impl Engine {
         true
     }
 
+    /// Takes back what is done by being written down alone, and was not. What a call did stays done: the next run finds it.
+    fn take_back(&mut self) {
+        let lost: BTreeSet<Address> = self
+            .outbox
+            .lost()
+            .into_iter()
+            .filter_map(|then| match then {
+                Then::Tell(progress) => match *progress {
+                    Progress::Done { address, .. } => Some(address),
+                    _ => None,
+                },
+                Then::Call(_) | Then::End => None,
+            })
+            .collect();
+        for op in self.ops.iter_mut().filter(|op| op.record_only && op.status == Status::Done && lost.contains(&op.operation.address)) {
+            op.status = Status::Skipped;
+            let word = word_of(&op.operation);
+            let counter = counter(&mut self.summary.counts, word);
+            *counter = counter.saturating_sub(1);
+            self.summary.counts.skipped += 1;
+            let result = AddressResult { status: AddressStatus::Skipped, word, error: None, because: None };
+            self.summary.addresses.insert(op.operation.address.clone(), result);
+        }
+        let counts = Counts { failed: 0, skipped: 0, ..self.summary.counts };
+        self.summary.changed = counts != Counts::default();
+    }
+
     fn skip_all(&mut self) {
         for id in 0..self.ops.len() {
             self.skip(id, None);
@@ -580,7 +608,11 @@ pub(crate) const fn word_of(operation: &Operation) -> OperationWord {
 }
 
 const fn count(counts: &mut Counts, word: OperationWord) {
-    let counter = match word {
+    *counter(counts, word) += 1;
+}
+
+const fn counter(counts: &mut Counts, word: OperationWord) -> &mut usize {
+    match word {
         OperationWord::Create => &mut counts.created,
         OperationWord::Update => &mut counts.updated,
         OperationWord::Delete | OperationWord::DeleteDeposed => &mut counts.deleted,
@@ -588,6 +620,5 @@ const fn count(counts: &mut Counts, word: OperationWord) {
         OperationWord::Undo => &mut counts.undone,
         OperationWord::Forget => &mut counts.forgotten,
         OperationWord::Record => &mut counts.recorded,
-    };
-    *counter += 1;
+    }
 }

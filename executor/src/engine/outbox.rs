@@ -38,6 +38,12 @@ impl<T> Outbox<T> {
         Some(Command::Append { batch, records: std::mem::take(&mut self.records) })
     }
 
+    /// Nothing more becomes durable: what would have followed.
+    pub(crate) fn lost(&mut self) -> Vec<T> {
+        let in_flight = self.in_flight.take().map(|(_, then)| then).unwrap_or_default();
+        in_flight.into_iter().chain(std::mem::take(&mut self.then)).collect()
+    }
+
     /// A batch is durable: what follows.
     pub(crate) fn appended(&mut self, batch: u64) -> Vec<T> {
         match self.in_flight.take_if(|(number, _)| *number == batch) {

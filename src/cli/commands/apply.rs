@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use cloudtik::model::Diagnostic;
-use cloudtik::{Applied, Failure, FailureKind, Interrupt, Observer, PlanOptions, Prepared, Summary};
+use cloudtik::{Applied, Failure, FailureKind, Interrupt, Observer, PlanOptions, Prepared, Silent, Summary};
 
 use super::super::arguments::PlanFlags;
 use super::super::progress::View;
@@ -52,9 +52,10 @@ pub(crate) fn run(
         }
     }
     if !prepared.has_changes() {
-        drop(prepared);
-        if let Some(state) = project.state()?.filter(|_| !destroys) {
-            output::print_all(&state.outputs, printer);
+        // There may still be something to write down that is no change: a drift that matters to nothing, an edge of the graph.
+        let applied = prepared.apply(Arc::new(Silent), &Interrupt::new())?;
+        if !destroys {
+            output::print_all(&applied.outputs, printer);
         }
         return Ok(Exit::Done);
     }

@@ -2,6 +2,7 @@
 
 mod apply;
 mod init;
+mod local;
 mod output;
 mod plan;
 mod show;
@@ -14,7 +15,7 @@ use std::sync::Arc;
 use cloudtik::Failure;
 use cloudtik::model::Diagnostic;
 
-use super::arguments::{Arguments, Command, Given};
+use super::arguments::{Arguments, Command, Given, LocalAction};
 use super::environment::Environment;
 use super::printer::Printer;
 use super::values::reason;
@@ -61,6 +62,8 @@ fn choose(command: &Command, context: &Context<'_>) -> Result<Exit, Failure> {
         }
         Command::Show { file, json } => show::run(context, file.as_deref(), *json),
         Command::Output { name, json, raw } => output::run(context, name.as_deref(), *json, *raw),
+        Command::Local { action: LocalAction::List, json, .. } => local::list(context, *json),
+        Command::Local { action: LocalAction::Purge, ids, all, auto_approve, json } => local::purge(context, ids, *all, *auto_approve, *json),
         Command::Version { json } => Ok(version::run(context, *json)),
     }
 }

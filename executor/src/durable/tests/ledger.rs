@@ -178,6 +178,7 @@ fn what_was_observed_and_rewired() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a test of time reads the clock")]
 fn destroying_many_takes_linear_time() {
     // Each of 20,000 depends on the one before; going through all of them for each would be 400,000,000 looks.
     let name = |i: usize| format!("n{i}");

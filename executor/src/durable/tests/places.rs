@@ -102,6 +102,7 @@ fn a_snapshot_needs_no_lock_and_changes_nothing() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "what several do at once is what is tested")]
 fn snapshots_beside_a_run_see_all_of_a_moment() {
     let project = tempfile::tempdir().unwrap();
     let folder = DataDir::new(project.path(), None);
@@ -191,6 +192,7 @@ fn a_full_disk_is_one_clear_error_and_nothing_is_lost() {
 }
 
 /// Runs something with the rights of nobody: as root by giving up root's in this thread, which ends with it.
+#[expect(clippy::disallowed_methods, reason = "rights belong to a thread")]
 fn as_nobody<T: Send>(act: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| {
         let thread = scope.spawn(|| {

@@ -124,6 +124,7 @@ fn a_key_pair_is_made_once() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "what several do at once is what is tested")]
 fn whoever_makes_the_key_first_all_have_the_same() {
     for round in 0..10 {
         let (_project, folder) = project();
