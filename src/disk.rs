@@ -33,7 +33,10 @@ impl DiskSources {
     }
 
     fn is_data(&self, folder: &Path) -> bool {
-        self.data.as_ref().and_then(|data| data.canonicalize().ok()).is_some_and(|data| folder.canonicalize().is_ok_and(|folder| folder == data))
+        self.data
+            .as_ref()
+            .and_then(|data| data.canonicalize().ok())
+            .is_some_and(|data| folder.canonicalize().is_ok_and(|folder| folder == data))
     }
 
     /// Where a path of the project lies, after all links.
@@ -129,4 +132,21 @@ impl SourceSet for DiskSources {
 
 fn failure(path: &str, error: &std::io::Error) -> ReadError {
     ReadError::Failed { path: path.to_owned(), reason: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_data_folder_is_not_copied_with_the_folder_around_it() {
+        let folder = tempfile::tempdir().unwrap();
+        for path in ["main.hcl", ".data/keys/state.key", "site/a"] {
+            let file = folder.path().join(path);
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(file, "x").unwrap();
+        }
+        let sources = DiskSources::new(folder.path()).without(Path::new(".data"));
+        assert_eq!(sources.list_below(".").unwrap().unwrap(), ["./main.hcl", "./site/a"]);
+    }
 }

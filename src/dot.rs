@@ -14,7 +14,8 @@ pub fn graph_dot(graph: &Graph) -> String {
             Node::Step(spec) => ("ellipse", format!("step {}", spec.kind.as_str())),
         };
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "  {} [shape = \"{shape}\", label = {}];", quote(&address.to_string()), quote(&format!("{address}\n{kind}")));
+        let _ =
+            writeln!(text, "  {} [shape = \"{shape}\", label = {}];", quote(&address.to_string()), quote(&format!("{address}\n{kind}")));
     }
     for (address, node) in &graph.nodes {
         for needed in node.depends_on() {

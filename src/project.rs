@@ -11,9 +11,13 @@ use cloudtik_executor::driver::{Clouds, Driven, Durable, HandlebarsRenderer, Nod
 use cloudtik_executor::durable::{
     DataDir, DurableError, Entry, Holder, Ledger, OsEntropy, SessionStore, Snapshot, StateLock, Vault, load_plan, random_id, save_plan,
 };
-use cloudtik_executor::engine::{AddressStatus, Engine, EngineInput, Limits, SettleMode, Settlement, SettlementInput, SettlementReport, Summary};
+use cloudtik_executor::engine::{
+    AddressStatus, Engine, EngineInput, Limits, SettleMode, Settlement, SettlementInput, SettlementReport, Summary,
+};
 use cloudtik_executor::{Intent, RECORD_VERSION};
-use cloudtik_model::{Address, Diagnostic, Diagnostics, Graph, MemorySources, OutputState, ProviderRef, SourceMap, SourceSet as _, State, Value};
+use cloudtik_model::{
+    Address, Diagnostic, Diagnostics, Graph, MemorySources, OutputState, ProviderRef, SourceMap, SourceSet as _, State, Value,
+};
 use cloudtik_planner::{Execution, Mode, OperationKind, Plan, PlanInput, Settled, execution, plan};
 use cloudtik_provider_api::{CallError, Facts, ProviderSchema};
 
@@ -325,7 +329,9 @@ impl Project {
     fn lock(&self, data: &DataDir, command: &str) -> Result<SessionStore, Failure> {
         if !self.options.lock {
             let title = format!("`{command}` without the lock is refused: two of them at once would each undo what the other does");
-            return Err(Failure::plain(Diagnostic::error("no-lock", title).help("leave `--lock=false` out; `--lock-timeout 5m` waits for the lock")));
+            return Err(Failure::plain(
+                Diagnostic::error("no-lock", title).help("leave `--lock=false` out; `--lock-timeout 5m` waits for the lock"),
+            ));
         }
         let holder = Holder::this_process(command, timestamp());
         data.create().map_err(|error| durable(&error))?;
@@ -492,11 +498,16 @@ fn check_addresses(options: &PlanOptions, graph: &Graph, state: &State) -> Resul
     };
     let data = data.into_iter().flatten();
     let known = || graph.nodes.keys().chain(state.resources.keys());
-    for (flag, address) in options.replace.iter().map(|address| ("--replace", address)).chain(data.map(|address| ("--delete-data", address))) {
+    for (flag, address) in
+        options.replace.iter().map(|address| ("--replace", address)).chain(data.map(|address| ("--delete-data", address)))
+    {
         if !known().any(|known| known.is_within(address)) {
             let all: Vec<String> = known().map(ToString::to_string).collect();
-            let near = cloudtik_model::did_you_mean(&address.to_string(), all.iter().map(String::as_str)).map(|near| format!("did you mean `{near}`?"));
-            return Err(Failure::plain(Diagnostic::error("unknown-address", format!("`{flag} {address}`: there is nothing at this address")).maybe_help(near)));
+            let near = cloudtik_model::did_you_mean(&address.to_string(), all.iter().map(String::as_str))
+                .map(|near| format!("did you mean `{near}`?"));
+            return Err(Failure::plain(
+                Diagnostic::error("unknown-address", format!("`{flag} {address}`: there is nothing at this address")).maybe_help(near),
+            ));
         }
     }
     Ok(())
@@ -522,7 +533,10 @@ fn kept(state: &State, options: &PlanOptions) -> BTreeSet<Address> {
         crate::DeleteData::Of(addresses) => !addresses.iter().any(|prefix| address.is_within(prefix)),
     };
     let says_keep = |value: &Value| value.get("on_destroy").and_then(Value::as_str) == Some("keep");
-    let kept = state.resources.iter().filter(|(address, entry)| entry.current.as_ref().is_some_and(|object| says_keep(&object.attributes)) && keeps(address));
+    let kept = state
+        .resources
+        .iter()
+        .filter(|(address, entry)| entry.current.as_ref().is_some_and(|object| says_keep(&object.attributes)) && keeps(address));
     kept.map(|(address, _)| address.clone()).collect()
 }
 
@@ -559,7 +573,8 @@ fn timestamp() -> String {
 /// Settlement of a plan writes nothing: its records are taken into the ledger alone.
 fn fold_in_memory(ledger: &mut Ledger, records: &[Record]) {
     for record in records {
-        let entry = Entry { sequence: ledger.sequence() + 1, epoch: ledger.state.epoch, run: "plan".to_owned(), record: Some(record.clone()) };
+        let entry =
+            Entry { sequence: ledger.sequence() + 1, epoch: ledger.state.epoch, run: "plan".to_owned(), record: Some(record.clone()) };
         ledger.take(&entry);
     }
 }
@@ -607,7 +622,8 @@ impl Prepared<'_> {
             self.store.begin_run(&self.run_id).map_err(|error| durable(&error))?;
         }
         let sources = std::mem::take(&mut self.planned.sources);
-        observer.event(&Event::Operations(execution.operations.iter().filter(|operation| operation.kind != OperationKind::Waypoint).count()));
+        observer
+            .event(&Event::Operations(execution.operations.iter().filter(|operation| operation.kind != OperationKind::Waypoint).count()));
         let mut engine = Engine::new(self.engine_input(run_started, execution));
         let driven = run(
             &mut engine,
@@ -696,7 +712,10 @@ fn finished(summary: Summary, committed: Result<(), DurableError>, sources: Sour
     };
     if diagnostics.is_empty() {
         let skipped = summary.counts.skipped;
-        diagnostics.push(Diagnostic::error("interrupted", format!("interrupted: {skipped} operations were not begun")).help("run `cloudtik apply` to go on"));
+        diagnostics.push(
+            Diagnostic::error("interrupted", format!("interrupted: {skipped} operations were not begun"))
+                .help("run `cloudtik apply` to go on"),
+        );
     }
     Err(Failure { kind, diagnostics, sources, summary: Some(Box::new(summary)) })
 }

@@ -110,7 +110,8 @@ fn refused(call: &Call, error: &CallError) -> Failure {
         _ => format!("the objects of kind `{}`", call.kind),
     };
     Failure::plain(
-        Diagnostic::error("provider", format!("provider `{}` does not tell {what}: {}", call.provider, error.message)).maybe_help(error.help.clone()),
+        Diagnostic::error("provider", format!("provider `{}` does not tell {what}: {}", call.provider, error.message))
+            .maybe_help(error.help.clone()),
     )
 }
 

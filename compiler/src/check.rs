@@ -82,7 +82,11 @@ fn check_public_key(text: &str) -> Result<(), Problem> {
     let line = text.trim_end_matches(['\n', '\r']);
     let mut words = line.split([' ', '\t']).filter(|word| !word.is_empty());
     let fits = !line.contains(['\n', '\r', '\0']) && words.next().is_some_and(known) && words.next().is_some_and(base64);
-    if fits { Ok(()) } else { Err(problem("it holds what is no public key", "write one key each: `\"ssh-ed25519 AAAA… name\"`, or `file(\"keys/name.pub\")`")) }
+    if fits {
+        Ok(())
+    } else {
+        Err(problem("it holds what is no public key", "write one key each: `\"ssh-ed25519 AAAA… name\"`, or `file(\"keys/name.pub\")`"))
+    }
 }
 
 fn each_text(value: &Value, check: impl Fn(&str) -> Result<(), Problem>) -> Result<(), Problem> {

@@ -40,7 +40,9 @@ pub(crate) struct NodeContext<'a> {
 impl NodeContext<'_> {
     /// Whether a list of roles names this node.
     pub(crate) fn is_on(&self, roles: &[String]) -> bool {
-        roles.iter().any(|role| role == "all" || role == self.role || self.role.strip_prefix(role.as_str()).is_some_and(|rest| rest.starts_with('.')))
+        roles.iter().any(|role| {
+            role == "all" || role == self.role || self.role.strip_prefix(role.as_str()).is_some_and(|rest| rest.starts_with('.'))
+        })
     }
 }
 
@@ -81,9 +83,10 @@ fn expand_instance(expansion: &mut Expansion<'_>, block: &Block, instance: &Inst
     let (workspace, provider, definition) = workspace_of(expansion, block, instance)?;
     let cluster_name = cluster_name.filter(|_| !failed)?;
     let place = evaluated.fields.get("name").map_or(evaluated.span, |field| field.span);
-    expansion.claim_name(format!("cluster `{cluster_name}` of {}", workspace.address), place)?;
+    expansion.claim_name(format!("cluster `{cluster_name}` of {}", workspace.address), place);
     let spec = cluster_spec(address, &provider, &workspace.address, &evaluated, cluster_name.clone());
     let (_, _, config) = expansion.use_provider(provider.provider_type())?;
+    let errors = expansion.found.len();
     let lowered = definition.lower_cluster(&config, &spec, &workspace, expansion.input.facts);
     let mut exports = take_lowered(expansion, address, block, lowered, &evaluated, &wanted);
     let capabilities = definition.capabilities(&provider, &config, expansion.input.facts);
@@ -108,8 +111,12 @@ fn expand_instance(expansion: &mut Expansion<'_>, block: &Block, instance: &Inst
     } else {
         refuse_without_head(expansion, &evaluated);
     }
-    postconditions(expansion, block, instance, &exports);
     expansion.clusters.push((spec, provider));
+    // What steps with errors would export is not there: whoever refers to it is not told a second time.
+    if expansion.found.iter().skip(errors).any(Diagnostic::is_error) {
+        return None;
+    }
+    postconditions(expansion, block, instance, &exports);
     Some(exports)
 }
 

@@ -153,7 +153,8 @@ fn settings(expansion: &Expansion<'_>, block: &Block, input: &CompileInput<'_>, 
 /// `depends_on` names blocks; the graph's edges go between nodes. Also drops edges to what a block names and is no node.
 fn spread_dependencies(expansion: &mut Expansion<'_>) {
     let nodes: BTreeSet<Address> = expansion.graph.nodes.keys().cloned().collect();
-    let below = |prefix: &Address| nodes.range(prefix.clone()..).take_while(|address| address.is_within(prefix)).cloned().collect::<Vec<_>>();
+    let below =
+        |prefix: &Address| nodes.range(prefix.clone()..).take_while(|address| address.is_within(prefix)).cloned().collect::<Vec<_>>();
     let mut found = Diagnostics::new();
     let failed = &expansion.world.failed;
     let expanded = &expansion.world.instances;
@@ -164,7 +165,8 @@ fn spread_dependencies(expansion: &mut Expansion<'_>) {
     };
     let unknown = |prefix: &Address, span: Span| {
         let whole = prefix.prefix(2);
-        let help = (whole != *prefix && !below(&whole).is_empty()).then(|| format!("name the whole block, `{whole}`, or a part that is made, not an attribute"));
+        let help = (whole != *prefix && !below(&whole).is_empty())
+            .then(|| format!("name the whole block, `{whole}`, or a part that is made, not an attribute"));
         Diagnostic::error("unknown-reference", format!("there is nothing at `{prefix}`")).at(span).maybe_help(help)
     };
     found.extend(expansion.named.iter().filter(|(_, prefix)| nothing_at(prefix)).map(|(span, prefix)| unknown(prefix, *span)));

@@ -125,8 +125,25 @@ fn add(declarations: &mut Declarations, name: Name, declaration: Declaration, fo
 
 /// Roots of references that no kind of resource may be called.
 pub(crate) const RESERVED_KINDS: [&str; 19] = [
-    "cloudtik", "variable", "local", "var", "each", "count", "self", "path", "workspace", "cluster", "resource", "node", "group", "service",
-    "secret", "module", "data", "template", "inherited",
+    "cloudtik",
+    "variable",
+    "local",
+    "var",
+    "each",
+    "count",
+    "self",
+    "path",
+    "workspace",
+    "cluster",
+    "resource",
+    "node",
+    "group",
+    "service",
+    "secret",
+    "module",
+    "data",
+    "template",
+    "inherited",
 ];
 
 fn check_name(name: &Name, declaration: &Declaration, found: &mut Diagnostics) {
@@ -134,7 +151,8 @@ fn check_name(name: &Name, declaration: &Declaration, found: &mut Diagnostics) {
     let bad = |label: &str, dashes: bool| {
         let mut chars = label.chars();
         let first = chars.next().is_some_and(|c| c.is_ascii_lowercase() || (!dashes && (c.is_alphabetic() || c == '_')));
-        !(first && chars.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || (!dashes && (c.is_alphanumeric() || c == '_'))))
+        !(first
+            && chars.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || (!dashes && (c.is_alphanumeric() || c == '_'))))
     };
     let (labels, dashes): (Vec<&Arc<str>>, bool) = match name {
         Name::Workspace(label) | Name::Cluster(label) => (vec![label], true),
@@ -144,14 +162,19 @@ fn check_name(name: &Name, declaration: &Declaration, found: &mut Diagnostics) {
     };
     for (label, place) in labels.into_iter().zip(&block.labels) {
         if bad(label, dashes) {
-            let rule = if dashes { "a lower-case letter, then lower-case letters, digits and `-`" } else { "a letter, then letters, digits, `_` and `-`" };
+            let rule = if dashes {
+                "a lower-case letter, then lower-case letters, digits and `-`"
+            } else {
+                "a letter, then letters, digits, `_` and `-`"
+            };
             found.push(Diagnostic::error("bad-name", format!("`{label}` is not a name")).at(place.span).help(format!("a name is {rule}")));
         }
     }
     if let (Name::Resource(kind, _), Some(place)) = (name, block.labels.first())
         && RESERVED_KINDS.contains(&&**kind)
     {
-        found.push(Diagnostic::error("reserved-kind", format!("`{kind}` is a word of the language, not a kind of resource")).at(place.span));
+        found
+            .push(Diagnostic::error("reserved-kind", format!("`{kind}` is a word of the language, not a kind of resource")).at(place.span));
     }
 }
 
@@ -192,7 +215,9 @@ pub(crate) fn order(declarations: &mut Declarations, found: &mut Diagnostics) ->
         declaration.for_each_attribute(&mut |attribute| {
             for reference in references(&attribute.value) {
                 let steps = attribute_names(&reference.steps);
-                let Some((needed, from)) = named_by(&reference.root, &steps).and_then(|needed| indexes.get_key_value(&needed)) else { continue };
+                let Some((needed, from)) = named_by(&reference.root, &steps).and_then(|needed| indexes.get_key_value(&needed)) else {
+                    continue;
+                };
                 referenced.insert((*needed).clone());
                 // A variable's own conditions look at its value, and a runtime may follow others of its own cluster.
                 let own = match name {
@@ -258,7 +283,8 @@ fn describe_cycle(names: &[&Name], places: &BTreeMap<(&Name, &Name), Span>) -> D
             && let Some(span) = places.get(&(*from, *to))
         {
             let message = format!("`{from}` needs `{to}`");
-            diagnostic = if diagnostic.primary.is_none() { diagnostic.at_saying(*span, message) } else { diagnostic.and_at(*span, message) };
+            diagnostic =
+                if diagnostic.primary.is_none() { diagnostic.at_saying(*span, message) } else { diagnostic.and_at(*span, message) };
         }
     }
     diagnostic.help("break the circle: give one of them a value that needs none of the others")

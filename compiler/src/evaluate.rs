@@ -125,7 +125,11 @@ impl Evaluator<'_> {
         };
         if let Some(place) = null_inside(&value, &rule.schema.ty) {
             let title = format!("`{name}{place}` must not be null");
-            found.push(Diagnostic::error("null-value", title).at(span).help("leave it out: `[for x in … : x if x != null]`, `{ for k, v in … : k => v if v != null }`"));
+            found.push(
+                Diagnostic::error("null-value", title)
+                    .at(span)
+                    .help("leave it out: `[for x in … : x if x != null]`, `{ for k, v in … : k => v if v != null }`"),
+            );
             return None;
         }
         if rule.known && !value.is_known() {
@@ -171,7 +175,8 @@ impl Evaluator<'_> {
         for block in &body.blocks {
             let Some(rule) = schema.block(&block.kind.name) else { continue };
             if rule.schema.name == "lifecycle" {
-                evaluated.triggers = attribute(block, "replace_triggered_by").map(|list| located(self, &list.value, found)).unwrap_or_default();
+                evaluated.triggers =
+                    attribute(block, "replace_triggered_by").map(|list| located(self, &list.value, found)).unwrap_or_default();
                 evaluated.lifecycle = self.lifecycle(block, &rule.schema, found);
                 evaluated.lifecycle.replace_triggered_by = evaluated.triggers.iter().map(|(address, _)| address.clone()).collect();
                 continue;
@@ -239,7 +244,9 @@ impl Evaluator<'_> {
                         .at(condition.span)
                         .note("conditions that are decided during apply are not in effect in this version"),
                 ),
-                None => found.push(Diagnostic::error("wrong-type", format!("the condition is {}, not a bool", result.describe())).at(condition.span)),
+                None => found.push(
+                    Diagnostic::error("wrong-type", format!("the condition is {}, not a bool", result.describe())).at(condition.span),
+                ),
             }
         }
     }
@@ -258,7 +265,11 @@ impl Evaluator<'_> {
         };
         let Some(address) = static_address(expr, &mut key) else {
             if !failed {
-                found.push(Diagnostic::error("not-a-reference", "this is not a reference to a block").at(expr.span).help("write it as `workspace.w` or `value.x[\"key\"]`, without quotes"));
+                found.push(
+                    Diagnostic::error("not-a-reference", "this is not a reference to a block")
+                        .at(expr.span)
+                        .help("write it as `workspace.w` or `value.x[\"key\"]`, without quotes"),
+                );
             }
             return None;
         };
@@ -281,10 +292,10 @@ pub(crate) fn unknown_at_plan_time(name: &str, value: &Value, span: Span) -> Dia
 /// Where a null stands in a list or map whose elements are single values: nothing that reads one has a use for it.
 fn null_inside(value: &Value, ty: &Type) -> Option<String> {
     match ty {
-        Type::List(of) | Type::Set(of) if **of != Type::Any => {
-            value.elements()?.position(Value::is_null).map(|index| format!("[{index}]"))
+        Type::List(of) | Type::Set(of) if **of != Type::Any => value.elements()?.position(Value::is_null).map(|index| format!("[{index}]")),
+        Type::Map(of) if **of != Type::Any => {
+            value.entries()?.iter().find(|(_, value)| value.is_null()).map(|(name, _)| format!("[\"{name}\"]"))
         }
-        Type::Map(of) if **of != Type::Any => value.entries()?.iter().find(|(_, value)| value.is_null()).map(|(name, _)| format!("[\"{name}\"]")),
         _ => None,
     }
 }
@@ -318,7 +329,9 @@ fn ignore_paths(expr: &Expr, found: &mut Diagnostics) -> BTreeSet<String> {
         return ["*".to_owned()].into();
     }
     let ExprKind::Tuple(items) = &expr.kind else {
-        found.push(Diagnostic::error("not-paths", "`ignore_changes` is a list of attributes, or `all`").at(expr.span).help("write `[tags, size]`"));
+        found.push(
+            Diagnostic::error("not-paths", "`ignore_changes` is a list of attributes, or `all`").at(expr.span).help("write `[tags, size]`"),
+        );
         return BTreeSet::new();
     };
     let mut literal = |expr: &Expr| match &expr.kind {

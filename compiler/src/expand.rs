@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use cloudtik_lang::{Context, Variables, convert, evaluate, parse_type};
 use cloudtik_model::{
-    Address, Diagnostic, Diagnostics, Expr, ExprKind, Graph, Key, Lifecycle, Node, Origin, OutputSpec, ProviderConfig,
-    ProviderRef, ResourceSpec, Span, Type, Value, did_you_mean,
+    Address, Diagnostic, Diagnostics, Expr, ExprKind, Graph, Key, Lifecycle, Node, Origin, OutputSpec, ProviderConfig, ProviderRef,
+    ResourceSpec, Span, Type, Value, did_you_mean,
 };
 use cloudtik_provider_api::{KindSchema, Presence, Provider, VALUE_KIND};
 use cloudtik_syntax::{Attribute, Block};
@@ -62,12 +62,14 @@ struct Kind {
 }
 
 impl<'a> Expansion<'a> {
-    pub(crate) fn new(input: &'a CompileInput<'a>, reads: &'a Reads<'a>, given: BTreeMap<String, Given>, declarations: &Declarations) -> Self {
-        let world = World {
-            declared: declarations.by_name.keys().cloned().collect(),
-            root: input.sources.root().into(),
-            ..World::default()
-        };
+    pub(crate) fn new(
+        input: &'a CompileInput<'a>,
+        reads: &'a Reads<'a>,
+        given: BTreeMap<String, Given>,
+        declarations: &Declarations,
+    ) -> Self {
+        let world =
+            World { declared: declarations.by_name.keys().cloned().collect(), root: input.sources.root().into(), ..World::default() };
         Self {
             input,
             reads,
@@ -110,18 +112,17 @@ impl<'a> Expansion<'a> {
     }
 
     /// Takes a real name. Two blocks of one name would be one thing in the world, of which each run makes something else.
-    pub(crate) fn claim_name(&mut self, what: String, place: Span) -> Option<()> {
-        if let Some(first) = self.names.get(&what) {
-            self.found.push(
-                Diagnostic::error("duplicate-name", format!("there are two of {what}"))
-                    .at_saying(place, "the second")
-                    .and_at(*first, "the first")
-                    .help("give one of them another `name`"),
-            );
-            return None;
-        }
-        self.names.insert(what, place);
-        Some(())
+    pub(crate) fn claim_name(&mut self, what: String, place: Span) {
+        let Some(other) = self.names.get(&what).copied() else {
+            self.names.insert(what, place);
+            return;
+        };
+        self.found.push(
+            Diagnostic::error("duplicate-name", format!("there are two of {what}"))
+                .at_saying(place.max(other), "the second")
+                .and_at(place.min(other), "the first")
+                .help("give one of them another `name`"),
+        );
     }
 
     /// An evaluator of one instance.
@@ -153,8 +154,10 @@ impl<'a> Expansion<'a> {
         if hidden && found.len() > errors {
             // Excerpts and messages would show the text, which is a secret.
             found = found.into_iter().take(errors).collect();
-            let title = format!("the text that is given for variable `{label}` is no expression of type {ty}; it is sensitive and not shown");
-            found.push(Diagnostic::error("bad-text", title).at(block.header).help("strings inside of lists and maps are written in quotes"));
+            let title =
+                format!("the text that is given for variable `{label}` is no expression of type {ty}; it is sensitive and not shown");
+            found
+                .push(Diagnostic::error("bad-text", title).at(block.header).help("strings inside of lists and maps are written in quotes"));
         }
         self.found.extend(found);
         let Some((value, span)) = value else { return };
@@ -171,12 +174,17 @@ impl<'a> Expansion<'a> {
             Ok(value) => value.marked(sensitive),
             Err(error) => {
                 let title = format!("variable `{label}` is {}, and what is given is {}", article(&ty), value.describe());
-                self.found.push(Diagnostic::error("wrong-type", title).at(span).and_at(block.header, "declared here").note(error.to_string()));
+                self.found
+                    .push(Diagnostic::error("wrong-type", title).at(span).and_at(block.header, "declared here").note(error.to_string()));
                 return;
             }
         };
         if value.is_null() && !nullable {
-            self.found.push(Diagnostic::error("null-value", format!("variable `{label}` must not be null")).at(span).and_at(block.header, "declared here"));
+            self.found.push(
+                Diagnostic::error("null-value", format!("variable `{label}` must not be null"))
+                    .at(span)
+                    .and_at(block.header, "declared here"),
+            );
             return;
         }
         self.variables.insert(label.to_string(), value.clone());
@@ -186,7 +194,14 @@ impl<'a> Expansion<'a> {
         self.found.extend(found);
     }
 
-    fn variable_value(&self, label: &Arc<str>, block: &Block, ty: &Type, fields: &Evaluated, found: &mut Diagnostics) -> Option<(Value, Span)> {
+    fn variable_value(
+        &self,
+        label: &Arc<str>,
+        block: &Block,
+        ty: &Type,
+        fields: &Evaluated,
+        found: &mut Diagnostics,
+    ) -> Option<(Value, Span)> {
         let none = Variables::none();
         let context = Context::new(&none).with_files(self.reads);
         let (expr, span) = match self.given.get(&**label) {
@@ -212,11 +227,9 @@ impl<'a> Expansion<'a> {
                     return Some((field.value.clone(), field.span));
                 }
                 if attribute(block, "default").is_none() {
-                    found.push(
-                        Diagnostic::error("missing-variable", format!("variable `{label}` has no value"))
-                            .at(block.header)
-                            .help(format!("give it one: `--var {label}=…`, a line in `cloudtik.vars.hcl`, `CLOUDTIK_VAR_{label}`, or a `default`")),
-                    );
+                    found.push(Diagnostic::error("missing-variable", format!("variable `{label}` has no value")).at(block.header).help(
+                        format!("give it one: `--var {label}=…`, a line in `cloudtik.vars.hcl`, `CLOUDTIK_VAR_{label}`, or a `default`"),
+                    ));
                 }
                 return None;
             }
@@ -260,7 +273,8 @@ impl<'a> Expansion<'a> {
             return;
         };
         let rules = provider.schema().config.iter().map(|schema| AttributeRule::new(schema.clone()).known()).collect();
-        let schema = BlockSchema { name: "provider", labels: &["type"], attributes: rules, later: &["alias", "for_each"], ..BlockSchema::default() };
+        let schema =
+            BlockSchema { name: "provider", labels: &["type"], attributes: rules, later: &["alias", "for_each"], ..BlockSchema::default() };
         let instance = Instance::default();
         let mut found = Diagnostics::new();
         check_body(&block.body, &schema, &format!("provider `{label}`"), block.header, &mut found);
@@ -331,11 +345,16 @@ impl<'a> Expansion<'a> {
             self.found.push(self.unknown_kind(kind, block));
             return None;
         };
-        let mut attributes: Vec<AttributeRule> =
-            schema.attributes.iter().filter(|attribute| attribute.is_settable()).map(|attribute| AttributeRule::new(attribute.clone())).collect();
+        let mut attributes: Vec<AttributeRule> = schema
+            .attributes
+            .iter()
+            .filter(|attribute| attribute.is_settable())
+            .map(|attribute| AttributeRule::new(attribute.clone()))
+            .collect();
         attributes.extend(resource_meta());
         let resource = self.top("resource");
-        let rule = BlockSchema { name: schema.name, attributes, blocks: resource.blocks.clone(), later: resource.later, ..BlockSchema::default() };
+        let rule =
+            BlockSchema { name: schema.name, attributes, blocks: resource.blocks.clone(), later: resource.later, ..BlockSchema::default() };
         let known = Arc::new(Kind { schema, block: rule, provider });
         self.kinds.insert(Arc::clone(kind), Arc::clone(&known));
         Some(known)
@@ -396,7 +415,14 @@ impl<'a> Expansion<'a> {
     }
 
     /// One instance: its spec goes into the graph, its value is what references see.
-    fn resource_instance(&mut self, kind: &Kind, provider: &ProviderRef, block: &Block, instance: &Instance, address: &Address) -> Option<Value> {
+    fn resource_instance(
+        &mut self,
+        kind: &Kind,
+        provider: &ProviderRef,
+        block: &Block,
+        instance: &Instance,
+        address: &Address,
+    ) -> Option<Value> {
         let mut found = Diagnostics::new();
         let evaluator = self.evaluator(instance);
         let evaluated = evaluator.block(block, &kind.block, &mut found);
@@ -411,7 +437,8 @@ impl<'a> Expansion<'a> {
             if name != "*" && kind.schema.attribute(name).is_none() {
                 let near = did_you_mean(name, kind.schema.attributes.iter().map(|attribute| attribute.name));
                 let title = format!("`ignore_changes`: `{}` has no attribute `{name}`", kind.schema.name);
-                let place = block.body.blocks.iter().find_map(|inner| attribute_of_lifecycle(inner, "ignore_changes")).unwrap_or(block.header);
+                let place =
+                    block.body.blocks.iter().find_map(|inner| attribute_of_lifecycle(inner, "ignore_changes")).unwrap_or(block.header);
                 found.push(
                     Diagnostic::error("unknown-attribute", title).at(place).maybe_help(near.map(|near| format!("did you mean `{near}`?"))),
                 );
@@ -488,15 +515,15 @@ impl<'a> Expansion<'a> {
         let none = Instance::default();
         let evaluated = match count.or(for_each) {
             None => return Some(ExpandedInstances { shape: Instances::One, list: vec![none] }),
-            Some(attribute) => {
-                self.evaluator(&none).expression(&attribute.value, false).map(|(value, needs)| (value, needs, attribute))
-            }
+            Some(attribute) => self.evaluator(&none).expression(&attribute.value, false).map(|(value, needs)| (value, needs, attribute)),
         };
         let expanded = evaluated.and_then(|(value, needs, attribute)| {
             let span = attribute.value.span;
             let name = &attribute.name.name;
             if value.is_sensitive() {
-                return Err(Diagnostic::error("sensitive-expansion", format!("`{name}` must not be sensitive: addresses are shown")).at(span).into());
+                return Err(Diagnostic::error("sensitive-expansion", format!("`{name}` must not be sensitive: addresses are shown"))
+                    .at(span)
+                    .into());
             }
             let mut instances = if count.is_some() { by_count(&value, span) } else { by_keys(&value, span) }?;
             let needs = Arc::new(needs);
@@ -537,7 +564,10 @@ fn by_count(value: &Value, span: Span) -> Result<ExpandedInstances, Diagnostic> 
             shape: Instances::Count(count),
             list: (0..count).map(|index| Instance { key: Some(Key::Index(index)), ..Instance::default() }).collect(),
         }),
-        Some(count) => Err(Diagnostic::error("too-many-instances", format!("`count` is {count}; at most {MAX_INSTANCES} are made of one block")).at(span)),
+        Some(count) => {
+            Err(Diagnostic::error("too-many-instances", format!("`count` is {count}; at most {MAX_INSTANCES} are made of one block"))
+                .at(span))
+        }
         None => Err(Diagnostic::error("bad-count", "`count` must be a whole number, 0 or more").at(span)),
     }
 }
@@ -556,18 +586,29 @@ fn by_keys(value: &Value, span: Span) -> Result<ExpandedInstances, Diagnostic> {
             match item.as_str() {
                 Some(key) => list.push(instance(key.into(), item.clone())),
                 None if item.is_deferred() => return Err(unknown_at_plan_time("for_each", item, span)),
-                None => return Err(Diagnostic::error("bad-for-each", format!("the set holds {}, and must hold strings", item.describe())).at(span)),
+                None => {
+                    return Err(
+                        Diagnostic::error("bad-for-each", format!("the set holds {}, and must hold strings", item.describe())).at(span)
+                    );
+                }
             }
         }
         list
     } else {
         let hint = if value.elements().is_some() { Some("write `toset([…])` around it") } else { None };
-        return Err(Diagnostic::error("bad-for-each", format!("`for_each` is a map or a set of strings, and {} was given", value.describe()))
-            .at(span)
-            .maybe_help(hint.map(str::to_owned)));
+        return Err(Diagnostic::error(
+            "bad-for-each",
+            format!("`for_each` is a map or a set of strings, and {} was given", value.describe()),
+        )
+        .at(span)
+        .maybe_help(hint.map(str::to_owned)));
     };
     if list.len() as u64 > MAX_INSTANCES {
-        return Err(Diagnostic::error("too-many-instances", format!("`for_each` has {} elements; at most {MAX_INSTANCES} are made", list.len())).at(span));
+        return Err(Diagnostic::error(
+            "too-many-instances",
+            format!("`for_each` has {} elements; at most {MAX_INSTANCES} are made", list.len()),
+        )
+        .at(span));
     }
     let keys = list.iter().filter_map(|instance| match &instance.key {
         Some(Key::Name(name)) => Some(Arc::clone(name)),
@@ -592,7 +633,9 @@ pub(crate) fn located(evaluator: &Evaluator<'_>, list: &Expr, found: &mut Diagno
         ExprKind::Tuple(items) => items.iter().filter_map(|item| Some((evaluator.address(item, found)?, item.span))).collect(),
         _ => {
             found.push(
-                Diagnostic::error("not-references", "a list of references is expected").at(list.span).help("write `[value.x, workspace.w]`"),
+                Diagnostic::error("not-references", "a list of references is expected")
+                    .at(list.span)
+                    .help("write `[value.x, workspace.w]`"),
             );
             Vec::new()
         }
@@ -607,9 +650,10 @@ pub(crate) fn object_value(kind: &KindSchema, address: &Address, attributes: &Va
     all.insert("id".into(), reference("id", Type::String));
     for schema in &kind.attributes {
         let set = attributes.get(schema.name).filter(|value| !value.is_null()).cloned();
-        let value = set
-            .or_else(|| derived.iter().find(|(name, _)| *name == schema.name).map(|(_, value)| value.clone()))
-            .unwrap_or_else(|| if schema.is_computed() { reference(schema.name, schema.ty.clone()).marked(schema.sensitive) } else { Value::NULL });
+        let value =
+            set.or_else(|| derived.iter().find(|(name, _)| *name == schema.name).map(|(_, value)| value.clone())).unwrap_or_else(|| {
+                if schema.is_computed() { reference(schema.name, schema.ty.clone()).marked(schema.sensitive) } else { Value::NULL }
+            });
         all.insert(schema.name.into(), value);
     }
     Value::object(all)

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use cloudtik_lang::{Context, Files as _, Variables, convert, evaluate};
 use cloudtik_model::{
-    Address, Artifact, ArtifactSource, Diagnostic, Diagnostics, Digest, Expr, ExprKind, Input, Key, LateName, Segment, Span, StepKind, StepSpec,
-    TemplatePart, Type, Value, did_you_mean,
+    Address, Artifact, ArtifactSource, Diagnostic, Diagnostics, Digest, Expr, ExprKind, Input, Key, LateName, Segment, Span, StepKind,
+    StepSpec, TemplatePart, Type, Value, did_you_mean,
 };
 use cloudtik_provider_api::Capability;
 use cloudtik_syntax::parse_template;
@@ -47,7 +47,10 @@ pub(crate) fn file_steps(expansion: &Expansion<'_>, context: &NodeContext<'_>, f
         }
         let all = marked_inside(&field.value);
         let Some(files) = all.entries() else {
-            found.push(Diagnostic::error("wrong-type", format!("`files` is a map by remote path, and {} was given", field.value.describe())).at(field.span));
+            found.push(
+                Diagnostic::error("wrong-type", format!("`files` is a map by remote path, and {} was given", field.value.describe()))
+                    .at(field.span),
+            );
             continue;
         };
         for (path, value) in files {
@@ -61,10 +64,13 @@ pub(crate) fn file_steps(expansion: &Expansion<'_>, context: &NodeContext<'_>, f
         for step in entry_steps(expansion, context, entry, found) {
             if let Some(first) = steps.get(&step.address) {
                 found.push(
-                    Diagnostic::error("duplicate-file", format!("`files[\"{}\"]`: something else is copied to {}", entry.path, step.address))
-                        .at(entry.span)
-                        .and_at(first.span, "the other one")
-                        .help("leave one out: with `exclude` of the folder, or by another path"),
+                    Diagnostic::error(
+                        "duplicate-file",
+                        format!("`files[\"{}\"]`: something else is copied to {}", entry.path, step.address),
+                    )
+                    .at(entry.span)
+                    .and_at(first.span, "the other one")
+                    .help("leave one out: with `exclude` of the folder, or by another path"),
                 );
                 continue;
             }
@@ -79,7 +85,8 @@ fn read_entry(context: &NodeContext<'_>, path: &Arc<str>, value: &Value, span: S
     match parse_entry(context, path, &marked_inside(value), span) {
         Ok(entry) => entry,
         Err(problem) => {
-            found.push(Diagnostic::error("bad-file", format!("`files[\"{path}\"]`: {}", problem.message)).at(span).maybe_help(problem.help));
+            found
+                .push(Diagnostic::error("bad-file", format!("`files[\"{path}\"]`: {}", problem.message)).at(span).maybe_help(problem.help));
             None
         }
     }
@@ -111,7 +118,9 @@ fn parse_entry(context: &NodeContext<'_>, path: &Arc<str>, value: &Value, span: 
             "content" => entry.content = Some(text_value("content", value)?),
             "mode" => entry.mode = Value::from(known_text("`mode`", value)?).marked(value.has_sensitive()),
             "owner" => entry.owner = Value::from(known_text("`owner`", value)?).marked(value.has_sensitive()),
-            "template" => entry.template = Some(template_variables(value)?).filter(|value| value.entries().is_some_and(|all| !all.is_empty())),
+            "template" => {
+                entry.template = Some(template_variables(value)?).filter(|value| value.entries().is_some_and(|all| !all.is_empty()))
+            }
             "exclude" => entry.exclude = known_texts("exclude", value)?,
             "on" => {
                 let roles = known_texts("on", value)?;
@@ -139,7 +148,10 @@ fn parse_entry(context: &NodeContext<'_>, path: &Arc<str>, value: &Value, span: 
         return Err(problem("it needs `source` or `content`, and not both", help));
     }
     if entry.content.is_some() && (entry.template.is_some() || !entry.exclude.is_empty()) {
-        return Err(problem("`template` and `exclude` are about a `source`", "what `content` holds is a template already: write `\"${…}\"` in it"));
+        return Err(problem(
+            "`template` and `exclude` are about a `source`",
+            "what `content` holds is a template already: write `\"${…}\"` in it",
+        ));
     }
     Ok(Some(entry))
 }
@@ -163,7 +175,10 @@ fn check_remote_path(context: &NodeContext<'_>, path: &str, value: &Value) -> Re
 /// Text that must be known now: it decides what is copied where.
 fn known_text(what: &str, value: &Value) -> Result<String, Problem> {
     if value.is_deferred() {
-        return Err(problem(format!("{what} must be known when the plan is made"), "late names and attributes of what is made may stand in `content`"));
+        return Err(problem(
+            format!("{what} must be known when the plan is made"),
+            "late names and attributes of what is made may stand in `content`",
+        ));
     }
     value.as_str().map(str::to_owned).ok_or_else(|| problem(format!("{what} is {}, not a string", value.describe()), "write it in quotes"))
 }
@@ -176,13 +191,17 @@ fn known_texts(name: &str, value: &Value) -> Result<Vec<String>, Problem> {
 
 /// What is to be in the file: a string, or what becomes one.
 fn text_value(name: &str, value: &Value) -> Result<Value, Problem> {
-    convert(value, &Type::String).map_err(|_| problem(format!("`{name}` is {}, not a string", value.describe()), "`jsonencode(…)` and `yamlencode(…)` make text of values"))
+    convert(value, &Type::String).map_err(|_| {
+        problem(format!("`{name}` is {}, not a string", value.describe()), "`jsonencode(…)` and `yamlencode(…)` make text of values")
+    })
 }
 
 fn template_variables(value: &Value) -> Result<Value, Problem> {
     match value.entries() {
         Some(_) => Ok(value.clone()),
-        None => Err(problem(format!("`template` is {}, not a map of names and values", value.describe()), "write `template = { name = … }`")),
+        None => {
+            Err(problem(format!("`template` is {}, not a map of names and values", value.describe()), "write `template = { name = … }`"))
+        }
     }
 }
 
@@ -232,13 +251,17 @@ fn source_content(expansion: &Expansion<'_>, entry: &Entry, path: &str) -> Resul
             let file = path.rsplit('/').next().unwrap_or(path).to_owned();
             Ok(Content::Artifact(Artifact { file, sha256: Digest::of(&bytes), source: ArtifactSource::Path(path.to_owned()) }))
         }
-        (None, Some(_)) => Err(Diagnostic::error("not-text", format!("`{path}` is a template and must be UTF-8 text below {MAX_INLINE_BYTES} bytes")).at(entry.span)),
+        (None, Some(_)) => {
+            Err(Diagnostic::error("not-text", format!("`{path}` is a template and must be UTF-8 text below {MAX_INLINE_BYTES} bytes"))
+                .at(entry.span))
+        }
     }
 }
 
 fn render(expansion: &Expansion<'_>, entry: &Entry, path: &str, text: &str, variables: &Value) -> Result<Value, Diagnostic> {
     let file = expansion.reads.add_source(path, text.into());
-    let first = |diagnostics: Diagnostics| diagnostics.into_iter().next().unwrap_or_else(|| Diagnostic::error("bad-template", path).at(entry.span));
+    let first =
+        |diagnostics: Diagnostics| diagnostics.into_iter().next().unwrap_or_else(|| Diagnostic::error("bad-template", path).at(entry.span));
     let template = parse_template(file, text).map_err(first)?;
     let variables = marked_inside(variables);
     let names = variables.entries().into_iter().flatten().map(|(name, value)| (Arc::clone(name), value.clone()));

@@ -89,7 +89,10 @@ pub(crate) fn gather(
             VariableArgument::Var { name, text } => {
                 if !declared.contains(name.as_str()) {
                     let near = did_you_mean(name, declared.iter().map(|name| &**name)).map(|near| format!("did you mean `{near}`?"));
-                    found.push(Diagnostic::error("undeclared-variable", format!("`--var {name}`: the spec declares no such variable")).maybe_help(near));
+                    found.push(
+                        Diagnostic::error("undeclared-variable", format!("`--var {name}`: the spec declares no such variable"))
+                            .maybe_help(near),
+                    );
                 }
                 given.insert(name.clone(), Given::Text { name: name.clone(), text: text.clone(), origin: "--var " });
             }

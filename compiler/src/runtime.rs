@@ -31,7 +31,11 @@ pub(crate) fn runtime_steps(
     let mut last_of: BTreeMap<Arc<str>, BTreeSet<Address>> = BTreeMap::new();
     let waits = waits(expansion, context, block, instance, found);
     for runtime in in_order(&waits, cluster.all("runtime"), found) {
-        let Some(source) = block.body.blocks.iter().find(|inner| &*inner.kind.name == "runtime" && inner.labels.first().is_some_and(|l| l.text == runtime.label))
+        let Some(source) = block
+            .body
+            .blocks
+            .iter()
+            .find(|inner| &*inner.kind.name == "runtime" && inner.labels.first().is_some_and(|l| l.text == runtime.label))
         else {
             continue;
         };

@@ -97,8 +97,11 @@ pub(crate) fn setup_steps(
 ) {
     let setups: Vec<&Evaluated> = context.blocks.iter().filter_map(|block| block.only("setup")).collect();
     // What starts with services runs again when one of them is started anew.
-    let daemons: BTreeSet<Address> =
-        if phase == "on_start" { steps.iter().filter(|s| s.kind == StepKind::Daemon).map(|s| s.address.clone()).collect() } else { BTreeSet::new() };
+    let daemons: BTreeSet<Address> = if phase == "on_start" {
+        steps.iter().filter(|s| s.kind == StepKind::Daemon).map(|s| s.address.clone()).collect()
+    } else {
+        BTreeSet::new()
+    };
     let mut index = 0;
     for setup in &setups {
         let field = setup.field(phase);
@@ -116,15 +119,24 @@ pub(crate) fn setup_steps(
     for setup in &setups {
         for block in setup.all("step") {
             // Said once, where the phase is its own.
-            if let (true, Some(refused), Some(place)) = (block.text("phase") == Some(phase), only_workers(&block.strings("on")), block.fields.get("on")) {
-                found.push(Diagnostic::error("not-in-effect", refused).at(place.span).help("this version has heads only: write `\"head\"` or `\"all\"`"));
+            if let (true, Some(refused), Some(place)) =
+                (block.text("phase") == Some(phase), only_workers(&block.strings("on")), block.fields.get("on"))
+            {
+                found.push(
+                    Diagnostic::error("not-in-effect", refused)
+                        .at(place.span)
+                        .help("this version has heads only: write `\"head\"` or `\"all\"`"),
+                );
             }
         }
         for block in setup.all("step").iter().filter(|block| block.text("phase") == Some(phase) && context.is_on(&block.strings("on"))) {
             if let Some(mut step) = named_step(expansion, context, phase, block, found) {
                 step.triggers.clone_from(&daemons);
-                if steps.iter().any(|other| other.address == step.address) {
-                    found.push(Diagnostic::error("duplicate-block", format!("two steps of this node are called `{}`", block.label)).at(block.span));
+                // The name of the first step of every node is no name that a block may have, which is said elsewhere.
+                if steps.iter().any(|other| other.address == step.address && other.kind != StepKind::HostKey) {
+                    found.push(
+                        Diagnostic::error("duplicate-block", format!("two steps of this node are called `{}`", block.label)).at(block.span),
+                    );
                 }
                 chain.one(step, steps);
             }

@@ -39,9 +39,7 @@ pub(crate) fn expand_workspace(expansion: &mut Expansion<'_>, name: &Name, block
         expansion.found.extend(found);
         let Some(real_name) = real_name.filter(|_| !failed) else { continue };
         let place = evaluated.fields.get("name").map_or(evaluated.span, |field| field.span);
-        if expansion.claim_name(format!("workspace `{real_name}` of provider `{provider}`"), place).is_none() {
-            continue;
-        }
+        expansion.claim_name(format!("workspace `{real_name}` of provider `{provider}`"), place);
         let spec = workspace_spec(&address, &provider, &evaluated, real_name);
         let lowered = definition.lower_workspace(&config, &spec, expansion.input.facts);
         let exports = take_lowered(expansion, &address, block, lowered, &evaluated, &wanted);
@@ -70,9 +68,11 @@ pub(crate) fn take_lowered(
     for mut resource in lowered.resources {
         resource.depends_on.extend(needs.iter().cloned());
         resource.attributes.addresses(&mut resource.depends_on);
-        let outer = Lifecycle { ignore_changes: ignored_of(expansion, address, &resource, evaluated, &mut unused), ..evaluated.lifecycle.clone() };
+        let outer =
+            Lifecycle { ignore_changes: ignored_of(expansion, address, &resource, evaluated, &mut unused), ..evaluated.lifecycle.clone() };
         // Where a part says nothing, the provider gave it the block's as it is written.
-        resource.lifecycle.ignore_changes = resource.lifecycle.ignore_changes.difference(&evaluated.lifecycle.ignore_changes).cloned().collect();
+        resource.lifecycle.ignore_changes =
+            resource.lifecycle.ignore_changes.difference(&evaluated.lifecycle.ignore_changes).cloned().collect();
         if let Some(path) = resource.lifecycle.ignore_changes.iter().find(|path| !has_attribute(expansion, &resource, path)) {
             let title = format!("`ignore_changes`: {} has no attribute `{path}`", resource.address);
             expansion.found.push(Diagnostic::error("unknown-attribute", title).at(resource.span));
@@ -140,8 +140,11 @@ pub(crate) fn real_name(evaluated: &Evaluated, label: &str, instance: &Instance)
         (None, Some(cloudtik_model::Key::Index(index))) => format!("{label}-{index}"),
         (None, Some(cloudtik_model::Key::Name(key))) => format!("{label}-{key}"),
     };
+    // Of a label that is no name it has been said where it is declared.
+    let said = check_value(&label.into(), Check::Name(usize::MAX)).is_err();
     match check_value(&name.as_str().into(), Check::Name(NAME_CHARS_MAX)) {
         Ok(()) => Ok(name),
+        Err(_) if said => Ok(name),
         Err(problem) => Err(Diagnostic::error("bad-name", format!("its real name would be `{name}`, and that is no name"))
             .at(evaluated.span)
             .maybe_help(problem.help)
@@ -157,15 +160,25 @@ fn provider_of(expansion: &mut Expansion<'_>, block: &Block) -> Option<Arc<str>>
     if let Some(other) = expansion.input.provider_override {
         return Some(other.into());
     }
-    let declared: Vec<Arc<str>> = expansion.world.declared.iter().filter_map(|name| match name {
-        Name::Provider(label) => Some(Arc::clone(label)),
-        _ => None,
-    }).collect();
+    let declared: Vec<Arc<str>> = expansion
+        .world
+        .declared
+        .iter()
+        .filter_map(|name| match name {
+            Name::Provider(label) => Some(Arc::clone(label)),
+            _ => None,
+        })
+        .collect();
     match declared.as_slice() {
         [only] => Some(Arc::clone(only)),
         [] => {
-            let known: Vec<String> =
-                expansion.input.providers.keys().filter(|name| **name != VALUE_KIND).map(|name| format!("`provider \"{name}\" {{}}`")).collect();
+            let known: Vec<String> = expansion
+                .input
+                .providers
+                .keys()
+                .filter(|name| **name != VALUE_KIND)
+                .map(|name| format!("`provider \"{name}\" {{}}`"))
+                .collect();
             expansion.found.push(
                 Diagnostic::error("no-provider", "no provider is configured for this workspace")
                     .at(block.header)
@@ -175,7 +188,9 @@ fn provider_of(expansion: &mut Expansion<'_>, block: &Block) -> Option<Arc<str>>
         }
         _ => {
             expansion.found.push(
-                Diagnostic::error("which-provider", "more than one provider is configured").at(block.header).help(format!("say which: `provider = {}`", declared.first().map_or("local", |name| name))),
+                Diagnostic::error("which-provider", "more than one provider is configured")
+                    .at(block.header)
+                    .help(format!("say which: `provider = {}`", declared.first().map_or("local", |name| name))),
             );
             None
         }
@@ -212,7 +227,11 @@ fn workspace_spec(address: &Address, provider: &ProviderRef, evaluated: &Evaluat
 }
 
 /// The workspace that a cluster names.
-pub(crate) fn workspace_of(expansion: &mut Expansion<'_>, block: &Block, instance: &Instance) -> Option<(WorkspaceSpec, ProviderRef, Arc<dyn Provider>)> {
+pub(crate) fn workspace_of(
+    expansion: &mut Expansion<'_>,
+    block: &Block,
+    instance: &Instance,
+) -> Option<(WorkspaceSpec, ProviderRef, Arc<dyn Provider>)> {
     let attribute = attribute(block, "workspace")?;
     let mut found = Diagnostics::new();
     let address = expansion.evaluator(instance).address(&attribute.value, &mut found);
@@ -238,6 +257,8 @@ pub(crate) fn workspace_of(expansion: &mut Expansion<'_>, block: &Block, instanc
         cloudtik_model::did_you_mean(&address.to_string(), names.iter().map(String::as_str))
             .map_or_else(|| "write `workspace = workspace.NAME`".to_owned(), |near| format!("did you mean `{near}`?"))
     };
-    expansion.found.push(Diagnostic::error("unknown-reference", format!("`{address}` is not a workspace")).at(attribute.value.span).help(help));
+    expansion
+        .found
+        .push(Diagnostic::error("unknown-reference", format!("`{address}` is not a workspace")).at(attribute.value.span).help(help));
     None
 }

@@ -1,5 +1,7 @@
 //! What costs time, held by counts: they are the same on a busy machine. Times are for `cloudtik-benches`.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed; clippy knows tests by their attribute, not their helpers")]
+
 mod counter;
 
 use std::path::Path;

@@ -113,9 +113,12 @@ impl Address {
     #[must_use]
     pub fn is_within(&self, prefix: &Self) -> bool {
         prefix.0.len() <= self.0.len()
-            && prefix.0.iter().zip(self.0.iter()).enumerate().all(|(i, (p, s))| {
-                p == s || (i + 1 == prefix.0.len() && p.key.is_none() && p.name == s.name)
-            })
+            && prefix
+                .0
+                .iter()
+                .zip(self.0.iter())
+                .enumerate()
+                .all(|(i, (p, s))| p == s || (i + 1 == prefix.0.len() && p.key.is_none() && p.name == s.name))
     }
 
     /// The first name: `workspace`, `cluster`, `module`, or the kind of a resource.
@@ -320,7 +323,10 @@ mod tests {
         for text in ["", ".", "a.", "a[", "a[x]", "a[\"b", "a b", "a[1]b", "1a"] {
             assert!(text.parse::<Address>().is_err(), "{text}");
         }
-        assert_eq!("a.b[x]".parse::<Address>().unwrap_err().to_string(), "`a.b[x]` is not an address: a number or a quoted name is expected at character 5");
+        assert_eq!(
+            "a.b[x]".parse::<Address>().unwrap_err().to_string(),
+            "`a.b[x]` is not an address: a number or a quoted name is expected at character 5"
+        );
     }
 
     #[test]

@@ -32,8 +32,8 @@ pub use source::{MAX_FILE_BYTES, MemorySources, ReadError, SourceFile, SourceMap
 pub use span::{FileId, Span};
 pub use state::{Folded, Object, OutputState, STATE_VERSION, State, StateEntry};
 pub use step::{
-    Artifact, ArtifactSource, DaemonSpec, Input, NodeAction, NodeReply, NodeRequest, Readiness, StepKind, StepOutcome, StepSpec,
-    Template, Verb,
+    Artifact, ArtifactSource, DaemonSpec, Input, NodeAction, NodeReply, NodeRequest, Readiness, StepKind, StepOutcome, StepSpec, Template,
+    Verb,
 };
 pub use suggest::did_you_mean;
 pub use types::{ObjectField, Type};

@@ -46,7 +46,9 @@ impl Number {
 
     fn from_decimal(decimal: BigDecimal) -> Result<Self, NumberError> {
         let decimal = decimal.normalized();
-        if decimal.is_integer() && let Some(int) = decimal.to_i64() {
+        if decimal.is_integer()
+            && let Some(int) = decimal.to_i64()
+        {
             return Ok(Self(Repr::Int(int)));
         }
         let (_, scale) = decimal.as_bigint_and_exponent();
@@ -111,7 +113,9 @@ impl Number {
     /// # Errors
     /// [`NumberError::TooLong`].
     pub fn add(&self, other: &Self) -> Result<Self, NumberError> {
-        if let (Repr::Int(a), Repr::Int(b)) = (&self.0, &other.0) && let Some(sum) = a.checked_add(*b) {
+        if let (Repr::Int(a), Repr::Int(b)) = (&self.0, &other.0)
+            && let Some(sum) = a.checked_add(*b)
+        {
             return Ok(Self(Repr::Int(sum)));
         }
         Self::from_decimal(self.decimal() + other.decimal())
@@ -130,7 +134,9 @@ impl Number {
     /// # Errors
     /// [`NumberError::TooLong`].
     pub fn multiply(&self, other: &Self) -> Result<Self, NumberError> {
-        if let (Repr::Int(a), Repr::Int(b)) = (&self.0, &other.0) && let Some(product) = a.checked_mul(*b) {
+        if let (Repr::Int(a), Repr::Int(b)) = (&self.0, &other.0)
+            && let Some(product) = a.checked_mul(*b)
+        {
             return Ok(Self(Repr::Int(product)));
         }
         Self::from_decimal(self.decimal() * other.decimal())

@@ -97,7 +97,11 @@ impl fmt::Display for Type {
                 f.write_str("object({")?;
                 for (i, (name, field)) in fields.iter().enumerate() {
                     let comma = if i > 0 { ", " } else { " " };
-                    if field.optional { write!(f, "{comma}{name} = optional({})", field.ty)? } else { write!(f, "{comma}{name} = {}", field.ty)? }
+                    if field.optional {
+                        write!(f, "{comma}{name} = optional({})", field.ty)?
+                    } else {
+                        write!(f, "{comma}{name} = {}", field.ty)?
+                    }
                 }
                 f.write_str(if fields.is_empty() { "})" } else { " })" })
             }

@@ -13,8 +13,8 @@ mod render;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use cloudtik_model::{Address, Diagnostic};
@@ -400,4 +400,3 @@ fn secret_error(error: &DurableError) -> CallError {
         None => call,
     }
 }
-

@@ -225,15 +225,14 @@ fn connect_options(job: &StepJob, instance: &Instance, key: &str) -> Result<Conn
 
 /// Whether waiting cannot mend it.
 fn is_final(error: &SshError) -> bool {
-    matches!(
-        error,
-        SshError::HostKeyMismatch { .. } | SshError::AuthRefused { .. } | SshError::NoPinnedHostKeys | SshError::NoUserKeys
-    )
+    matches!(error, SshError::HostKeyMismatch { .. } | SshError::AuthRefused { .. } | SshError::NoPinnedHostKeys | SshError::NoUserKeys)
 }
 
 fn ssh_error(job: &StepJob, error: &SshError, sent: bool) -> CallError {
     let (code, help) = match error {
-        SshError::HostKeyMismatch { .. } => ("host-key-changed", format!("find out who answers there; `--replace {}` makes the node anew", job.node)),
+        SshError::HostKeyMismatch { .. } => {
+            ("host-key-changed", format!("find out who answers there; `--replace {}` makes the node anew", job.node))
+        }
         _ => ("login-refused", format!("`--replace {}` makes the node anew", job.node)),
     };
     let class = if sent { ErrorClass::Unknown } else { ErrorClass::Permanent };
@@ -260,7 +259,11 @@ impl AsyncRead for Stream {
 }
 
 impl AsyncWrite for Stream {
-    fn poll_write(self: std::pin::Pin<&mut Self>, context: &mut std::task::Context<'_>, bytes: &[u8]) -> std::task::Poll<io::Result<usize>> {
+    fn poll_write(
+        self: std::pin::Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+        bytes: &[u8],
+    ) -> std::task::Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Unix(stream) => std::pin::Pin::new(stream).poll_write(context, bytes),
             Self::Tcp(stream) => std::pin::Pin::new(stream).poll_write(context, bytes),

@@ -77,7 +77,8 @@ impl<'a> Inputs<'a> {
                 Input::Template(template) => {
                     let bindings = known(name, &template.bindings)?;
                     let sensitive = bindings.has_sensitive();
-                    let text = cloudtik_runtime_modules::render(template, &bindings).map_err(|error| wrong(spec, name, &error.to_string()))?;
+                    let text =
+                        cloudtik_runtime_modules::render(template, &bindings).map_err(|error| wrong(spec, name, &error.to_string()))?;
                     inputs.values.insert(name, Value::from(text).marked(sensitive));
                 }
                 Input::Artifact(artifact) => {
@@ -153,7 +154,10 @@ impl<'a> Inputs<'a> {
 
     fn optional_text(&self, name: &str) -> Result<Option<String>, CallError> {
         let Some(value) = self.get(name) else { return Ok(None) };
-        value.as_str().map(|text| Some(text.to_owned())).ok_or_else(|| wrong(self.spec, name, &format!("it is {}, not a string", value.describe())))
+        value
+            .as_str()
+            .map(|text| Some(text.to_owned()))
+            .ok_or_else(|| wrong(self.spec, name, &format!("it is {}, not a string", value.describe())))
     }
 
     fn text(&self, name: &str) -> Result<String, CallError> {
@@ -176,9 +180,9 @@ impl<'a> Inputs<'a> {
 
     fn texts(&self, name: &str) -> Result<BTreeMap<String, String>, CallError> {
         let Some(value) = self.get(name) else { return Ok(BTreeMap::new()) };
-        let entries = value
-            .entries()
-            .and_then(|entries| entries.iter().map(|(key, value)| Some((key.to_string(), value.as_str()?.to_owned()))).collect::<Option<_>>());
+        let entries = value.entries().and_then(|entries| {
+            entries.iter().map(|(key, value)| Some((key.to_string(), value.as_str()?.to_owned()))).collect::<Option<_>>()
+        });
         entries.ok_or_else(|| wrong(self.spec, name, "it is not a map of strings"))
     }
 
@@ -198,7 +202,9 @@ impl<'a> Inputs<'a> {
             (_, Some(tcp)) => read(tcp, false),
             _ => None,
         };
-        readiness.map(Some).ok_or_else(|| wrong(self.spec, name, "it is not `{ http = { host, port, path } }` or `{ tcp = { host, port } }`"))
+        readiness
+            .map(Some)
+            .ok_or_else(|| wrong(self.spec, name, "it is not `{ http = { host, port, path } }` or `{ tcp = { host, port } }`"))
     }
 }
 

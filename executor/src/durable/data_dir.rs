@@ -16,6 +16,9 @@ const GITIGNORE: &[u8] = b"# Made by cloudtik: state, journal and keys are no pa
 pub struct DataDir {
     root: PathBuf,
     state: PathBuf,
+    journal: PathBuf,
+    lock: PathBuf,
+    keys: PathBuf,
 }
 
 impl DataDir {
@@ -23,13 +26,19 @@ impl DataDir {
     #[must_use]
     pub fn new(project: &Path, named: Option<&Path>) -> Self {
         let root = project.join(named.unwrap_or_else(|| Path::new(DATA_DIR)));
-        Self { state: root.join("state.json"), root }
+        Self { state: root.join("state.json"), journal: root.join("journal"), lock: root.join("lock"), keys: root.join("keys"), root }
     }
 
-    /// The same with the state in another file: `cloudtik { state "local" { path = … } }`. Everything else stays where it is.
+    /// The same with the state in another file: `cloudtik { state "local" { path = … } }`. What belongs to the state goes with it, or two
+    /// states of one project would share a journal, a lock and secrets: `<path>.journal`, `<path>.lock`, `<path>.keys`.
     #[must_use]
     pub fn with_state(self, path: PathBuf) -> Self {
-        Self { state: path, ..self }
+        let beside = |ending: &str| {
+            let mut name = path.clone().into_os_string();
+            name.push(ending);
+            PathBuf::from(name)
+        };
+        Self { journal: beside(".journal"), lock: beside(".lock"), keys: beside(".keys"), state: path, ..self }
     }
 
     /// The folder itself.
@@ -47,19 +56,19 @@ impl DataDir {
     /// The folder of the journal's segments; there only while there are some.
     #[must_use]
     pub fn journal(&self) -> PathBuf {
-        self.root.join("journal")
+        self.journal.clone()
     }
 
     /// The lock.
     #[must_use]
     pub fn lock(&self) -> PathBuf {
-        self.root.join("lock")
+        self.lock.clone()
     }
 
     /// The folder of keys and secrets.
     #[must_use]
     pub fn keys(&self) -> PathBuf {
-        self.root.join("keys")
+        self.keys.clone()
     }
 
     /// Where nodes of the local cloud live.

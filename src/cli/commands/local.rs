@@ -39,8 +39,10 @@ pub(crate) fn purge(context: &Context<'_>, ids: &[String], all: bool, approved: 
 /// One line each: id, kind, address; and the cluster, where there is one.
 fn print(context: &Context<'_>, objects: &[LocalObject], as_json: bool) {
     if as_json {
-        let all: Vec<_> =
-            objects.iter().map(|object| json!({ "id": object.id, "kind": object.kind, "address": object.address, "tags": object.tags })).collect();
+        let all: Vec<_> = objects
+            .iter()
+            .map(|object| json!({ "id": object.id, "kind": object.kind, "address": object.address, "tags": object.tags }))
+            .collect();
         context.printer.json(&json!({ "format_version": "1.0", "objects": all }));
         return;
     }

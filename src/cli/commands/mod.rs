@@ -63,7 +63,9 @@ fn choose(command: &Command, context: &Context<'_>) -> Result<Exit, Failure> {
         Command::Show { file, json } => show::run(context, file.as_deref(), *json),
         Command::Output { name, json, raw } => output::run(context, name.as_deref(), *json, *raw),
         Command::Local { action: LocalAction::List, json, .. } => local::list(context, *json),
-        Command::Local { action: LocalAction::Purge, ids, all, auto_approve, json } => local::purge(context, ids, *all, *auto_approve, *json),
+        Command::Local { action: LocalAction::Purge, ids, all, auto_approve, json } => {
+            local::purge(context, ids, *all, *auto_approve, *json)
+        }
         Command::Version { json } => Ok(version::run(context, *json)),
     }
 }
