@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{SigHandler, Signal};
 use nix::unistd::{Gid, Uid, User, geteuid, getgrouplist, setgid, setgroups, setsid, setuid};
 use tokio::process::{Child, Command};
 
@@ -174,6 +174,11 @@ impl Account {
 fn before_exec(command: &mut Command, switch: Option<Switch>) {
     let prepare = move || {
         setsid()?;
+        // What somebody up the line ignores (`nohup`, a shell's background) stays ignored in the program, which may be stopped by it.
+        for signal in Signal::iterator().filter(|signal| !matches!(signal, Signal::SIGKILL | Signal::SIGSTOP)) {
+            // SAFETY: the default action runs no code of ours.
+            unsafe { nix::sys::signal::signal(signal, SigHandler::SigDfl) }?;
+        }
         if let Some(switch) = &switch {
             setgroups(&switch.groups)?;
             setgid(switch.gid)?;
@@ -181,7 +186,7 @@ fn before_exec(command: &mut Command, switch: Option<Switch>) {
         }
         Ok(())
     };
-    // SAFETY: the closure makes four system calls on data that was made before the fork; it allocates nothing and takes no lock.
+    // SAFETY: the closure makes system calls on data that was made before the fork; it allocates nothing and takes no lock.
     unsafe {
         command.pre_exec(prepare);
     }

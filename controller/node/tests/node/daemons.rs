@@ -118,7 +118,9 @@ fn a_daemon_that_is_never_ready_times_out() {
 fn reload_versus_restart() {
     let node = Node::start();
     let hups = show(&node.path("data/hups"));
-    let text = format!("trap 'echo hup >> {hups}' HUP; while :; do sleep 0.05; done");
+    // A signal that comes before the trap would end the shell.
+    let up = show(&node.path("data/up"));
+    let text = format!("trap 'echo hup >> {hups}' HUP; echo up > {up}; while :; do sleep 0.05; done");
     let spec = |generation: &str, signal: Option<&str>| {
         NodeAction::Daemon(DaemonSpec {
             generation: generation.to_owned(),
@@ -128,6 +130,7 @@ fn reload_versus_restart() {
     };
     node.perform("r1", "d", &spec("1", Some("HUP"))).done();
     let pid = pid_of(&node, "d").unwrap();
+    wait_for("the trap", || node.path("data/up").exists());
     node.perform("r2", "d", &spec("2", Some("HUP"))).done();
     assert_eq!(pid_of(&node, "d"), Some(pid));
     wait_for("the signal", || node.text("data/hups") == "hup\n");

@@ -91,10 +91,13 @@ fn term_stops_in_reverse_order_and_leaves_nothing() {
     let mut node = Node::start();
     let order = show(&node.path("data/order"));
     for name in ["one", "two", "three"] {
-        let text = format!("trap 'echo {name} >> {order}; exit 0' QUIT; while :; do sleep 0.02; done");
+        // A signal that comes before the trap would end the shell without a word.
+        let up = show(&node.path(&format!("data/up-{name}")));
+        let text = format!("trap 'echo {name} >> {order}; exit 0' QUIT; echo up > {up}; while :; do sleep 0.02; done");
         let spec = DaemonSpec { stop_signal: "QUIT".to_owned(), ..daemon(name, &["/bin/sh", "-c", &text]) };
         node.perform(name, name, &NodeAction::Daemon(spec)).done();
     }
+    wait_for("the traps", || ["one", "two", "three"].iter().all(|name| node.path(&format!("data/up-{name}")).exists()));
     node.perform("bg", "bg", &script("setsid env -i sleep 300 > /dev/null 2>&1 & echo $! > $HOME/pid")).done();
     let left: i32 = node.text("home/pid").trim().parse().unwrap();
     assert!(is_alive(left));

@@ -69,12 +69,15 @@ fn execute(file: &LaunchFile, log: &File) -> Result<Infallible, LaunchError> {
     execve(&program, &arguments, &env).map_err(LaunchError::errno(format!("start {}", file.program.display())))
 }
 
-/// Rust ignores SIGPIPE, and what is ignored stays ignored in the program that follows.
+/// Rust ignores SIGPIPE, `nohup` SIGHUP, a shell's background SIGINT and SIGQUIT; and what is ignored stays ignored in the program that
+/// follows.
 fn reset_signals() -> Result<(), LaunchError> {
-    #[expect(unsafe_code, reason = "setting a signal's action has no safe form")]
-    // SAFETY: the default action runs no code of ours.
-    let set = unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) };
-    set.map_err(LaunchError::errno("reset SIGPIPE"))?;
+    for name in Signal::iterator().filter(|name| !matches!(name, Signal::SIGKILL | Signal::SIGSTOP)) {
+        #[expect(unsafe_code, reason = "setting a signal's action has no safe form")]
+        // SAFETY: the default action runs no code of ours.
+        let set = unsafe { signal(name, SigHandler::SigDfl) };
+        set.map_err(LaunchError::errno(format!("reset {name}")))?;
+    }
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None).map_err(LaunchError::errno("unblock the signals"))
 }
 
