@@ -190,6 +190,8 @@ fn cluster_spec(
         provider: provider.clone(),
         workspace: workspace.clone(),
         fields,
+        workers: BTreeMap::new(),
+        workers_max: 0,
         head,
         depends_on: BTreeSet::new(),
         lifecycle: evaluated.lifecycle.clone(),

@@ -210,6 +210,7 @@ fn options(
                 presence: Presence::Optional,
                 change: ChangeWord::Steps,
                 sensitive: option.sensitive,
+                shown: true,
                 doc: "",
             })
         };

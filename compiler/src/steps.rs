@@ -80,6 +80,7 @@ pub(crate) fn new_step(context: &NodeContext<'_>, address: Address, kind: StepKi
         inputs: BTreeMap::new(),
         depends_on: BTreeSet::new(),
         triggers: BTreeSet::new(),
+        frozen: false,
         title,
         lifecycle: Lifecycle::default(),
         span: Span::NONE,

@@ -110,6 +110,9 @@ pub struct Change {
     /// The attributes that only the provider can tell, once this is done. Of a step: empty.
     #[serde(default)]
     pub computed: BTreeSet<Arc<str>>,
+    /// Attributes that the text of the plan leaves out, because others show the same more readably.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub hidden: BTreeSet<Arc<str>>,
     /// Of a replacement, and of deposed objects: milliseconds that the delete is expected to take.
     #[serde(default)]
     pub delete_ms: u64,

@@ -254,6 +254,7 @@ pub(crate) fn blank(address: &Address, kind: Arc<str>, provider: &ProviderRef) -
         drift: Vec::new(),
         before: None,
         computed: BTreeSet::new(),
+        hidden: BTreeSet::new(),
         delete_ms: 0,
         waits_for: BTreeSet::new(),
     }

@@ -228,7 +228,7 @@ fn created(change: &Change, printer: &mut Printer) {
         None => return,
     };
     let given: Vec<(&str, &Value)> = values.entries().into_iter().flatten().map(|(name, value)| (&**name, value)).collect();
-    let given: Vec<(&str, &Value)> = given.into_iter().filter(|(_, value)| !value.is_null()).collect();
+    let given: Vec<(&str, &Value)> = given.into_iter().filter(|(name, value)| !value.is_null() && !change.hidden.contains(*name)).collect();
     let width = given.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
     for (name, value) in given {
         printer.one(6, "+", Paint::Added, &format!("{name:width$}"), value);

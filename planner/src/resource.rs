@@ -54,6 +54,7 @@ impl<'a> Planner<'_, 'a> {
         let mut change = blank(&spec.address, Arc::clone(&spec.kind), &spec.provider);
         change.source = self.locate(spec.span);
         change.depends_on = spec.depends_on.clone();
+        change.hidden = kind.attributes.iter().filter(|attribute| !attribute.shown).map(|attribute| attribute.name.into()).collect();
         change.create_before_destroy = self.asked.contains_key(&spec.address);
         change.expected_ms = kind.expected.create_ms;
         if let Some(entry) = self.input.state.resources.get(&spec.address) {
@@ -238,7 +239,7 @@ impl<'a> Planner<'_, 'a> {
     fn attribute_changes(&self, spec: &ResourceSpec, kind: &KindSchema, desired: &Value, present: &Present<'_>) -> Vec<AttributeChange> {
         let mut changes = Vec::new();
         let mut found = Vec::new();
-        for attribute in kind.attributes.iter().filter(|attribute| attribute.is_settable()) {
+        for attribute in kind.attributes.iter().filter(|attribute| attribute.is_settable() && attribute.shown) {
             let wanted = desired.get(attribute.name).filter(|value| !value.is_null());
             if wanted.is_none() && attribute.presence == Presence::OptionalComputed {
                 continue;
@@ -259,7 +260,7 @@ impl<'a> Planner<'_, 'a> {
                 path: difference.path,
                 before: difference.before,
                 after: difference.after,
-                forces_replacement: word.replaces(),
+                forces_replacement: word.replaces() && !kind.rolls,
                 word,
                 source: self.locate(origin.map_or(Span::NONE, |origin| origin.span)),
             }));

@@ -11,6 +11,7 @@ mod conditional;
 mod convert;
 mod evaluate;
 mod functions;
+mod instantiate;
 mod json;
 pub mod limits;
 mod operators;
@@ -29,6 +30,9 @@ mod yaml;
 pub use convert::{ConvertError, convert};
 pub use evaluate::{evaluate, resolve};
 pub use functions::{FunctionInfo, function_names, functions};
+pub use instantiate::{
+    Filling, Fragment, LateValues, fill_late, instantiate, instantiate_head, late_names_of, members_value, worker_address,
+};
 pub use json::{from_plain_json, to_json_text, to_plain_json};
 pub use parse_type::parse_type;
 pub use references::{Reference, ReferenceStep, references};

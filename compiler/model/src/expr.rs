@@ -217,8 +217,10 @@ impl BinaryOp {
 pub enum LateName {
     /// `node.<part>`: see [`LateName::NODE_PARTS`].
     Node(Arc<str>),
-    /// `group.members`
+    /// `group.members`: objects of `id`, `sequence`, `address` and `names`, by sequence.
     GroupMembers,
+    /// `group.bootstrap`: whether the node is one of the first members of its group, which find together without anybody to join.
+    GroupBootstrap,
     /// `service.<name>.endpoints`
     ServiceEndpoints(Arc<str>),
     /// `secret.<name>`
@@ -239,7 +241,13 @@ impl LateName {
                 "names" => Type::list(Type::String),
                 _ => Type::String,
             },
-            Self::GroupMembers => Type::list(Type::Any),
+            Self::GroupMembers => Type::list(Type::object([
+                ("id", Type::String),
+                ("sequence", Type::Number),
+                ("address", Type::String),
+                ("names", Type::list(Type::String)),
+            ])),
+            Self::GroupBootstrap => Type::Bool,
             Self::ServiceEndpoints(_) => Type::list(Type::String),
             Self::Secret(_) => Type::String,
         }
@@ -251,6 +259,7 @@ impl fmt::Display for LateName {
         match self {
             Self::Node(part) => write!(f, "node.{part}"),
             Self::GroupMembers => f.write_str("group.members"),
+            Self::GroupBootstrap => f.write_str("group.bootstrap"),
             Self::ServiceEndpoints(name) => write!(f, "service.{name}.endpoints"),
             Self::Secret(name) => write!(f, "secret.{name}"),
         }

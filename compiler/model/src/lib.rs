@@ -4,10 +4,12 @@
 //! no clock, environment or randomness: whoever needs one of these brings it in as a value.
 
 mod address;
+mod controller;
 mod diagnostic;
 mod digest;
 mod expr;
 mod graph;
+mod head;
 mod node;
 mod number;
 pub mod sealed;
@@ -22,10 +24,15 @@ mod value;
 mod wire;
 
 pub use address::{Address, AddressError, Key, Segment};
+pub use controller::{
+    CONTROLLER_VERSION, ControllerCall, ControllerEvent, ControllerReply, ControllerRequest, ControllerStatus, EventLevel, GroupStatus,
+    NodeState, NodeStatus, PushConfig,
+};
 pub use diagnostic::{Diagnostic, Diagnostics, Label, Severity};
 pub use digest::Digest;
 pub use expr::{BinaryOp, Expr, ExprKind, ForKind, LateName, TemplatePart, UnaryOp};
 pub use graph::{ChangeWord, Graph, Lifecycle, Node, Origin, OutputSpec, ProviderConfig, ProviderRef, ResourceSpec};
+pub use head::{GroupConfig, HEAD_CONFIG_VERSION, HeadConfig, HeadConfigError, MembershipConfig, ServiceConfig};
 pub use node::NodeBoot;
 pub use number::{MAX_DIGITS, Number, NumberError};
 pub use source::{MAX_FILE_BYTES, MemorySources, ReadError, SourceFile, SourceMap, SourceSet};

@@ -84,16 +84,20 @@ pub struct ClusterSpec {
     pub fields: Fields,
     /// `head`
     pub head: Option<NodeSpec>,
+    /// `workers "g"` by label: what a worker of the group is made of.
+    pub workers: BTreeMap<Arc<str>, NodeSpec>,
+    /// The most workers that there may be at once, over all groups: what the head may launch.
+    pub workers_max: u64,
     /// `depends_on`
     pub depends_on: BTreeSet<Address>,
     /// `lifecycle`
     pub lifecycle: Lifecycle,
 }
 
-/// A head.
+/// A head, or a worker of a group.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NodeSpec {
-    /// `cluster.c.head`
+    /// `cluster.c.head`, `cluster.c.workers.g`
     pub address: Address,
     /// Where the block stands.
     pub span: Span,

@@ -111,6 +111,10 @@ pub struct StepSpec {
     /// What says the step must run again although its own inputs are equal: digests of what it follows (a configuration file whose
     /// change must restart the daemon).
     pub triggers: BTreeSet<Address>,
+    /// Whether the late values of the group and of services in it are those of the node's first configure, kept from then on. Else they are
+    /// followed: the step runs again when one of them changes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub frozen: bool,
     /// A sentence for the plan: `start nginx`.
     pub title: String,
     /// Lifecycle of the block it comes from.

@@ -48,7 +48,7 @@ impl Scope for NodeScope<'_> {
     fn late(&self, name: &LateName) -> Option<Value> {
         match name {
             LateName::Node(part) => self.0.get(part).cloned(),
-            LateName::GroupMembers | LateName::ServiceEndpoints(_) | LateName::Secret(_) => None,
+            LateName::GroupMembers | LateName::GroupBootstrap | LateName::ServiceEndpoints(_) | LateName::Secret(_) => None,
         }
     }
 }

@@ -86,6 +86,7 @@ impl Spec {
             kind,
             inputs: inputs.iter().map(|(name, value)| ((*name).to_owned(), Input::Value(value.clone()))).collect(),
             triggers: after.iter().map(|text| address(text)).filter(|_| kind == StepKind::Run).collect(),
+            frozen: false,
             depends_on,
             title: text.to_owned(),
             lifecycle: Lifecycle::default(),

@@ -70,6 +70,7 @@ fn kind(name: &'static str, more: Vec<AttributeSchema>) -> KindSchema {
             let name = desired.get("name").and_then(Value::as_str).unwrap_or("nobody");
             vec![("label", format!("label of {name}").into())]
         }),
+        rolls: false,
         in_resource: true,
         doc: "",
     }
@@ -154,6 +155,7 @@ pub(crate) fn step(at: &str, node: &str, kind: StepKind) -> Step {
         inputs: BTreeMap::new(),
         depends_on: BTreeSet::new(),
         triggers: BTreeSet::new(),
+        frozen: false,
         title: String::new(),
         lifecycle: Default::default(),
         span: Span::new(FileId(0), 900, 901),

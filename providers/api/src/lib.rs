@@ -5,9 +5,11 @@
 
 mod call;
 mod capabilities;
+mod controller_kinds;
 mod lowering;
 mod provider;
 mod schema;
+mod tags;
 mod value_kind;
 
 pub use call::{
@@ -15,7 +17,9 @@ pub use call::{
     Secret, UpdateRequest, Verb,
 };
 pub use capabilities::{Capabilities, Capability};
+pub use controller_kinds::{CONTROLLER_PROVIDER, HEAD_CONTROLLER_KIND, WORKER_GROUP_KIND, controller_schema};
 pub use lowering::{ResourceBuilder, firewall_rules, real_name, reference};
 pub use provider::{Cloud, Facts, Lowered, Provider};
 pub use schema::{AttributeSchema, Derive, Expected, Idempotency, KindSchema, Presence, ProviderSchema, SecretKind};
+pub use tags::{CLUSTER_TAG, GROUP_TAG, HEAD_ROLE, ROLE_TAG, SEQUENCE_TAG, STATUS_PREFIX, TEMPLATE_TAG, WORKER_ROLE};
 pub use value_kind::{VALUE_KIND, ValueProvider};

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cloudtik_model::spec::{ClusterSpec, WorkspaceSpec};
-use cloudtik_model::{Diagnostics, NodeReply, NodeRequest, ProviderConfig, ProviderRef, ResourceSpec, Value};
+use cloudtik_model::{
+    ControllerReply, ControllerRequest, Diagnostics, NodeReply, NodeRequest, ProviderConfig, ProviderRef, ResourceSpec, Value,
+};
 
 use crate::{Answer, BoxFuture, Call, CallError, Capabilities, Connection, DialTarget, FactQuestion, ProviderSchema};
 
@@ -16,6 +18,8 @@ pub type Facts = BTreeMap<String, Value>;
 pub struct Lowered {
     /// The resources. Their addresses never contain a fact.
     pub resources: Vec<ResourceSpec>,
+    /// Of a cluster: what a worker of each group is made of. The address is the group's, and there are no marks of a single worker on it.
+    pub workers: BTreeMap<Arc<str>, ResourceSpec>,
     /// What references to the block see: an object, with deferred parts.
     pub exports: Value,
     /// Errors and warnings, at their place in the spec.
@@ -82,6 +86,15 @@ pub trait Cloud: Send + Sync {
 
     /// Executes a step on an instance that is simulated, so that nobody can dial it. `None`, for all others: steps go over `dial`.
     fn run_step<'a>(&'a self, _instance: &'a str, _request: &'a NodeRequest) -> Option<BoxFuture<'a, Result<NodeReply, CallError>>> {
+        None
+    }
+
+    /// Speaks to the controller of a head that is simulated. `None`, for all others: frames go over `dial`.
+    fn controller<'a>(
+        &'a self,
+        _instance: &'a str,
+        _request: &'a ControllerRequest,
+    ) -> Option<BoxFuture<'a, Result<ControllerReply, CallError>>> {
         None
     }
 

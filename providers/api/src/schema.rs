@@ -32,6 +32,8 @@ pub struct AttributeSchema {
     pub change: ChangeWord,
     /// Whether its value is sensitive whatever the spec says.
     pub sensitive: bool,
+    /// Whether plans show it: what other attributes show more readably is not shown twice.
+    pub shown: bool,
     /// One sentence for the reference.
     pub doc: &'static str,
 }
@@ -40,24 +42,24 @@ impl AttributeSchema {
     /// An attribute that the spec must give.
     #[must_use]
     pub const fn required(name: &'static str, ty: Type, change: ChangeWord, doc: &'static str) -> Self {
-        Self { name, ty, presence: Presence::Required, change, sensitive: false, doc }
+        Self { name, ty, presence: Presence::Required, change, sensitive: false, shown: true, doc }
     }
 
     /// An attribute that the spec may give.
     #[must_use]
     pub const fn optional(name: &'static str, ty: Type, change: ChangeWord, doc: &'static str) -> Self {
-        Self { name, ty, presence: Presence::Optional, change, sensitive: false, doc }
+        Self { name, ty, presence: Presence::Optional, change, sensitive: false, shown: true, doc }
     }
 
     /// An attribute that the spec may give, and what it is without it.
     pub fn with_default(name: &'static str, ty: Type, default: impl Into<Value>, change: ChangeWord, doc: &'static str) -> Self {
-        Self { name, ty, presence: Presence::Default(default.into()), change, sensitive: false, doc }
+        Self { name, ty, presence: Presence::Default(default.into()), change, sensitive: false, shown: true, doc }
     }
 
     /// An attribute that the provider gives.
     #[must_use]
     pub const fn computed(name: &'static str, ty: Type, doc: &'static str) -> Self {
-        Self { name, ty, presence: Presence::Computed, change: ChangeWord::None, sensitive: false, doc }
+        Self { name, ty, presence: Presence::Computed, change: ChangeWord::None, sensitive: false, shown: true, doc }
     }
 
     /// The same, given by the provider when the spec does not.
@@ -71,6 +73,13 @@ impl AttributeSchema {
     #[must_use]
     pub const fn sensitive(mut self) -> Self {
         self.sensitive = true;
+        self
+    }
+
+    /// The same, and plans do not show it.
+    #[must_use]
+    pub const fn not_shown(mut self) -> Self {
+        self.shown = false;
         self
     }
 
@@ -155,6 +164,8 @@ pub struct KindSchema {
     pub concurrency_max: u32,
     /// Computed attributes that follow from the given ones without asking anybody.
     pub derive: Option<Derive>,
+    /// Whether a rolling change is an update: the object itself replaces its parts one after the other.
+    pub rolls: bool,
     /// Whether a plain `resource` block may use it, or only a workspace or cluster.
     pub in_resource: bool,
     /// One sentence for the reference.

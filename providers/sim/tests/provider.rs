@@ -140,6 +140,8 @@ fn a_workspace_and_a_cluster_become_resources_of_known_attributes() {
         provider: ProviderRef::new("sim"),
         workspace: workspace.address.clone(),
         fields: Fields::new(),
+        workers: BTreeMap::new(),
+        workers_max: 0,
         head: Some(NodeSpec {
             address: Address::of("cluster", "c").child("head"),
             span: Span::NONE,

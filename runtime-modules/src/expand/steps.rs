@@ -87,6 +87,7 @@ fn new_step(expansion: &Expansion<'_>, segment: Segment, kind: StepKind, title: 
         inputs: BTreeMap::new(),
         depends_on: BTreeSet::new(),
         triggers: BTreeSet::new(),
+        frozen: false,
         title,
         lifecycle: Lifecycle::default(),
         span: expansion.request.span,

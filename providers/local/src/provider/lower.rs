@@ -71,7 +71,7 @@ pub(super) fn workspace(config: &Value, workspace: &WorkspaceSpec, facts: &Facts
         ("firewall", Value::object([("id", reference(&firewall_address, "id", Type::String))])),
         ("storage", Value::object(storage)),
     ]);
-    Lowered { resources, exports, diagnostics: found }
+    Lowered { resources, exports, diagnostics: found, ..Lowered::default() }
 }
 
 /// `cluster.c.head`.
@@ -104,7 +104,7 @@ pub(super) fn cluster(config: &Value, cluster: &ClusterSpec, workspace: &Workspa
         let parts = ["id", "private_ip", "public_ip", "hostname", "ssh_command"];
         exports.push(("head", Value::object(parts.map(|part| (part, reference(&head.address, part, Type::String))))));
     }
-    Lowered { resources, exports: Value::object(exports), diagnostics: found }
+    Lowered { resources, exports: Value::object(exports), diagnostics: found, ..Lowered::default() }
 }
 
 /// What the heads of all clusters ask for together. What one of them asks for alone is [`cluster`]'s error.

@@ -45,6 +45,8 @@ fn cluster(name: &'static str, head: &[(&'static str, Value)]) -> ClusterSpec {
         provider: ProviderRef::new("local"),
         workspace: Address::of("workspace", "w"),
         fields: Fields::new(),
+        workers: BTreeMap::new(),
+        workers_max: 0,
         head: Some(head),
         depends_on: std::collections::BTreeSet::new(),
         lifecycle: Lifecycle::default(),
