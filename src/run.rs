@@ -42,13 +42,15 @@ impl DriverObserver for Watching {
 
 /// Drives a machine to its end.
 pub(crate) fn run(machine: &mut dyn Step, run: Run<'_>) -> Result<Driven, Failure> {
+    let timeouts = run.timeouts;
     let input = DriverInput {
         durable: run.durable,
         clouds: run.clouds,
         cache: ArtifactCache::new(artifact_folder()),
         project: run.folder,
         observer: Arc::new(Watching { observer: run.observer, interrupt: run.interrupt }),
-        timeouts: run.timeouts,
+        timeouts: Arc::new(move |node| timeouts.get(node).copied()),
+        own: None,
     };
     drive(machine, input).map_err(|error| {
         let mut diagnostic = Diagnostic::error("driver", error.to_string());

@@ -45,6 +45,14 @@ pub trait Durable {
 
     /// Keys and secrets.
     fn vault(&mut self) -> &mut Vault;
+
+    /// Folds the journal into the state. What does not work now is tried again later, and loses nothing.
+    ///
+    /// # Errors
+    /// The state cannot be written.
+    fn fold(&mut self) -> Result<(), DurableError> {
+        Ok(())
+    }
 }
 
 impl Durable for SessionStore {
@@ -54,6 +62,10 @@ impl Durable for SessionStore {
 
     fn vault(&mut self) -> &mut Vault {
         Self::vault(self)
+    }
+
+    fn fold(&mut self) -> Result<(), DurableError> {
+        self.commit()
     }
 }
 
@@ -80,8 +92,20 @@ pub struct DriverInput<'a> {
     pub project: PathBuf,
     /// Sees what happens.
     pub observer: Arc<dyn DriverObserver>,
-    /// How long connections may take, by the address of the node; the defaults for others.
-    pub timeouts: BTreeMap<Address, NodeTimeouts>,
+    /// How long connections to a node may take; the defaults where it says nothing.
+    pub timeouts: TimeoutsOf,
+    /// The instance that this process runs on, if it runs on one: its steps go to its own agent.
+    pub own: Option<OwnNode>,
+}
+
+/// How long connections to the node at an address may take.
+pub type TimeoutsOf = Arc<dyn Fn(&Address) -> Option<NodeTimeouts> + Send + Sync>;
+
+/// The instance that this process runs on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnNode {
+    /// The provider's id.
+    pub instance: String,
 }
 
 /// How long connections to a node may take.
@@ -138,7 +162,7 @@ pub fn drive(machine: &mut dyn Step, input: DriverInput<'_>) -> Result<Driven, D
         observer: Arc::clone(&input.observer),
         tasks: Tasks {
             clouds: Arc::clone(&input.clouds),
-            nodes: Arc::new(Nodes::new(input.clouds, input.cache, input.project, input.observer, input.timeouts)),
+            nodes: Arc::new(Nodes::new(input.clouds, input.cache, input.project, input.observer, input.timeouts, input.own)),
             sender,
         },
         receiver,
@@ -305,6 +329,8 @@ impl Driver<'_> {
                     Event::StepDone { ticket, answer: nodes.run(*job, keys).await }
                 })?;
             }
+            // The journal has everything, so an error costs nothing but room; the next fold finds it again.
+            Command::Fold => drop(self.durable.fold()),
             Command::Append { .. } | Command::Finish(_) | Command::Settled(_) => {}
         }
         Ok(())

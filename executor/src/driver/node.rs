@@ -1,19 +1,18 @@
 //! Steps on nodes: one SSH connection a node, the step runner's frames over it, artifacts sent by digest.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cloudtik_model::{Address, Artifact, NodeReply, ProviderRef};
+use cloudtik_model::{Artifact, NodeReply, ProviderRef};
 use cloudtik_provider_api::{CallError, Connection as Dialed, DialTarget, ErrorClass, Instance};
 use cloudtik_ssh::{ConnectOptions, Connection, HostKeyPolicy, Pool, PrivateKey, PublicHostKey, SshError, UploadOptions, UploadSource};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader};
 use tokio::time::{Instant, sleep};
 
 use super::artifacts::ArtifactCache;
-use super::{Clouds, DriverObserver, NodeTimeouts};
+use super::{Clouds, DriverObserver, OwnNode, TimeoutsOf};
 use crate::engine::{StepAnswer, StepJob};
 
 /// How long a new node may take until it answers, when the spec says nothing.
@@ -35,7 +34,8 @@ pub(super) struct Nodes {
     cache: ArtifactCache,
     project: PathBuf,
     observer: Arc<dyn DriverObserver>,
-    timeouts: BTreeMap<Address, NodeTimeouts>,
+    timeouts: TimeoutsOf,
+    own: Option<OwnNode>,
     pool: Pool,
 }
 
@@ -45,9 +45,10 @@ impl Nodes {
         cache: ArtifactCache,
         project: PathBuf,
         observer: Arc<dyn DriverObserver>,
-        timeouts: BTreeMap<Address, NodeTimeouts>,
+        timeouts: TimeoutsOf,
+        own: Option<OwnNode>,
     ) -> Self {
-        Self { clouds, cache, project, observer, timeouts, pool: Pool::new() }
+        Self { clouds, cache, project, observer, timeouts, own, pool: Pool::new() }
     }
 
     /// Runs a step, or checks one. `key` is the private key to log in with.
@@ -67,8 +68,11 @@ impl Nodes {
         let instance = Instance::of(&job.attributes).ok_or_else(|| {
             CallError::new(ErrorClass::Permanent, "no-ssh", format!("the provider did not say how to log in to {}", job.node))
         })?;
+        if self.own.as_ref().is_some_and(|own| own.instance == job.instance_id) {
+            return self.run_here(job, &instance).await;
+        }
         let mut options = connect_options(job, &instance, key)?;
-        if let Some(timeouts) = self.timeouts.get(&job.node) {
+        if let Some(timeouts) = (self.timeouts)(&job.node) {
             options.connect_timeout = timeouts.connect;
         }
         let mut reconnects = 0;
@@ -96,9 +100,43 @@ impl Nodes {
         }
     }
 
+    /// Runs a step on the node that this process runs on: the step runner is a child of ours, and artifacts are copied.
+    async fn run_here(&self, job: &StepJob, instance: &Instance) -> Result<NodeReply, CallError> {
+        for artifact in &job.artifacts {
+            let file = self.cache.file(artifact, &self.project).await.map_err(|error| artifact_error(&error))?;
+            let target = std::path::Path::new(&instance.artifacts).join(artifact.sha256.to_string());
+            if !target.exists() {
+                let temporary = target.with_extension("tmp");
+                let copied = tokio::fs::copy(&file, &temporary).await.map(drop);
+                let moved = match copied {
+                    Ok(()) => tokio::fs::rename(&temporary, &target).await,
+                    Err(error) => Err(error),
+                };
+                let failed = |error: io::Error| CallError::new(ErrorClass::Transient, "artifact", format!("{}: {error}", target.display()));
+                moved.map_err(failed)?;
+            }
+        }
+        let Some((program, arguments)) = instance.run_step.split_first() else {
+            return Err(CallError::new(ErrorClass::Permanent, "no-agent", format!("{} does not say how steps are run", job.node)));
+        };
+        let mut command = tokio::process::Command::new(program);
+        command.args(arguments).stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped()).kill_on_drop(true);
+        let failed = |error: io::Error| {
+            CallError::new(ErrorClass::Transient, "no-agent", format!("the agent of {} cannot be asked: {error}", job.node))
+        };
+        let mut child = command.spawn().map_err(failed)?;
+        let lost = || CallError::new(ErrorClass::Unknown, "no-agent", format!("the agent of {} ended in the middle of a step", job.node));
+        let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else { return Err(lost()) };
+        let mut sent = false;
+        let reply = self.converse(stdin, stdout, job, &mut sent).await.map_err(|Lost| lost());
+        // The runner ends by itself once its input is closed; its end says nothing that the reply does not.
+        drop(child.wait().await);
+        reply
+    }
+
     /// A connection to the node; waits for a node that does not answer yet, as long as it may take.
     async fn connect(&self, job: &StepJob, instance: &Instance, options: &ConnectOptions, sent: bool) -> Result<Connection, CallError> {
-        let limit = self.timeouts.get(&job.node).map_or(READY_TIMEOUT, |timeouts| timeouts.ready);
+        let limit = (self.timeouts)(&job.node).map_or(READY_TIMEOUT, |timeouts| timeouts.ready);
         let deadline = Instant::now() + limit;
         let mut pause = FIRST_PAUSE;
         loop {
@@ -159,7 +197,18 @@ impl Nodes {
     /// Sends the request and reads until its end.
     async fn exchange(&self, connection: &Connection, job: &StepJob, instance: &Instance, sent: &mut bool) -> Result<NodeReply, Lost> {
         let mut stream = connection.exec_stream(&instance.run_step, None).await.map_err(|_| Lost)?;
-        let (Some(mut stdin), Some(stdout)) = (stream.stdin.take(), stream.stdout.take()) else { return Err(Lost) };
+        let (Some(stdin), Some(stdout)) = (stream.stdin.take(), stream.stdout.take()) else { return Err(Lost) };
+        self.converse(stdin, stdout, job, sent).await
+    }
+
+    /// Sends the request to a step runner and reads until its end.
+    async fn converse(
+        &self,
+        mut stdin: impl AsyncWrite + Unpin,
+        stdout: impl AsyncRead + Unpin,
+        job: &StepJob,
+        sent: &mut bool,
+    ) -> Result<NodeReply, Lost> {
         let mut line = serde_json::to_vec(&job.request).map_err(|_| Lost)?;
         line.push(b'\n');
         *sent = true;

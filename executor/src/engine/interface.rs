@@ -247,6 +247,8 @@ pub enum Command {
         /// On the clock of `step`.
         at_ms: u64,
     },
+    /// Fold the journal into the state, when there is time for it. What cannot be folded now stays in the journal.
+    Fold,
     /// Show this.
     Progress(Progress),
     /// The engine is at its end. Its last command, once.

@@ -86,7 +86,8 @@ pub(crate) fn host_key(state: &State, instance_id: &str) -> Option<String> {
 }
 
 /// The host key in a state entry, if it is the first contact with this instance.
-pub(crate) fn entry_host_key(entry: &StateEntry, instance_id: &str) -> Option<String> {
+#[must_use]
+pub fn entry_host_key(entry: &StateEntry, instance_id: &str) -> Option<String> {
     let object = entry.current.as_ref().filter(|object| object.id == instance_id)?;
     (entry.kind.strip_prefix(STEP_PREFIX) == Some(StepKind::HostKey.as_str())).then_some(())?;
     object.attributes.get("host_key").and_then(Value::as_str).map(str::to_owned)

@@ -315,6 +315,7 @@ impl Engine {
                     | Command::RunStep(_)
                     | Command::CheckStep(_)
                     | Command::Progress(_)
+                    | Command::Fold
                     | Command::Finish(_) => {}
                 }
             }

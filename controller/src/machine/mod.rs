@@ -1,0 +1,750 @@
+//! The controller as a state machine: one store, one journal, and for each unit at most one engine or settlement under way.
+//!
+//! Commands of the units' machines go out under numbers of this one, and what comes back finds its way by them. Records of all units go into one
+//! journal, gathered into groups. Nothing here waits or reads a clock: a simulator drives the same machine.
+
+mod adopt;
+mod facts;
+mod group_kind;
+mod hooks;
+mod late;
+mod plans;
+mod report;
+mod turn;
+mod unit;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use cloudtik_executor::Record;
+use cloudtik_executor::durable::{Entry, Ledger};
+use cloudtik_executor::engine::{Command, Event, Step, StepRenderer, Summary, Ticket, TimerId, started};
+use cloudtik_model::{Address, ControllerEvent, EventLevel, HeadConfig, Key, PushConfig, Segment, Value};
+use cloudtik_provider_api::{Answer, CLUSTER_TAG, Call, Found, Idempotency, ProviderSchema, ROLE_TAG, Verb, WORKER_ROLE};
+
+use crate::decide::{GroupView, Life, WorkerView, decide};
+use crate::limits;
+use hooks::Hook;
+use unit::{Unit, UnitId};
+
+/// How often the machine looks around, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Times {
+    /// Between two looks at what is due.
+    pub tick_ms: u64,
+    /// Between two questions whether the workers are there.
+    pub poll_ms: u64,
+    /// Between two searches for workers that nobody knows.
+    pub find_ms: u64,
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        Self { tick_ms: limits::TICK_MS, poll_ms: limits::POLL_MS, find_ms: limits::FIND_MS }
+    }
+}
+
+/// What the controller knows of the head that it runs on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeadIdentity {
+    /// The provider's id of the instance.
+    pub instance: String,
+    /// The public key that it logs in to workers with.
+    pub login_key: String,
+}
+
+/// A configuration that was pushed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pushed {
+    /// How many there have been.
+    pub generation: u64,
+    /// As it came.
+    pub push: PushConfig,
+    /// The configuration.
+    pub config: Arc<HeadConfig>,
+    /// What it refers to, by address.
+    pub references: BTreeMap<Address, Value>,
+    /// All secrets that it names: those that came with it, and those that were generated.
+    pub secrets: BTreeMap<Arc<str>, String>,
+}
+
+/// What a controller is made from.
+pub struct ControllerInput {
+    /// The ledger of the session, begun.
+    pub ledger: Ledger,
+    /// The run that was begun.
+    pub run_id: String,
+    /// Its epoch.
+    pub epoch: u64,
+    /// By provider type: those that make nodes.
+    pub schemas: BTreeMap<String, ProviderSchema>,
+    /// Makes concrete actions of steps.
+    pub renderer: Arc<dyn StepRenderer>,
+    /// How often it looks around.
+    pub times: Times,
+    /// The head that it runs on.
+    pub head: HeadIdentity,
+    /// Our version.
+    pub tool_version: String,
+    /// Seconds since 1970 at the beginning of this run's clock.
+    pub began_secs: u64,
+    /// Events of earlier runs.
+    pub events: VecDeque<ControllerEvent>,
+    /// The configuration that was pushed last.
+    pub pushed: Option<Pushed>,
+}
+
+/// What the controller remembers of a group while it runs.
+#[derive(Clone, Debug, Default)]
+struct Memo {
+    /// Whose turn it is.
+    turn: Option<UnitId>,
+    /// Workers in a row that were given up.
+    given_up: u32,
+    /// No worker is launched before.
+    pause_until_ms: u64,
+    problem: Option<String>,
+}
+
+/// Where an answer belongs.
+enum Route {
+    /// To a unit's machine, under its own ticket.
+    Unit(UnitId, Ticket),
+    /// The instances that are known.
+    List(BTreeSet<String>),
+    /// All instances of the cluster.
+    Find,
+    /// Nobody waits for it.
+    Nobody,
+    /// To a hook of a unit, by the ticket of the call that it carries out.
+    Hook(UnitId, Ticket),
+}
+
+/// Whose timer it is.
+enum Alarm {
+    Tick,
+    Unit(UnitId, TimerId),
+}
+
+/// See the module.
+pub struct Controller {
+    ledger: Ledger,
+    run_id: String,
+    epoch: u64,
+    schemas: Arc<BTreeMap<String, ProviderSchema>>,
+    renderer: Arc<dyn StepRenderer>,
+    times: Times,
+    identity: HeadIdentity,
+    tool_version: String,
+    began_secs: u64,
+    pushed: Option<Arc<Pushed>>,
+    /// The head as the provider sees it.
+    head: Option<Found>,
+    units: BTreeMap<UnitId, Unit>,
+    groups: BTreeMap<Arc<str>, Memo>,
+    hooks: Vec<Hook>,
+    made_members: BTreeMap<String, Value>,
+    events: VecDeque<ControllerEvent>,
+    last_event: u64,
+    /// Whether all instances of the cluster have been looked for, so that new ones may be made.
+    looked: bool,
+    empty_finds: u32,
+    first_find_ms: Option<u64>,
+    find_due_ms: u64,
+    list_due_ms: u64,
+    asking: bool,
+    asked_at_ms: u64,
+    published: Option<BTreeMap<String, String>>,
+    publish_due_ms: u64,
+    problem: Option<String>,
+    stopping: bool,
+    finished: bool,
+    aborted: Option<String>,
+    dirty: bool,
+    now_ms: u64,
+    sequence: u64,
+    unfolded: u64,
+    last_record_ms: u64,
+    next_number: u64,
+    next_run: u64,
+    next_hook: u64,
+    routes: BTreeMap<u64, Route>,
+    alarms: BTreeMap<u64, Alarm>,
+    /// Calls that wait because as many of their kind are out as may be.
+    queued: VecDeque<(UnitId, Ticket, Call)>,
+    out: BTreeMap<Arc<str>, u32>,
+    out_of: BTreeMap<u64, Arc<str>>,
+    inbox: VecDeque<(UnitId, Event)>,
+    /// Records on their way, and the machines that wait for them.
+    pending: Vec<Record>,
+    pending_batches: Vec<(UnitId, u64)>,
+    in_flight: Option<Vec<(UnitId, u64)>>,
+    next_batch: u64,
+    commands: Vec<Command>,
+}
+
+impl Step for Controller {
+    fn step(&mut self, now_ms: u64, event: Event) -> Vec<Command> {
+        self.now_ms = now_ms;
+        if self.finished {
+            return Vec::new();
+        }
+        self.take(now_ms, event);
+        self.settle_down(now_ms);
+        std::mem::take(&mut self.commands)
+    }
+}
+
+impl Controller {
+    /// A controller that has not begun.
+    #[must_use]
+    pub fn new(input: ControllerInput) -> Self {
+        let mut schemas = input.schemas;
+        schemas.insert(group_kind::GROUP_PROVIDER.to_owned(), group_kind::group_schema());
+        let mut controller = Self {
+            sequence: input.ledger.sequence(),
+            ledger: input.ledger,
+            run_id: input.run_id,
+            epoch: input.epoch,
+            schemas: Arc::new(schemas),
+            renderer: input.renderer,
+            times: input.times,
+            identity: input.head,
+            tool_version: input.tool_version,
+            began_secs: input.began_secs,
+            pushed: input.pushed.map(Arc::new),
+            head: None,
+            units: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            hooks: Vec::new(),
+            made_members: BTreeMap::new(),
+            last_event: input.events.back().map_or(0, |event| event.sequence),
+            events: input.events,
+            looked: false,
+            empty_finds: 0,
+            first_find_ms: None,
+            find_due_ms: 0,
+            list_due_ms: 0,
+            asking: false,
+            asked_at_ms: 0,
+            published: None,
+            publish_due_ms: 0,
+            problem: None,
+            stopping: false,
+            finished: false,
+            aborted: None,
+            dirty: true,
+            now_ms: 0,
+            unfolded: 0,
+            last_record_ms: 0,
+            next_number: 1,
+            next_run: 0,
+            next_hook: 0,
+            routes: BTreeMap::new(),
+            alarms: BTreeMap::new(),
+            queued: VecDeque::new(),
+            out: BTreeMap::new(),
+            out_of: BTreeMap::new(),
+            inbox: VecDeque::new(),
+            pending: Vec::new(),
+            pending_batches: Vec::new(),
+            in_flight: None,
+            next_batch: 1,
+            commands: Vec::new(),
+        };
+        controller.find_units();
+        controller
+    }
+
+    /// Takes another configuration; it is durable already.
+    pub fn configure(&mut self, pushed: Pushed) {
+        self.event(EventLevel::Info, None, format!("configuration {} ({})", pushed.generation, pushed.push.digest.short()));
+        self.pushed = Some(Arc::new(pushed));
+        for memo in self.groups.values_mut() {
+            *memo = Memo { turn: memo.turn.take(), ..Memo::default() };
+        }
+        for unit in self.units.values_mut() {
+            unit.failures = 0;
+            unit.retry_at_ms = 0;
+            unit.checked = None;
+        }
+        self.find_units();
+        self.dirty = true;
+    }
+
+    /// Removes the workers of a group, whatever the configuration says.
+    pub fn remove_group(&mut self, group: &str) {
+        let generation = self.pushed.as_ref().map_or(0, |pushed| pushed.generation);
+        self.remember([(facts::removed_key(group), Value::from(generation))]);
+        self.dirty = true;
+    }
+
+    /// Removes all workers and makes no new ones.
+    pub fn drain(&mut self) {
+        self.remember([(facts::DRAINING.to_owned(), Value::from(true))]);
+        self.dirty = true;
+    }
+
+    /// The state as it is, with every record of this run in it.
+    #[must_use]
+    pub const fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Why it ended, when its journal could not be written.
+    #[must_use]
+    pub fn aborted(&self) -> Option<&str> {
+        self.aborted.as_deref()
+    }
+
+    fn config(&self) -> Option<Arc<HeadConfig>> {
+        self.pushed.as_ref().map(|pushed| Arc::clone(&pushed.config))
+    }
+
+    /// A unit for everything that the state has, and for the head.
+    fn find_units(&mut self) {
+        let Some(config) = self.config() else { return };
+        let head = config.cluster.child("head");
+        self.units.entry(UnitId::Head).or_insert_with(|| Unit::new(head));
+        let workers = config.cluster.child("workers");
+        let state = &self.ledger.state;
+        let addresses = state.resources.keys().chain(self.ledger.open.values().map(|open| &open.intent.address));
+        let ids: BTreeSet<UnitId> = addresses.filter(|address| address.is_within(&workers)).filter_map(unit_of).collect();
+        for id in ids {
+            let address = worker_of(&config.cluster, &id);
+            self.units.entry(id).or_insert_with(|| Unit::new(address));
+        }
+    }
+
+    fn take(&mut self, now_ms: u64, event: Event) {
+        match event {
+            Event::Start => {
+                self.write(vec![started("controller", &self.tool_version)], None);
+                self.arm_tick(now_ms);
+            }
+            Event::Appended { .. } => {
+                for (id, batch) in self.in_flight.take().unwrap_or_default() {
+                    self.inbox.push_back((id, Event::Appended { batch }));
+                }
+            }
+            Event::AppendFailed { error, .. } => self.abort(&error),
+            Event::Answer { ticket, answer } => self.answered(now_ms, ticket, answer),
+            Event::StepDone { ticket, answer } => match self.routes.remove(&ticket.0) {
+                Some(Route::Unit(id, inner)) => self.inbox.push_back((id, Event::StepDone { ticket: inner, answer })),
+                Some(Route::Hook(id, inner)) => self.hook_done(&id, inner, answer),
+                _ => {}
+            },
+            Event::SecretsReady { ticket, secrets } => {
+                if let Some(Route::Unit(id, inner)) = self.routes.remove(&ticket.0) {
+                    self.inbox.push_back((id, Event::SecretsReady { ticket: inner, secrets }));
+                }
+            }
+            Event::TimerFired { timer } => match self.alarms.remove(&timer.0) {
+                Some(Alarm::Tick) => {
+                    self.tick(now_ms);
+                    self.arm_tick(now_ms);
+                }
+                Some(Alarm::Unit(id, inner)) => self.inbox.push_back((id, Event::TimerFired { timer: inner })),
+                None => {}
+            },
+            Event::Interrupt => {
+                self.stopping = true;
+                let ids: Vec<UnitId> = self.units.keys().cloned().collect();
+                self.inbox.extend(ids.into_iter().map(|id| (id, Event::Interrupt)));
+            }
+        }
+    }
+
+    /// Works off what came of an event, decides again where something changed, and sends what gathered.
+    fn settle_down(&mut self, now_ms: u64) {
+        loop {
+            while let Some((id, event)) = self.inbox.pop_front() {
+                self.feed(now_ms, &id, event);
+            }
+            if !self.dirty {
+                break;
+            }
+            self.dirty = false;
+            self.reconcile(now_ms);
+            if self.inbox.is_empty() && !self.dirty {
+                break;
+            }
+        }
+        if self.aborted.is_some() || self.stopping && self.units.values().all(Unit::is_idle) && self.pending.is_empty() {
+            self.finished = true;
+            self.commands.push(Command::Finish(Box::new(Summary { aborted: self.aborted.clone(), ..Summary::default() })));
+            return;
+        }
+        self.flush();
+    }
+
+    /// What there should be, and what is to be done for it.
+    fn reconcile(&mut self, now_ms: u64) {
+        if self.stopping || self.pushed.is_none() || !self.looked {
+            return;
+        }
+        self.decide_all(now_ms);
+        self.take_turns();
+        self.freeze();
+        let ids: Vec<UnitId> = self.units.keys().cloned().collect();
+        for id in &ids {
+            self.advance_unit(now_ms, id);
+        }
+        self.send_hooks();
+    }
+
+    fn decide_all(&mut self, now_ms: u64) {
+        let Some(config) = self.config() else { return };
+        let labels: BTreeSet<Arc<str>> =
+            config.groups.keys().cloned().chain(self.units.keys().filter_map(|id| id.group().cloned())).collect();
+        for label in labels {
+            let view = self.view(&config, &label, now_ms);
+            let decision = decide(&view);
+            for (sequence, reason) in decision.retire {
+                self.retire(&UnitId::Worker { group: Arc::clone(&label), sequence }, reason);
+            }
+            if let Some(last) = decision.launch.last() {
+                self.remember([(facts::next_key(&label), Value::from(last.saturating_add(1)))]);
+            }
+            for sequence in decision.launch {
+                let id = UnitId::Worker { group: Arc::clone(&label), sequence };
+                let address = worker_of(&config.cluster, &id);
+                let text = address.to_string();
+                self.units.insert(id, Unit::new(address));
+                self.event(EventLevel::Info, Some(&text), "launching".to_owned());
+            }
+        }
+    }
+
+    fn view(&self, config: &HeadConfig, label: &Arc<str>, now_ms: u64) -> GroupView {
+        let memo = self.groups.get(label);
+        let ids = || self.units.iter().filter(|(id, _)| id.group() == Some(label));
+        let highest = ids().map(|(id, _)| id.sequence()).max().unwrap_or(0);
+        let next = facts::number(&self.ledger.state, &facts::next_key(label)).unwrap_or(1).max(highest.saturating_add(1));
+        let workers = ids().map(|(id, unit)| {
+            let life = match unit {
+                unit if unit.leaving.is_some() => Life::Leaving,
+                unit if unit.gone => Life::Gone,
+                unit if unit.given_up => Life::GivenUp,
+                unit if unit.ready => Life::Ready,
+                _ => Life::Coming,
+            };
+            let open = || self.ledger.open.values().any(|open| open.intent.address == unit.address);
+            let instance = !unit.gone && (self.ledger.state.resources.contains_key(&unit.address) || open());
+            (id.sequence(), WorkerView { life, outdated: unit.outdated, instance })
+        });
+        GroupView {
+            target: self.target_of(label),
+            max: config.groups.get(label).map_or(0, |group| group.max),
+            workers: workers.collect(),
+            next,
+            may_launch: memo.is_none_or(|memo| memo.pause_until_ms <= now_ms),
+        }
+    }
+
+    /// How many workers a group should have.
+    fn target_of(&self, label: &str) -> u64 {
+        let Some(pushed) = &self.pushed else { return 0 };
+        let state = &self.ledger.state;
+        let removed = facts::number(state, &facts::removed_key(label)) == Some(pushed.generation);
+        if removed || facts::is_set(state, facts::DRAINING) {
+            return 0;
+        }
+        pushed.config.groups.get(label).map_or(0, |group| group.min.min(group.max))
+    }
+
+    fn retire(&mut self, id: &UnitId, reason: crate::decide::Reason) {
+        let Some(unit) = self.units.get_mut(id).filter(|unit| unit.leaving.is_none()) else { return };
+        unit.leaving = Some(reason);
+        unit.ready = false;
+        unit.checked = None;
+        unit.failures = 0;
+        unit.retry_at_ms = 0;
+        let (address, gone) = (unit.address.clone(), unit.gone);
+        self.event(EventLevel::Info, Some(&address.to_string()), format!("removing: {}", reason.as_str()));
+        self.inbox.push_back((id.clone(), Event::Interrupt));
+        if gone && let Some((config, object)) = self.config().zip(self.instance_of(id).map(|object| object.id.clone())) {
+            // What is left of it at the provider is nobody's any more.
+            let verb = Verb::Delete { id: object };
+            self.ask(&config, Route::Nobody, address, verb);
+        }
+    }
+
+    fn memo(&mut self, group: &str) -> &mut Memo {
+        self.groups.entry(group.into()).or_default()
+    }
+
+    /// Hands an event to a unit's machine and carries its commands on.
+    fn feed(&mut self, now_ms: u64, id: &UnitId, event: Event) {
+        let Some(unit) = self.units.get_mut(id) else { return };
+        let commands = unit.step(now_ms, event);
+        for command in commands {
+            self.pass_on(now_ms, id, command);
+        }
+    }
+
+    fn pass_on(&mut self, now_ms: u64, id: &UnitId, command: Command) {
+        match command {
+            Command::Append { batch, records } => self.write(records, Some((id.clone(), batch))),
+            Command::Call { ticket, call } if plans::is_internal(&call.provider) => self.member_call(id, ticket, &call),
+            Command::Call { ticket, call } => {
+                self.queued.push_back((id.clone(), ticket, call));
+                self.send_calls();
+            }
+            Command::MakeSecrets { ticket, address, op_id, kinds } => {
+                let ticket = self.route(Route::Unit(id.clone(), ticket));
+                self.commands.push(Command::MakeSecrets { ticket, address, op_id, kinds });
+            }
+            Command::LoadSecrets { ticket, references } => {
+                let ticket = self.route(Route::Unit(id.clone(), ticket));
+                self.commands.push(Command::LoadSecrets { ticket, references });
+            }
+            Command::RunStep(mut job) => {
+                job.ticket = self.route(Route::Unit(id.clone(), job.ticket));
+                self.commands.push(Command::RunStep(job));
+            }
+            Command::CheckStep(mut job) => {
+                job.ticket = self.route(Route::Unit(id.clone(), job.ticket));
+                self.commands.push(Command::CheckStep(job));
+            }
+            Command::Timer { timer, at_ms } => {
+                let outer = self.number();
+                self.alarms.insert(outer, Alarm::Unit(id.clone(), timer));
+                self.commands.push(Command::Timer { timer: TimerId(outer), at_ms });
+            }
+            Command::Progress(progress) => self.progress(id, progress),
+            Command::Fold => {}
+            Command::Finish(summary) => self.unit_finished(now_ms, id, &summary),
+            Command::Settled(report) => self.unit_settled(now_ms, id, &report),
+        }
+    }
+
+    /// Sends the calls that their kinds' limits let go out.
+    fn send_calls(&mut self) {
+        let mut rest = VecDeque::new();
+        while let Some((id, ticket, call)) = self.queued.pop_front() {
+            let kind = self.schemas.get(call.provider.provider_type()).and_then(|schema| schema.kinds.get(&*call.kind));
+            let most = kind.map_or(u32::MAX, |kind| kind.concurrency_max.max(1));
+            let out = self.out.entry(Arc::clone(&call.kind)).or_default();
+            if *out >= most {
+                rest.push_back((id, ticket, call));
+                continue;
+            }
+            *out += 1;
+            let ticket = self.route(Route::Unit(id, ticket));
+            self.out_of.insert(ticket.0, Arc::clone(&call.kind));
+            self.commands.push(Command::Call { ticket, call });
+        }
+        self.queued = rest;
+    }
+
+    fn answered(&mut self, now_ms: u64, ticket: Ticket, answer: Answer) {
+        if let Some(kind) = self.out_of.remove(&ticket.0)
+            && let Some(out) = self.out.get_mut(&kind)
+        {
+            *out = out.saturating_sub(1);
+        }
+        match self.routes.remove(&ticket.0) {
+            Some(Route::Unit(id, inner)) => self.inbox.push_back((id, Event::Answer { ticket: inner, answer })),
+            Some(Route::List(ids)) => self.listed(now_ms, &ids, answer),
+            Some(Route::Find) => self.found(now_ms, answer),
+            Some(Route::Nobody | Route::Hook(..)) | None => {}
+        }
+        self.send_calls();
+    }
+
+    /// Records of a unit, or of the controller itself: into the ledger now, into the journal with the next group.
+    fn write(&mut self, records: Vec<Record>, waiting: Option<(UnitId, u64)>) {
+        for record in records {
+            self.sequence += 1;
+            self.unfolded += 1;
+            self.last_record_ms = self.now_ms;
+            let entry = Entry { sequence: self.sequence, epoch: self.epoch, run: self.run_id.clone(), record: Some(record) };
+            self.ledger.take(&entry);
+            self.pending.extend(entry.record);
+        }
+        if let Some((id, batch)) = waiting {
+            if let Some(unit) = self.units.get_mut(&id) {
+                unit.changes += 1;
+            }
+            self.pending_batches.push((id, batch));
+        }
+    }
+
+    /// Keeps facts for as long as the store lives.
+    fn remember(&mut self, facts: impl IntoIterator<Item = (String, Value)>) {
+        let facts: BTreeMap<String, Value> =
+            facts.into_iter().filter(|(key, value)| self.ledger.state.facts.get(key) != Some(value)).collect();
+        if !facts.is_empty() {
+            self.write(vec![Record::Facts { facts, providers: BTreeMap::new() }], None);
+            self.dirty = true;
+        }
+    }
+
+    fn flush(&mut self) {
+        if self.in_flight.is_some() || self.pending.is_empty() && self.pending_batches.is_empty() {
+            return;
+        }
+        let batches = std::mem::take(&mut self.pending_batches);
+        if self.pending.is_empty() {
+            // A machine that waits for nothing is told at once, with the next event.
+            self.inbox.extend(batches.into_iter().map(|(id, batch)| (id, Event::Appended { batch })));
+            return;
+        }
+        let batch = self.next_batch;
+        self.next_batch += 1;
+        self.in_flight = Some(batches);
+        self.commands.push(Command::Append { batch, records: std::mem::take(&mut self.pending) });
+    }
+
+    fn abort(&mut self, reason: &str) {
+        if self.aborted.is_none() {
+            self.aborted = Some(reason.to_owned());
+        }
+    }
+
+    fn number(&mut self) -> u64 {
+        self.next_number += 1;
+        self.next_number
+    }
+
+    fn route(&mut self, route: Route) -> Ticket {
+        let number = self.number();
+        self.routes.insert(number, route);
+        Ticket(number)
+    }
+
+    fn arm_tick(&mut self, now_ms: u64) {
+        let number = self.number();
+        self.alarms.insert(number, Alarm::Tick);
+        self.commands.push(Command::Timer { timer: TimerId(number), at_ms: now_ms.saturating_add(self.times.tick_ms) });
+    }
+
+    /// What is due: questions to the provider, retries, the status, a fold.
+    fn tick(&mut self, now_ms: u64) {
+        self.dirty = true;
+        if self.stopping {
+            return;
+        }
+        if let Some(config) = self.config() {
+            if self.asking && now_ms.saturating_sub(self.asked_at_ms) > limits::CALL_LOST_MS {
+                self.asking = false;
+            }
+            if !self.asking && self.find_due_ms <= now_ms {
+                self.asking = true;
+                self.asked_at_ms = now_ms;
+                let uid = self.pushed.as_ref().map(|pushed| pushed.push.uid.clone()).unwrap_or_default();
+                self.ask(&config, Route::Find, config.cluster.clone(), Verb::FindByTag { key: CLUSTER_TAG.to_owned(), value: uid });
+            } else if !self.asking && self.looked && self.list_due_ms <= now_ms {
+                let ids: BTreeSet<String> =
+                    self.units.keys().filter_map(|id| self.instance_of(id)).map(|object| object.id.clone()).collect();
+                self.list_due_ms = now_ms.saturating_add(self.times.poll_ms);
+                if !ids.is_empty() {
+                    self.asking = true;
+                    self.asked_at_ms = now_ms;
+                    self.ask(&config, Route::List(ids.clone()), config.cluster.clone(), Verb::List { ids });
+                }
+            }
+            self.publish(now_ms, &config);
+        }
+        let rests = now_ms.saturating_sub(self.last_record_ms) >= limits::FOLD_IDLE_MS;
+        if self.unfolded >= limits::FOLD_RECORDS || self.unfolded > 0 && rests {
+            self.unfolded = 0;
+            self.commands.push(Command::Fold);
+        }
+    }
+
+    fn ask(&mut self, config: &HeadConfig, route: Route, address: Address, verb: Verb) {
+        let Some(kind) = self.node_kind(config) else { return };
+        let ticket = self.route(route);
+        self.commands.push(Command::Call { ticket, call: Call { provider: config.provider.clone(), address, kind, verb } });
+    }
+
+    fn listed(&mut self, _now_ms: u64, asked: &BTreeSet<String>, answer: Answer) {
+        self.asking = false;
+        let Answer::Found(found) = answer else {
+            return self.provider_trouble(&answer);
+        };
+        self.problem = None;
+        let there: BTreeSet<&str> = found.iter().map(|found| found.object.id.as_str()).collect();
+        let ids: Vec<UnitId> = self.units.keys().cloned().collect();
+        for id in ids {
+            let Some(instance) = self.instance_of(&id).map(|object| object.id.clone()) else { continue };
+            if !asked.contains(&instance) || there.contains(instance.as_str()) {
+                continue;
+            }
+            let Some(unit) = self.units.get_mut(&id).filter(|unit| !unit.gone) else { continue };
+            unit.gone = true;
+            unit.ready = false;
+            unit.checked = None;
+            let address = unit.address.to_string();
+            self.event(EventLevel::Warning, Some(&address), format!("{instance} is gone from the provider"));
+            self.inbox.push_back((id, Event::Interrupt));
+            self.dirty = true;
+        }
+    }
+
+    fn provider_trouble(&mut self, answer: &Answer) {
+        if let Answer::Failed(error) = answer {
+            let text = format!("the provider does not answer: {}", error.message);
+            if self.problem.as_ref() != Some(&text) {
+                self.event(EventLevel::Warning, None, text.clone());
+            }
+            self.problem = Some(text);
+        }
+    }
+
+    /// All instances of the cluster: the head, and workers that nobody here knows.
+    fn found(&mut self, now_ms: u64, answer: Answer) {
+        self.asking = false;
+        self.find_due_ms = now_ms.saturating_add(if self.looked { self.times.find_ms } else { self.times.poll_ms / 4 });
+        let Answer::Found(found) = answer else {
+            return self.provider_trouble(&answer);
+        };
+        self.problem = None;
+        let Some(config) = self.config() else { return };
+        for one in &found {
+            if one.object.id == self.identity.instance {
+                self.head = Some(one.clone());
+            }
+        }
+        let workers: Vec<Found> =
+            found.into_iter().filter(|found| found.tags.get(ROLE_TAG).map(String::as_str) == Some(WORKER_ROLE)).collect();
+        for worker in workers {
+            self.consider(&config, worker);
+        }
+        if !self.looked {
+            self.empty_finds += 1;
+            let first = *self.first_find_ms.get_or_insert(now_ms);
+            let (window, reads) = self.window(&config);
+            // A store with something in it knows what it made; an empty one must be sure that there is nothing.
+            let knows = !self.ledger.state.facts.is_empty();
+            self.looked = self.head.is_some() && (knows || now_ms.saturating_sub(first) >= window && self.empty_finds >= reads);
+        }
+        self.dirty = true;
+    }
+
+    /// How long a new instance may hide from a search, and how many searches must find nothing.
+    fn window(&self, config: &HeadConfig) -> (u64, u32) {
+        let kind = self.node_kind(config).and_then(|kind| self.schemas.get(config.provider.provider_type())?.kinds.get(&*kind));
+        match kind.map(|kind| kind.class) {
+            Some(Idempotency::TagAtCreate { visibility_ms, reads }) => (visibility_ms, reads),
+            _ => (0, 1),
+        }
+    }
+}
+
+/// The worker that an address belongs to: `cluster.c.workers.g[7]…`.
+fn unit_of(address: &Address) -> Option<UnitId> {
+    let segment = address.segments().get(3)?;
+    match segment.key {
+        Some(Key::Index(sequence)) => Some(UnitId::Worker { group: Arc::clone(&segment.name), sequence }),
+        _ => None,
+    }
+}
+
+fn worker_of(cluster: &Address, id: &UnitId) -> Address {
+    let workers = cluster.child("workers");
+    let name = id.group().cloned().unwrap_or_default();
+    workers.push(Segment { name, key: Some(Key::Index(id.sequence())) })
+}

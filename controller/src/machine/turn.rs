@@ -1,0 +1,68 @@
+//! Turns: members of a group with a quorum come, go and restart one at a time.
+
+use std::sync::Arc;
+
+use super::Controller;
+use super::unit::UnitId;
+use crate::decide::Reason;
+
+impl Controller {
+    /// Takes turns back from those that are done, and gives them to who is next.
+    pub(super) fn take_turns(&mut self) {
+        let Some(config) = self.config() else { return };
+        let quorums: Vec<Arc<str>> = self
+            .units
+            .keys()
+            .filter_map(|id| id.group().cloned())
+            .filter(|group| config.groups.get(group).is_none_or(|group| group.quorum))
+            .collect::<std::collections::BTreeSet<_>>()
+            .into_iter()
+            .collect();
+        for group in quorums {
+            let holder = self.groups.get(&group).and_then(|memo| memo.turn.clone());
+            let keeps = holder.as_ref().is_some_and(|id| self.keeps_turn(id));
+            if !keeps {
+                let next = if self.is_formed(&group) { self.next_turn(&group) } else { None };
+                self.memo(&group).turn = next;
+            }
+        }
+    }
+
+    pub(super) fn has_turn(&self, id: &UnitId) -> bool {
+        id.group().and_then(|group| self.groups.get(group)).is_some_and(|memo| memo.turn.as_ref() == Some(id))
+    }
+
+    /// Whether a unit is in the middle of what its turn is for.
+    fn keeps_turn(&self, id: &UnitId) -> bool {
+        let Some(unit) = self.units.get(id) else { return false };
+        if !unit.is_idle() {
+            return true;
+        }
+        // One that waits after a failure lets those go first that leave: they are what makes the others fail.
+        let fails = unit.failures > 0;
+        if unit.leaving.is_some() { self.has_joined(id) } else { !unit.ready && !unit.gone && !unit.given_up && !fails }
+    }
+
+    fn next_turn(&self, group: &Arc<str>) -> Option<UnitId> {
+        let of_group = || self.units.iter().filter(|(id, _)| id.group() == Some(group));
+        let well = |except: &UnitId| {
+            of_group().all(|(id, unit)| id == except || unit.leaving.is_some() || unit.gone || !self.has_joined(id) || unit.ready)
+        };
+        // Those that are gone leave first: until then they count as members that do not answer.
+        let gone = of_group().find(|(id, unit)| unit.leaving.is_some() && unit.gone && self.has_joined(id));
+        // Then who has begun to join: it counts already.
+        let joining =
+            || of_group().find(|(id, unit)| unit.leaving.is_none() && !unit.gone && !unit.ready && !unit.was_ready && self.has_joined(id));
+        let leaving = || {
+            of_group()
+                .find(|(id, unit)| unit.leaving.is_some() && self.has_joined(id) && (well(id) || unit.leaving == Some(Reason::GivenUp)))
+        };
+        let changing = || of_group().find(|(id, unit)| unit.leaving.is_none() && !unit.gone && unit.wants_turn && well(id));
+        let coming = || {
+            of_group().find(|(id, unit)| {
+                unit.leaving.is_none() && !unit.gone && !unit.given_up && !self.has_joined(id) && self.node_of(id).is_some() && well(id)
+            })
+        };
+        gone.or_else(joining).or_else(leaving).or_else(changing).or_else(coming).map(|(id, _)| id.clone())
+    }
+}

@@ -1,0 +1,1 @@
+//! The part that waits, listens and writes files.
