@@ -374,6 +374,7 @@ impl Project {
             limits: Limits::default(),
             run_id: "plan".to_owned(),
             epoch,
+            launch_epoch: None,
             mode,
             started: started(command),
         }
@@ -659,6 +660,7 @@ impl Prepared<'_> {
             limits: self.limits.clone(),
             run_id: self.run_id.clone(),
             epoch: self.store.epoch(),
+            launch_epoch: None,
             command: command.to_owned(),
             tool_version: VERSION.to_owned(),
             started,

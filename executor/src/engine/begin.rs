@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cloudtik_model::{Address, Digest, Node, NodeRequest, Object, ResourceSpec, StepSpec, Value, Verb as NodeVerb};
 use cloudtik_planner::{Change, Operation, OperationKind, resource_identity, step_identity, step_inputs_preview};
-use cloudtik_provider_api::{CallError, CreateRequest, Idempotency, KindSchema, UpdateRequest, Verb};
+use cloudtik_provider_api::{CLUSTER_TAG, CallError, CreateRequest, Idempotency, KindSchema, UpdateRequest, Verb};
 
 use crate::engine::machine::{Engine, Then, word_of};
 use crate::engine::objects::{instance_entry, kind_schema, permanent};
@@ -138,10 +138,15 @@ impl Engine {
         let spec = self.resource_spec(&operation.address)?;
         let kind = kind_schema(&self.input.schemas, &spec.provider, &spec.kind)?;
         let attributes = values::desired(&self.ledger.state, kind, &spec.attributes)?;
-        let mut tags = self.input.marks.clone();
-        tags.extend(spec.marks.clone());
+        let lineage = &self.ledger.state.lineage;
+        let mut tags = spec.marks.clone();
+        // Only so are two clusters of one name in two projects two clusters to a provider that has both.
+        if let Some(mark) = tags.get_mut(CLUSTER_TAG) {
+            *mark = format!("{lineage}/{mark}");
+        }
+        tags.extend(self.input.marks.clone());
         tags.insert(ADDRESS_TAG.to_owned(), spec.address.to_string());
-        tags.insert(LINEAGE_TAG.to_owned(), self.ledger.state.lineage.clone());
+        tags.insert(LINEAGE_TAG.to_owned(), lineage.clone());
         tags.insert(OP_TAG.to_owned(), op_id.to_owned());
         // An object that is gone from the provider must not be taken for one that this create replaces.
         let gone = !deposes && self.current(&operation.address).is_some();
@@ -158,7 +163,7 @@ impl Engine {
             doing: Doing::Call(Verb::Create(CreateRequest {
                 op_id: op_id.to_owned(),
                 token: op_id.to_owned(),
-                epoch: self.input.epoch,
+                epoch: self.input.launch_epoch.unwrap_or(self.input.epoch),
                 tags,
                 attributes,
                 secrets: BTreeMap::new(),

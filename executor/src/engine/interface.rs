@@ -53,13 +53,16 @@ pub struct EngineInput {
     pub run_id: String,
     /// The epoch of the lock that this run holds.
     pub epoch: u64,
+    /// The epoch that creates carry, where it is another: what a provider fences is the epoch of whoever launches, which stays the same
+    /// over many runs. `None`: that of the run.
+    pub launch_epoch: Option<u64>,
     /// `apply` or `destroy`, for the journal.
     pub command: String,
     /// Our version, for the journal.
     pub tool_version: String,
     /// Whether a `Started` record of this run is in the journal already, because settlement wrote it.
     pub started: bool,
-    /// Marks that every object carries beside those of the engine.
+    /// Marks that every object carries beside those of the engine, as they are. They win over those of the plan.
     pub marks: BTreeMap<String, String>,
     /// Makes concrete actions of steps.
     pub renderer: Arc<dyn StepRenderer>,

@@ -41,6 +41,8 @@ pub struct SettlementInput {
     pub run_id: String,
     /// The epoch of the lock that this run holds.
     pub epoch: u64,
+    /// The epoch that creates carry, where it is another; as the engine has it, so that a repeat is identical.
+    pub launch_epoch: Option<u64>,
     /// What it may do.
     pub mode: SettleMode,
     /// The `Started` record of this run; goes before the first outcome.
@@ -285,7 +287,7 @@ impl Settlement {
             (Phase::Repeat, OpKind::Create { token, tags, attributes, .. }) => call(Verb::Create(CreateRequest {
                 op_id: case.intent.op_id.clone(),
                 token: token.clone(),
-                epoch: self.input.epoch,
+                epoch: self.input.launch_epoch.unwrap_or(self.input.epoch),
                 tags: tags.clone(),
                 attributes: attributes.clone(),
                 secrets: case.secrets.clone(),

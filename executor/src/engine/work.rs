@@ -284,6 +284,7 @@ impl Engine {
             limits: self.input.limits.clone(),
             run_id: self.input.run_id.clone(),
             epoch: self.input.epoch,
+            launch_epoch: self.input.launch_epoch,
             mode: SettleMode::Apply,
             started: Record::Ended { ok: true },
         });

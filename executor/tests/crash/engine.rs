@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use cloudtik_executor::durable::{AppendFault, KeyFiles as _};
-use cloudtik_executor::engine::{AddressStatus, SettleMode, Summary};
-use cloudtik_model::{Graph, StepKind, Value};
+use cloudtik_executor::engine::{AddressStatus, LINEAGE_TAG, Limits, SettleMode, Summary};
+use cloudtik_model::{Graph, ProviderRef, StepKind, Value};
 use cloudtik_planner::Action;
-use cloudtik_provider_api::{Answer, ErrorClass};
+use cloudtik_provider_api::{Answer, CLUSTER_TAG, Call, ErrorClass, Verb};
 use cloudtik_sim::{EffectKind, Fault, FaultRates, FaultRule};
 
 use crate::rig::{Crash, Goal, How, Life, Rig};
@@ -60,6 +60,41 @@ fn a_thousand_pure_objects_are_a_few_appends() {
     assert_eq!(summary.counts.created, 1000);
     assert!(rig.log.appends <= 3, "{}", rig.log.appends);
     assert!(rig.log.calls.is_empty());
+}
+
+/// Objects of a cluster are fenced by its uid, which no cluster of another project has.
+#[test]
+fn a_cluster_is_marked_with_its_lineage_and_launched_in_an_epoch_of_its_own() {
+    let mut rig = rig();
+    let of_cluster = |name: &str| resource(&format!("sim_token.{name}")).set("name", name).mark(CLUSTER_TAG, "w/c");
+    finished(&mut rig, &goal(Spec::default().add(of_cluster("a")).done()));
+    let tags_of = |rig: &Rig, text: &str| rig.cloud.world.objects_of(&address(text)).next().unwrap().tags.clone();
+    let first = tags_of(&rig, "sim_token.a");
+    let uid = format!("{}/w/c", first[LINEAGE_TAG]);
+    assert_eq!(first[CLUSTER_TAG], uid);
+
+    let fence = Verb::Fence { cluster: uid.clone(), epoch: 70 };
+    rig.cloud.submit(0, &Call { provider: ProviderRef::new("sim"), address: address("cluster.c"), kind: "fence".into(), verb: fence });
+    let both = goal(Spec::default().add(of_cluster("a")).add(of_cluster("b")).done());
+    let summary = finished(&mut rig, &both);
+    assert_eq!(summary.addresses[&address("sim_token.b")].error.as_ref().unwrap().code, "fenced");
+
+    // The repeat is as the first: in the run itself, and in the next one.
+    rig.launch_epoch = Some(70);
+    rig.cloud.add_rule(FaultRule::next("create", Fault::LostRequest));
+    assert!(finished(&mut rig, &both).is_ok());
+    rig.limits.tries_max = 1;
+    rig.cloud.add_rule(FaultRule::next("create", Fault::LostRequest));
+    let marked = of_cluster("d").mark("team", "theirs");
+    let all = goal(Spec::default().add(of_cluster("a")).add(of_cluster("b")).add(marked).done());
+    rig.marks = [(CLUSTER_TAG.to_owned(), uid.clone()), ("team".to_owned(), "ours".to_owned())].into_iter().collect();
+    finished(&mut rig, &all);
+    assert_eq!(rig.open_intents(), 1);
+    rig.limits = Limits::default();
+    rig.live(&all, None).unwrap();
+    assert_eq!(rig.open_intents(), 0);
+    let tags = tags_of(&rig, "sim_token.d");
+    assert_eq!((tags[CLUSTER_TAG].as_str(), tags["team"].as_str()), (uid.as_str(), "ours"), "the run's own marks win, as they are");
 }
 
 #[test]

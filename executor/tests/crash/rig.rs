@@ -78,6 +78,10 @@ pub(crate) struct Rig {
     /// Events after which an interrupt comes.
     pub(crate) interrupt_at: Option<usize>,
     pub(crate) limits: Limits,
+    /// What creates carry as epoch, where it is not the run's.
+    pub(crate) launch_epoch: Option<u64>,
+    /// What every object carries.
+    pub(crate) marks: BTreeMap<String, String>,
     /// What the engine may not believe.
     pub(crate) tamper: Option<fn(&mut Answer)>,
     pub(crate) wants_commands: bool,
@@ -158,6 +162,8 @@ impl Rig {
             broken: Broken::No,
             interrupt_at: None,
             limits: Limits::default(),
+            launch_epoch: None,
+            marks: BTreeMap::new(),
             tamper: None,
             wants_commands: false,
             writing: false,
@@ -199,6 +205,7 @@ impl Rig {
                 limits: Limits::default(),
                 run_id: run_id.clone(),
                 epoch,
+                launch_epoch: self.launch_epoch,
                 mode: SettleMode::Apply,
                 started: started("apply", "test"),
             });
@@ -229,10 +236,11 @@ impl Rig {
             limits: self.limits.clone(),
             run_id,
             epoch,
+            launch_epoch: self.launch_epoch,
             command: "apply".to_owned(),
             tool_version: "test".to_owned(),
             started: report.started,
-            marks: BTreeMap::new(),
+            marks: self.marks.clone(),
             renderer: Arc::new(Plain),
             broken: self.broken,
         });
@@ -338,6 +346,7 @@ impl Rig {
             limits: Limits::default(),
             run_id,
             epoch,
+            launch_epoch: self.launch_epoch,
             mode,
             started: started("apply", "test"),
         });

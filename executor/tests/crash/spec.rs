@@ -64,6 +64,11 @@ impl Make {
         self
     }
 
+    pub(crate) fn mark(mut self, name: &str, value: &str) -> Self {
+        self.spec.marks.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
     pub(crate) fn after(mut self, other: &str) -> Self {
         self.spec.depends_on.insert(address(other));
         self
