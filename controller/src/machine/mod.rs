@@ -49,8 +49,6 @@ impl Default for Times {
 pub struct HeadIdentity {
     /// The provider's id of the instance.
     pub instance: String,
-    /// The public key that it logs in to workers with.
-    pub login_key: String,
 }
 
 /// A configuration that was pushed.
@@ -66,6 +64,8 @@ pub struct Pushed {
     pub references: BTreeMap<Address, Value>,
     /// All secrets that it names: those that came with it, and those that were generated.
     pub secrets: BTreeMap<Arc<str>, String>,
+    /// The public key that the head logs in to workers with.
+    pub login_key: String,
 }
 
 /// What a controller is made from.
@@ -291,6 +291,18 @@ impl Controller {
         &self.ledger
     }
 
+    /// The configuration that it follows.
+    #[must_use]
+    pub fn pushed(&self) -> Option<&Arc<Pushed>> {
+        self.pushed.as_ref()
+    }
+
+    /// All events that are kept, oldest first.
+    #[must_use]
+    pub const fn events(&self) -> &VecDeque<ControllerEvent> {
+        &self.events
+    }
+
     /// Why it ended, when its journal could not be written.
     #[must_use]
     pub fn aborted(&self) -> Option<&str> {
@@ -347,11 +359,8 @@ impl Controller {
                 Some(Alarm::Unit(id, inner)) => self.inbox.push_back((id, Event::TimerFired { timer: inner })),
                 None => {}
             },
-            Event::Interrupt => {
-                self.stopping = true;
-                let ids: Vec<UnitId> = self.units.keys().cloned().collect();
-                self.inbox.extend(ids.into_iter().map(|id| (id, Event::Interrupt)));
-            }
+            // What is under way is in the journal: whoever starts next takes it up.
+            Event::Interrupt => self.stopping = true,
         }
     }
 
@@ -370,7 +379,7 @@ impl Controller {
                 break;
             }
         }
-        if self.aborted.is_some() || self.stopping && self.units.values().all(Unit::is_idle) && self.pending.is_empty() {
+        if self.aborted.is_some() || self.stopping {
             self.finished = true;
             self.commands.push(Command::Finish(Box::new(Summary { aborted: self.aborted.clone(), ..Summary::default() })));
             return;

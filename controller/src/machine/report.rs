@@ -70,7 +70,6 @@ impl Controller {
     pub fn status(&self) -> ControllerStatus {
         let mut status = ControllerStatus {
             tool_version: self.tool_version.clone(),
-            login_key: self.identity.login_key.clone(),
             problem: self.problem.clone(),
             draining: facts::is_set(&self.ledger.state, facts::DRAINING),
             last_event: self.last_event,
@@ -80,6 +79,7 @@ impl Controller {
         status.uid.clone_from(&pushed.push.uid);
         status.epoch = pushed.push.epoch;
         status.generation = pushed.generation;
+        status.login_key = pushed.login_key.trim().to_owned();
         status.digest = Some(pushed.push.digest);
         for label in config.groups.keys().chain(self.units.keys().filter_map(UnitId::group)) {
             status.groups.entry(label.to_string()).or_insert_with(|| self.group_status(&config, label));

@@ -370,6 +370,14 @@ fn key_name(node: &Address) -> String {
     cluster.chars().map(|c| if c.is_ascii_alphanumeric() || matches!(c, '-' | '.') { c } else { '_' }).collect()
 }
 
+/// The public half of the key that logs in to the nodes of a cluster, made on first need.
+///
+/// # Errors
+/// What the system says.
+pub fn login_key(vault: &mut Vault, cluster: &Address) -> Result<String, DurableError> {
+    vault.key_pair(&key_name(cluster), || cloudtik_ssh::generate_ed25519().map(pair)).map(|pair| pair.public)
+}
+
 fn login_pair(vault: &mut Vault, node: &Address) -> Result<KeyPair, CallError> {
     vault.key_pair(&key_name(node), || cloudtik_ssh::generate_ed25519().map(pair)).map_err(|error| secret_error(&error))
 }

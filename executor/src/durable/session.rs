@@ -82,6 +82,15 @@ impl SessionStore {
         Ok(session)
     }
 
+    /// Opens a store whose lock the caller holds for as long as this lives.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_held(folder: &DataDir, entropy: Box<dyn Entropy>) -> Result<Self, DurableError> {
+        let (journal, states) = file_stores(folder, Arc::new(OsDisk::default()));
+        Self::over(journal, states, Vault::of(folder, entropy))
+    }
+
     /// Reads the project without a lock.
     ///
     /// # Errors

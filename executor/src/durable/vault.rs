@@ -22,8 +22,9 @@ pub const STATE_KEY: &str = "state.key";
 /// Longest name of a key file: with the ending of a temporary file it stays below the 255 bytes of file systems.
 pub const SECRET_NAME_BYTES_MAX: usize = 200;
 
-/// Longest content of a key file: a private key has some hundred bytes, a certificate chain some thousand.
-pub const SECRET_BYTES_MAX: u64 = 1024 * 1024;
+/// Longest content of a key file: a private key has some hundred bytes; a head's configuration, which is kept whole because it holds secrets,
+/// has the text of every template and file of the spec.
+pub const SECRET_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// Where key files lie. Names are checked by the vault.
 pub trait KeyFiles: Send {
@@ -165,6 +166,15 @@ impl Vault {
         let path = || self.files.path(&reference.file);
         let bytes = self.files.read(&reference.file)?.ok_or_else(|| DurableError::SecretMissing { path: path() })?;
         if Digest::of(&bytes) == reference.digest { Ok(bytes) } else { Err(DurableError::SecretDiffers { path: path() }) }
+    }
+
+    /// What is in the file of a secret; `None`: there is no such file.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn read_secret(&self, name: &str) -> Result<Option<Vec<u8>>, DurableError> {
+        check_name(name)?;
+        self.files.read(name)
     }
 
     /// Removes the file of a secret. One that is gone is fine.

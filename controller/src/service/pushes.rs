@@ -1,0 +1,176 @@
+//! Configurations that were pushed: checked, made complete with the secrets that modules ask for, and durable before they are followed.
+//!
+//! What came is kept whole in a key file, because it holds secrets; the file's name has the generation, and the one before goes when the
+//! next is there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use cloudtik_executor::driver::login_key;
+use cloudtik_executor::durable::{DataDir, DurableError, OsEntropy, Vault};
+use cloudtik_lang::late_names_of;
+use cloudtik_model::{Address, Digest, HeadConfig, HeadConfigError, LateName, PushConfig, StepSpec, Value};
+use serde::{Deserialize, Serialize};
+
+use crate::machine::Pushed;
+
+/// What the key files of configurations are called.
+const FILE_PREFIX: &str = "pushed.";
+
+/// Bytes of a secret that is generated: 256 bits are beyond guessing.
+const SECRET_BYTES: usize = 32;
+
+/// The version of the files.
+const VERSION: u32 = 1;
+
+/// Why a configuration is not taken.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum PushError {
+    #[error("the head follows generation {known}, and this configuration follows {follows}: somebody else applied meanwhile")]
+    Generation { known: u64, follows: u64 },
+    #[error("this head belongs to {known}, and the configuration is for {uid}")]
+    OtherCluster { known: String, uid: String },
+    #[error("this head launches in epoch {known}, and the configuration is of the older epoch {epoch}")]
+    Epoch { known: u64, epoch: u64 },
+    #[error("the configuration does not have the digest that it came with")]
+    Digest,
+    #[error("the head's program cannot read this configuration: {0}")]
+    Config(String, #[source] HeadConfigError),
+    #[error("the configuration cannot be kept: {0}")]
+    Store(String, #[source] Box<DurableError>),
+}
+
+impl PushError {
+    pub(super) const fn code(&self) -> &'static str {
+        match self {
+            Self::Generation { .. } => "generation",
+            Self::OtherCluster { .. } => "other-cluster",
+            Self::Epoch { .. } => "fenced",
+            Self::Digest => "digest",
+            Self::Config(..) => "config-version",
+            Self::Store(..) => "store",
+        }
+    }
+}
+
+/// What a key file holds.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Kept {
+    version: u32,
+    generation: u64,
+    push: PushConfig,
+    /// Secrets that modules ask for, by name.
+    generated: BTreeMap<String, String>,
+}
+
+/// The configurations of a head.
+pub(super) struct Pushes {
+    vault: Vault,
+    latest: Option<Pushed>,
+    generated: BTreeMap<String, String>,
+}
+
+impl Pushes {
+    /// Reads the newest one.
+    pub(super) fn open(data: &DataDir) -> Result<Self, DurableError> {
+        let vault = Vault::of(data, Box::new(OsEntropy));
+        let mut pushes = Self { vault, latest: None, generated: BTreeMap::new() };
+        for generation in pushes.generations()?.into_iter().rev() {
+            let bytes = pushes.vault.read_secret(&file_name(generation))?;
+            let kept: Option<Kept> = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+            // One that is cut off was never acknowledged.
+            if let Some(kept) = kept.filter(|kept| kept.version == VERSION)
+                && let Ok(pushed) = pushes.complete(kept)
+            {
+                pushes.latest = Some(pushed);
+                break;
+            }
+        }
+        Ok(pushes)
+    }
+
+    pub(super) const fn latest(&self) -> Option<&Pushed> {
+        self.latest.as_ref()
+    }
+
+    /// Takes one. The same once more is what it was.
+    pub(super) fn take(&mut self, push: PushConfig) -> Result<Pushed, PushError> {
+        let bytes = serde_json::to_vec(&push.config).unwrap_or_default();
+        if Digest::of(&bytes) != push.digest {
+            return Err(PushError::Digest);
+        }
+        let config = HeadConfig::from_bytes(&bytes).map_err(|error| PushError::Config(error.to_string(), error))?;
+        if let Some(latest) = &self.latest {
+            if latest.push.uid != push.uid {
+                return Err(PushError::OtherCluster { known: latest.push.uid.clone(), uid: push.uid });
+            }
+            if latest.push.epoch > push.epoch {
+                return Err(PushError::Epoch { known: latest.push.epoch, epoch: push.epoch });
+            }
+            let same = PushConfig { follows: push.follows, ..latest.push.clone() } == push;
+            if same {
+                return Ok(latest.clone());
+            }
+            if let Some(follows) = push.follows.filter(|follows| *follows != latest.generation) {
+                return Err(PushError::Generation { known: latest.generation, follows });
+            }
+        }
+        let generation = self.latest.as_ref().map_or(0, |latest| latest.generation) + 1;
+        let store = |error: DurableError| PushError::Store(super::sentence(&error), Box::new(error));
+        let mut generated = self.generated.clone();
+        for name in secrets_of(&config).into_iter().filter(|name| !push.secrets.contains_key(&**name)) {
+            if !generated.contains_key(&*name) {
+                let mut bytes = [0_u8; SECRET_BYTES];
+                self.vault.entropy().fill(&mut bytes).map_err(store)?;
+                generated.insert(name.to_string(), URL_SAFE_NO_PAD.encode(bytes));
+            }
+        }
+        let kept = Kept { version: VERSION, generation, push, generated };
+        let bytes = serde_json::to_vec(&kept).unwrap_or_default();
+        let name = file_name(generation);
+        // What an earlier try left half written was never acknowledged.
+        self.vault.remove_secret(&name).map_err(store)?;
+        self.vault.put_secret(&name, &bytes, "").map_err(store)?;
+        let pushed = self.complete(kept)?;
+        for older in self.generations().map_err(store)?.into_iter().filter(|older| *older < generation) {
+            self.vault.remove_secret(&file_name(older)).map_err(store)?;
+        }
+        self.latest = Some(pushed.clone());
+        Ok(pushed)
+    }
+
+    fn complete(&mut self, kept: Kept) -> Result<Pushed, PushError> {
+        let bytes = serde_json::to_vec(&kept.push.config).unwrap_or_default();
+        let config = HeadConfig::from_bytes(&bytes).map_err(|error| PushError::Config(error.to_string(), error))?;
+        let login_key =
+            login_key(&mut self.vault, &config.cluster).map_err(|error| PushError::Store(super::sentence(&error), Box::new(error)))?;
+        let entries = kept.push.references.entries().cloned().unwrap_or_default();
+        let references = entries.iter().filter_map(|(address, value)| Some((address.parse::<Address>().ok()?, value.clone()))).collect();
+        let secrets = kept.generated.iter().chain(&kept.push.secrets).map(|(name, text)| (Arc::from(name.as_str()), text.clone()));
+        let secrets = secrets.collect();
+        self.generated = kept.generated;
+        Ok(Pushed { generation: kept.generation, push: kept.push, config: Arc::new(config), references, secrets, login_key })
+    }
+
+    fn generations(&self) -> Result<Vec<u64>, DurableError> {
+        let mut found: Vec<u64> = self.vault.secrets()?.iter().filter_map(|name| name.strip_prefix(FILE_PREFIX)?.parse().ok()).collect();
+        found.sort_unstable();
+        Ok(found)
+    }
+}
+
+fn file_name(generation: u64) -> String {
+    format!("{FILE_PREFIX}{generation}")
+}
+
+/// The secrets that a configuration names.
+fn secrets_of(config: &HeadConfig) -> BTreeSet<Arc<str>> {
+    let of_groups = config.groups.values().flat_map(|group| group.steps.iter().chain(group.memberships.iter().map(|m| &m.step)));
+    let steps: Vec<&StepSpec> = config.head_steps.iter().chain(of_groups).collect();
+    let mut names: BTreeSet<LateName> = steps.into_iter().flat_map(late_names_of).collect();
+    config.groups.values().for_each(|group| Value::late_names(&group.node.attributes, &mut names));
+    names.into_iter().filter_map(|name| if let LateName::Secret(name) = name { Some(name) } else { None }).collect()
+}
