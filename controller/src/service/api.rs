@@ -1,7 +1,5 @@
 //! The socket of the controller: frames of [`ControllerRequest`], one JSON document a line, each answered by one line.
 
-#![expect(clippy::disallowed_macros, reason = "a server waits for several things")]
-
 use std::fs::{File, Permissions};
 use std::io;
 use std::os::fd::AsRawFd as _;
