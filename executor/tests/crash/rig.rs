@@ -498,7 +498,7 @@ impl Rig {
                     queue.push(self.now_ms + 2, Coming::Event(Event::SecretsReady { ticket, secrets }));
                 }
                 Command::Timer { timer, at_ms } => queue.push(at_ms, Coming::Event(Event::TimerFired { timer })),
-                Command::Progress(_) => {}
+                Command::Progress(_) | Command::Fold => {}
                 Command::Finish(summary) => return Some(End::Finished(*summary)),
                 Command::Settled(report) => return Some(End::Settled(*report)),
             }
