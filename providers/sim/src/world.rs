@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use cloudtik_model::{Address, Digest, NodeReply, NodeRequest, Value};
 use cloudtik_provider_api::{
-    Answer, Call, CallError, CreateRequest, ErrorClass, FactQuestion, Found, Idempotency, KindSchema, ObjectAnswer, Presence,
-    ProviderSchema, UpdateRequest, Verb,
+    Answer, CLUSTER_TAG, Call, CallError, CreateRequest, ErrorClass, FactQuestion, Found, Idempotency, KindSchema, ObjectAnswer, Presence,
+    ProviderSchema, STATUS_PREFIX, UpdateRequest, Verb,
 };
 use serde::{Deserialize, Serialize};
 
@@ -17,8 +17,6 @@ use crate::node::SimNode;
 pub const ADDRESS_TAG: &str = "cloudtik:address";
 /// The tag with the op id of its create.
 pub const OP_TAG: &str = "cloudtik:op";
-/// The tag with its cluster.
-pub const CLUSTER_TAG: &str = "cloudtik:cluster";
 
 /// An object.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -390,8 +388,11 @@ fn answer_of(object: &SimObject) -> ObjectAnswer {
     ObjectAnswer { id: object.id.clone(), attributes: object.attributes.clone() }
 }
 
+/// With what was published among the marks: attributes are what was asked for and made, and a status is neither.
 fn found_of(object: &SimObject) -> Found {
-    Found { object: answer_of(object), tags: object.tags.clone() }
+    let mut tags = object.tags.clone();
+    tags.extend(object.status.iter().map(|(key, value)| (format!("{STATUS_PREFIX}{key}"), value.clone())));
+    Found { object: answer_of(object), tags }
 }
 
 fn failed(class: ErrorClass, code: &str, message: String) -> Answer {

@@ -134,20 +134,21 @@ fn a_workspace_and_a_cluster_become_resources_of_known_attributes() {
     let provider = SimProvider::new();
     let workspace = workspace();
     let lowered = provider.lower_workspace(&Value::NULL, &workspace, &Facts::new());
+    let node = |path: &[&str]| NodeSpec {
+        address: path.iter().fold(Address::of("cluster", "c"), |address, part| address.child(*part)),
+        span: Span::NONE,
+        fields: fields(&[("cpus", 8_u64.into()), ("memory_gib", Value::NULL), ("publish", Value::map([("80", Value::from(80_u64))]))]),
+        lifecycle: Lifecycle::default(),
+    };
     let cluster = ClusterSpec {
         address: Address::of("cluster", "c"),
         span: Span::NONE,
         provider: ProviderRef::new("sim"),
         workspace: workspace.address.clone(),
         fields: Fields::new(),
-        workers: BTreeMap::new(),
-        workers_max: 0,
-        head: Some(NodeSpec {
-            address: Address::of("cluster", "c").child("head"),
-            span: Span::NONE,
-            fields: fields(&[("cpus", 8_u64.into()), ("memory_gib", Value::NULL)]),
-            lifecycle: Lifecycle::default(),
-        }),
+        workers: [("g".into(), node(&["workers", "g"]))].into_iter().collect(),
+        workers_max: 4,
+        head: Some(node(&["head"])),
         depends_on: BTreeSet::new(),
         lifecycle: Lifecycle::default(),
     };
@@ -164,6 +165,11 @@ fn a_workspace_and_a_cluster_become_resources_of_known_attributes() {
         resource.attributes.addresses(&mut references);
         assert!(references.is_subset(&resource.depends_on), "{}", resource.address);
     }
+    let (head, worker) = (&nodes.resources[0], &nodes.workers["g"]);
+    assert_eq!((head.marks["cloudtik:role"].as_str(), head.attributes.get("max_workers")), ("head", Some(&4_u64.into())));
+    assert_eq!(worker.marks, [("cloudtik:workspace".to_owned(), "real".to_owned())].into_iter().collect());
+    assert!(!worker.attributes.get("name").unwrap().is_known() && worker.attributes.get("publish").is_none());
+    assert_eq!((worker.attributes.get("cpus"), &worker.kind), (Some(&8_u64.into()), &head.kind));
     let text = format!("{:?}", lowered.resources[1].attributes.get("rules").unwrap());
     assert!(text.contains("ssh_from") && text.contains("\"ui\""), "{text}");
     assert_eq!(lowered.resources[2].attributes.get("name").unwrap().as_str(), Some("cloudtik-real-default"));

@@ -131,6 +131,7 @@ pub(crate) fn changes_in_place(old: &ResourceSpec, new: &ResourceSpec) -> Result
         }
         (ResourceSpec::LocalInstance(old), ResourceSpec::LocalInstance(mut new)) => {
             new.publish.clone_from(&old.publish);
+            new.max_workers = old.max_workers;
             new.cpus.clone_from(&old.cpus);
             new.memory_gib.clone_from(&old.memory_gib);
             ResourceSpec::LocalInstance(new)

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use cloudtik_model::Value;
 use cloudtik_provider_api::{
-    Answer, BoxFuture, Call, CallError, Cloud, Connection, CreateRequest, DialTarget, ErrorClass, FactQuestion, Found, UpdateRequest, Verb,
+    Answer, BoxFuture, CLUSTER_TAG, Call, CallError, Cloud, Connection, CreateRequest, DialTarget, ErrorClass, FactQuestion, Found,
+    UpdateRequest, Verb,
 };
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
@@ -23,7 +24,6 @@ use crate::protocol::{self, Attributes, BucketSpec, FirewallSpec, Form, Instance
 
 /// Tags of the engine that the adapter itself looks at.
 const ADDRESS_TAG: &str = "cloudtik:address";
-const CLUSTER_TAG: &str = "cloudtik:cluster";
 const LINEAGE_TAG: &str = "cloudtik:lineage";
 
 /// Longest wait for an answer. The daemon waits up to 90 seconds for another request that works on the same object, and what it does itself
@@ -107,7 +107,10 @@ impl LocalCloud {
         let mut spec = object.spec;
         match &mut spec {
             ResourceSpec::LocalFirewall(firewall) => firewall.rules = request::rules(&request.attributes)?,
-            ResourceSpec::LocalInstance(instance) => instance.publish = request::ports_of(&request.attributes)?,
+            ResourceSpec::LocalInstance(instance) => {
+                instance.publish = request::ports_of(&request.attributes)?;
+                instance.max_workers = request::max_workers(&request.attributes)?;
+            }
             ResourceSpec::LocalNetwork(_) | ResourceSpec::LocalBucket(_) => {}
         }
         let mut tags = request::tags(&request.attributes)?;
@@ -228,6 +231,7 @@ impl LocalCloud {
             ssh_user: None,
             authorized_keys: login.into_iter().filter(|key| !key.is_empty()).collect(),
             publish: request::ports_of(&request.attributes)?,
+            max_workers: request::max_workers(&request.attributes)?,
             mounts: BTreeMap::new(),
             env: BTreeMap::new(),
         })
