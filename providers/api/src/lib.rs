@@ -18,7 +18,7 @@ pub use call::{
 };
 pub use capabilities::{Capabilities, Capability};
 pub use controller_kinds::{CONTROLLER_PROVIDER, HEAD_CONTROLLER_KIND, WORKER_GROUP_KIND, controller_schema};
-pub use lowering::{ResourceBuilder, firewall_rules, real_name, reference};
+pub use lowering::{ResourceBuilder, firewall_rules, real_name, reference, worker_name};
 pub use provider::{Cloud, Facts, Lowered, Provider};
 pub use schema::{AttributeSchema, Derive, Expected, Idempotency, KindSchema, Presence, ProviderSchema, SecretKind};
 pub use tags::{CLUSTER_TAG, GROUP_TAG, HEAD_ROLE, ROLE_TAG, SEQUENCE_TAG, STATUS_PREFIX, TEMPLATE_TAG, WORKER_ROLE};

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cloudtik_model::spec::{Fields, Part, WorkspaceSpec};
-use cloudtik_model::{Address, Expr, ExprKind, Lifecycle, Origin, ProviderRef, ResourceSpec, Span, Type, Value};
+use cloudtik_model::{Address, Expr, ExprKind, LateName, Lifecycle, Origin, ProviderRef, ResourceSpec, Span, TemplatePart, Type, Value};
 
 /// A resource in the making. What an attribute refers to becomes a dependency, and where the spec wrote it becomes its origin.
 #[derive(Clone, Debug)]
@@ -106,6 +106,14 @@ pub fn real_name(address: &Address, fields: &Fields) -> Arc<str> {
     let written = fields.get("name").and_then(|field| field.value.as_str());
     let label = || address.segments().last().map(|label| Arc::clone(&label.name));
     written.map(Arc::from).or_else(label).unwrap_or_default()
+}
+
+/// The host name of the workers of a group: known but for the number that each gets.
+#[must_use]
+pub fn worker_name(cluster: &str, group: &str) -> Value {
+    let number = Expr::from(ExprKind::Late(LateName::Node("sequence".into())));
+    let parts = vec![TemplatePart::Text(format!("{cluster}-{group}-").into()), TemplatePart::Value(number)];
+    Value::deferred(Type::String, Expr::from(ExprKind::Template(parts)))
 }
 
 /// The rules of a workspace's firewall as one value, for clouds that record them as they are written.

@@ -18,7 +18,8 @@ pub type Facts = BTreeMap<String, Value>;
 pub struct Lowered {
     /// The resources. Their addresses never contain a fact.
     pub resources: Vec<ResourceSpec>,
-    /// Of a cluster: what a worker of each group is made of. The address is the group's, and there are no marks of a single worker on it.
+    /// Of a cluster: what a worker of each group is made of. The address is the group's, there are no marks of a single worker on it and
+    /// not the cluster's, and what only a worker can tell, its number in its name, is late.
     pub workers: BTreeMap<Arc<str>, ResourceSpec>,
     /// What references to the block see: an object, with deferred parts.
     pub exports: Value,

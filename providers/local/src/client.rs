@@ -23,7 +23,7 @@ use tokio::sync::Mutex;
 use tokio::time::sleep;
 
 use crate::files;
-use crate::options::{LocalCloudOptions, OptionsError};
+use crate::options::{LocalCloudOptions, OptionsError, SOCKET_PATH_BYTES_MAX};
 use crate::process;
 use crate::protocol::{
     Answer, AuditEntry, CloudError, CreateRequest, DeleteRequest, DialRequest, ErrorClass, Facts, FrameError, Hello, Kind, MetadataRequest,
@@ -76,6 +76,12 @@ pub enum LocalError {
         /// Its last words.
         reason: String,
     },
+    /// A head's socket has nobody behind it: the local cloud was killed, and starts again with the next command of whoever it belongs to.
+    #[error("the local cloud does not answer at {}; it starts again with the next command on the machine", socket.display())]
+    NoCloud {
+        /// The socket.
+        socket: PathBuf,
+    },
     /// The daemon is of another version.
     #[error(
         "the local cloud that runs was started by cloudtik {theirs} (protocol {protocol}) and this is another version; \
@@ -101,6 +107,7 @@ impl LocalError {
     pub const fn class(&self) -> ErrorClass {
         match self {
             Self::Cloud(error) => error.class,
+            Self::NoCloud { .. } => ErrorClass::Transient,
             Self::Broken(_) | Self::Answer => ErrorClass::Unknown,
             Self::Options(_) | Self::File { .. } | Self::Start { .. } | Self::Version { .. } => ErrorClass::Permanent,
         }
@@ -248,7 +255,13 @@ impl Client {
     /// is not needed.
     #[must_use]
     pub fn has_inventory(&self) -> bool {
-        self.options.inventory_path().exists()
+        self.is_head() || self.options.inventory_path().exists()
+    }
+
+    /// Whether this is a head's client: it sees its own cluster only, and starts nothing.
+    #[must_use]
+    pub fn is_head(&self) -> bool {
+        self.options.head_socket.is_some()
     }
 
     /// Lets the daemon go, and waits until it did when it has nothing to keep. For the end of a command that removed things.
@@ -257,6 +270,10 @@ impl Client {
     /// [`LocalError`] when the inventory cannot be asked.
     pub async fn finish(self) -> Result<(), LocalError> {
         let Some(lease) = self.lease.lock().await.take() else { return Ok(()) };
+        if self.is_head() {
+            // The head itself is something to keep.
+            return Ok(());
+        }
         let leased = daemon_of(&lease);
         drop(lease);
         let Some(mut stream) = self.connect_to_running().await? else { return wait_for_end(leased, END_WAIT).await };
@@ -334,6 +351,9 @@ impl Client {
 
     /// Starts the daemon and connects. Another client may do the same at this moment: one daemon gets the lock and serves both.
     async fn start(&self) -> Result<UnixStream, LocalError> {
+        if let Some(socket) = &self.options.head_socket {
+            return Err(LocalError::NoCloud { socket: socket.clone() });
+        }
         self.options.check()?;
         let state_dir = &self.options.state_dir;
         files::make_private_folder(state_dir).map_err(|source| LocalError::File { doing: "make", path: state_dir.clone(), source })?;
@@ -378,13 +398,20 @@ impl Client {
         starting.spawn().map_err(|source| LocalError::File { doing: "start", path: command.program.clone(), source })
     }
 
-    /// A greeted connection, or `None` when no daemon listens.
-    async fn connect_to_running(&self) -> Result<Option<UnixStream>, LocalError> {
+    /// Where a daemon may listen.
+    fn sockets(&self) -> Vec<PathBuf> {
+        if let Some(socket) = &self.options.head_socket {
+            return vec![socket.clone()];
+        }
         // The daemon may have been started by a session with another runtime folder.
         let recorded = fs::read(self.options.endpoint_path()).ok().map(|bytes| PathBuf::from(std::ffi::OsString::from_vec(bytes)));
-        let own = self.options.socket.clone();
-        for socket in recorded.into_iter().chain([own]) {
-            match UnixStream::connect(&socket).await {
+        recorded.into_iter().chain([self.options.socket.clone()]).collect()
+    }
+
+    /// A greeted connection, or `None` when no daemon listens.
+    async fn connect_to_running(&self) -> Result<Option<UnixStream>, LocalError> {
+        for socket in self.sockets() {
+            match connect_at(&socket).await {
                 Ok(stream) => {
                     if let Some(stream) = greet(stream).await? {
                         return Ok(Some(stream));
@@ -396,6 +423,16 @@ impl Client {
         }
         Ok(None)
     }
+}
+
+/// A path that is too long for a socket is named through an open folder.
+async fn connect_at(socket: &Path) -> io::Result<UnixStream> {
+    let (Some(folder), Some(name)) = (socket.parent(), socket.file_name()) else { return UnixStream::connect(socket).await };
+    if socket.as_os_str().len() <= SOCKET_PATH_BYTES_MAX {
+        return UnixStream::connect(socket).await;
+    }
+    let folder = OpenOptions::new().read(true).custom_flags(libc::O_PATH | libc::O_DIRECTORY).open(folder)?;
+    UnixStream::connect(Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string()).join(name)).await
 }
 
 /// Waits until a daemon is no process any more. One that another client keeps busy is left to that client.

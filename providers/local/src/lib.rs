@@ -21,5 +21,5 @@ mod provider;
 pub use client::{Client, DialedStream, LocalError};
 pub use entry::{EntryError, daemon_main, launch_main, local_cloud_main};
 pub use launch::probe::probe_facts;
-pub use options::{CRASH_VARIABLE, DaemonCommand, LocalCloudOptions, NODE_VARIABLE, OptionsError};
+pub use options::{CRASH_VARIABLE, DaemonCommand, LocalCloudOptions, NODE_VARIABLE, OptionsError, SOCKET_VARIABLE};
 pub use provider::{BUCKET_KIND, FIREWALL_KIND, INSTANCE_KIND, LOCAL_PROVIDER, LocalCloud, LocalProvider, NETWORK_KIND};

@@ -12,11 +12,14 @@ use thiserror::Error;
 /// Carried by every process of a node, with the node's id as value.
 pub const NODE_VARIABLE: &str = "CLOUDTIK_NODE";
 
+/// Carried by every process of a head: the socket at which the local cloud takes it for that head.
+pub const SOCKET_VARIABLE: &str = "CLOUDTIK_LOCAL_SOCKET";
+
 /// In debug builds: the daemon ends itself after so many crash points (see `daemon::crash`).
 pub const CRASH_VARIABLE: &str = "CLOUDTIK_LOCAL_DIE_AFTER_EVENTS";
 
 /// Longest path of a Unix socket: the kernel's field has 108 bytes and one is the end.
-const SOCKET_PATH_BYTES_MAX: usize = 107;
+pub(crate) const SOCKET_PATH_BYTES_MAX: usize = 107;
 
 /// How long the daemon stays after its last resource is gone and its last client left. Long enough for a command that deletes one thing and
 /// makes another, short enough that `destroy` leaves nothing running.
@@ -41,6 +44,8 @@ pub struct LocalCloudOptions {
     pub state_dir: PathBuf,
     /// The daemon's socket.
     pub socket: PathBuf,
+    /// On a head: its own socket. There is no other way to the local cloud then, and nobody there may start one.
+    pub head_socket: Option<PathBuf>,
     /// Binaries of nodes, by digest.
     pub cache_dir: PathBuf,
     /// How the daemon is started.
@@ -109,6 +114,7 @@ impl LocalCloudOptions {
         let options = Self {
             state_dir,
             socket: socket_dir.join("local.sock"),
+            head_socket: env::var_os(SOCKET_VARIABLE).map(PathBuf::from).filter(|socket| socket.is_absolute()),
             cache_dir,
             command: DaemonCommand { program, arguments: vec!["local-cloud".into()] },
             idle_grace: IDLE_GRACE,
@@ -125,6 +131,7 @@ impl LocalCloudOptions {
         Self {
             state_dir: folder.join("state"),
             socket: folder.join("run/local.sock"),
+            head_socket: None,
             cache_dir: folder.join("cache"),
             command,
             idle_grace: IDLE_GRACE,
@@ -139,7 +146,8 @@ impl LocalCloudOptions {
     /// When the socket's path is too long.
     pub fn check(&self) -> Result<(), OptionsError> {
         let length = self.socket.as_os_str().as_bytes().len();
-        if length > SOCKET_PATH_BYTES_MAX {
+        // A head's own socket is reached whatever its path is, and no other is used.
+        if self.head_socket.is_none() && length > SOCKET_PATH_BYTES_MAX {
             return Err(OptionsError::SocketPathTooLong { path: self.socket.display().to_string(), length });
         }
         Ok(())
@@ -192,6 +200,7 @@ impl LocalCloudOptions {
         let options = Self {
             state_dir: state_dir.ok_or(OptionsError::Missing { option: "--state-dir" })?,
             socket: socket.ok_or(OptionsError::Missing { option: "--socket" })?,
+            head_socket: None,
             cache_dir: cache_dir.ok_or(OptionsError::Missing { option: "--cache-dir" })?,
             command,
             idle_grace,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use cloudtik_model::{Address, NodeReply, NodeRequest};
+use cloudtik_model::{Address, ControllerReply, ControllerRequest, NodeReply, NodeRequest};
 use cloudtik_provider_api::{Answer, Call, CallError, ErrorClass, ProviderSchema};
 
 use crate::faults::{Fault, FaultRates, FaultRule, Faults};
@@ -116,6 +116,25 @@ impl SimCloud {
         let reply = self.world.run_step(now_ms, instance, request);
         let reply = if fault == Some(Fault::LostAnswer) { Err(lost()) } else { reply };
         vec![(at_ms, SimEvent::Step(reply))]
+    }
+
+    /// Sends a frame to the controller of a head: what comes back. `address` is what it is sent for.
+    ///
+    /// # Errors
+    /// There is no such head, or the weather is bad.
+    pub fn submit_controller(
+        &mut self,
+        instance: &str,
+        address: &Address,
+        request: &ControllerRequest,
+    ) -> Result<ControllerReply, CallError> {
+        self.world.calls += 1;
+        let fault = self.faults.next(&mut self.random, address, "controller");
+        if let Some(error) = fault.and_then(refusal) {
+            return Err(error);
+        }
+        let reply = self.world.controller(instance, request);
+        if fault == Some(Fault::LostAnswer) { Err(lost()) } else { reply }
     }
 
     fn latency(&mut self, fault: Option<Fault>) -> u64 {

@@ -178,6 +178,7 @@ fn instance() -> Vec<AttributeSchema> {
         AttributeSchema::with_default("memory_gib", Type::Number, 4_u64, ChangeWord::Rolling, "Memory."),
         AttributeSchema::optional("authorized_keys", Type::list(Type::String), ChangeWord::Recreate, "Public keys that may log in."),
         AttributeSchema::optional("publish", Type::map(Type::Number), ChangeWord::Live, "Ports of this machine and the node's."),
+        AttributeSchema::optional("max_workers", Type::Number, ChangeWord::Live, "How many workers it may launch."),
         tags(),
         AttributeSchema::computed("private_ip", Type::String, "Its address inside."),
         AttributeSchema::computed("public_ip", Type::String, "Its address outside."),

@@ -7,6 +7,7 @@
 //! It is no model of any real cloud: its kinds are one for each idempotency class, and what a workspace and a cluster become.
 
 mod cloud;
+mod controller;
 mod faults;
 mod kinds;
 mod lower;
@@ -16,6 +17,7 @@ mod random;
 mod world;
 
 pub use cloud::{SimCloud, SimConfig, SimEvent};
+pub use controller::{SimController, SimGroup};
 pub use faults::{Fault, FaultRates, FaultRule};
 pub use kinds::{
     BUCKET_KIND, FIREWALL_KIND, INSTANCE_KIND, NAMED_KIND, NATURAL_KIND, NETWORK_KIND, TAGGED_KIND, TOKEN_KIND, VISIBILITY_MS, sim_schema,
@@ -23,4 +25,4 @@ pub use kinds::{
 pub use node::{NodeMarker, SimNode};
 pub use provider::{SIM_PROVIDER, SimConnection, SimProvider};
 pub use random::Random;
-pub use world::{ADDRESS_TAG, CLUSTER_TAG, Effect, EffectKind, OP_TAG, SimObject, World};
+pub use world::{ADDRESS_TAG, Effect, EffectKind, OP_TAG, SimObject, World};

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use cloudtik_model::spec::{ClusterSpec, WorkspaceSpec};
-use cloudtik_model::{Type, Value};
-use cloudtik_provider_api::{Lowered, ResourceBuilder, firewall_rules, real_name, reference};
+use cloudtik_model::spec::{ClusterSpec, NodeSpec, WorkspaceSpec};
+use cloudtik_model::{ResourceSpec, Type, Value};
+use cloudtik_provider_api::{
+    CLUSTER_TAG, HEAD_ROLE, Lowered, ROLE_TAG, ResourceBuilder, firewall_rules, real_name, reference, worker_name,
+};
 
 use crate::kinds::{BUCKET_KIND, FIREWALL_KIND, INSTANCE_KIND, NETWORK_KIND};
-use crate::world::CLUSTER_TAG;
 
 /// Marks what belongs to a workspace.
 const WORKSPACE_TAG: &str = "cloudtik:workspace";
@@ -54,25 +55,42 @@ pub(crate) fn workspace(workspace: &WorkspaceSpec) -> Lowered {
     Lowered { resources, exports, ..Lowered::default() }
 }
 
-/// `cluster.c.head`.
+/// `cluster.c.head`, and a worker of each group.
 pub(crate) fn cluster(cluster: &ClusterSpec, workspace: &WorkspaceSpec) -> Lowered {
     let name = real_name(&cluster.address, &cluster.fields);
     let workspace_name = real_name(&workspace.address, &workspace.fields);
     let id = format!("{workspace_name}/{name}");
-    let mut exports = vec![("name", Value::from(Arc::clone(&name))), ("id", id.as_str().into()), ("workspace", workspace_name.into())];
+    let mut exports =
+        vec![("name", Value::from(Arc::clone(&name))), ("id", id.as_str().into()), ("workspace", Arc::clone(&workspace_name).into())];
     let mut resources = Vec::new();
     if let Some(head) = &cluster.head {
-        let instance = ResourceBuilder::new(head.address.clone(), INSTANCE_KIND, cluster.provider.clone(), head.span)
-            .lifecycle(&head.lifecycle, &cluster.lifecycle)
-            .depends_on(&cluster.depends_on)
-            .depends_on([&workspace.address.child("firewall")])
+        let mut instance = instance(cluster, head, workspace)
             .mark(CLUSTER_TAG, id)
+            .mark(ROLE_TAG, HEAD_ROLE)
             .set("name", format!("{name}-head"))
-            .set("network", reference(&workspace.address.child("network"), "id", Type::String));
-        let fields = ["cpus", "memory_gib", "tags", "publish", "authorized_keys"];
-        resources.push(fields.into_iter().fold(instance, |instance, field| instance.field(&head.fields, field)).build());
+            .field(&head.fields, "publish");
+        if cluster.workers_max > 0 {
+            instance = instance.set("max_workers", cluster.workers_max);
+        }
+        resources.push(instance.build());
         let parts = ["id", "private_ip", "public_ip", "hostname", "ssh_command"];
         exports.push(("head", Value::object(parts.map(|part| (part, reference(&head.address, part, Type::String))))));
     }
-    Lowered { resources, exports: Value::object(exports), ..Lowered::default() }
+    let worker = |(group, node): (&Arc<str>, &NodeSpec)| -> (Arc<str>, ResourceSpec) {
+        let worker = instance(cluster, node, workspace).mark(WORKSPACE_TAG, &*workspace_name).set("name", worker_name(&name, group));
+        (Arc::clone(group), worker.build())
+    };
+    let workers = cluster.workers.iter().map(worker).collect();
+    Lowered { resources, workers, exports: Value::object(exports), ..Lowered::default() }
+}
+
+/// What the head and the workers have in common.
+fn instance(cluster: &ClusterSpec, node: &NodeSpec, workspace: &WorkspaceSpec) -> ResourceBuilder {
+    let instance = ResourceBuilder::new(node.address.clone(), INSTANCE_KIND, cluster.provider.clone(), node.span)
+        .lifecycle(&node.lifecycle, &cluster.lifecycle)
+        .depends_on(&cluster.depends_on)
+        .depends_on([&workspace.address.child("firewall")])
+        .set("network", reference(&workspace.address.child("network"), "id", Type::String));
+    let fields = ["cpus", "memory_gib", "tags", "authorized_keys"];
+    fields.into_iter().fold(instance, |instance, field| instance.field(&node.fields, field))
 }

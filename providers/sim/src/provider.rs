@@ -8,10 +8,12 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cloudtik_model::spec::{ClusterSpec, WorkspaceSpec};
-use cloudtik_model::{Diagnostic, Diagnostics, NodeReply, NodeRequest, ProviderConfig, ProviderRef, Value};
+use cloudtik_model::{
+    Address, ControllerReply, ControllerRequest, Diagnostic, Diagnostics, NodeReply, NodeRequest, ProviderConfig, ProviderRef, Value,
+};
 use cloudtik_provider_api::{
-    Answer, BoxFuture, Call, CallError, Capabilities, Capability, Cloud, Connection, DialTarget, ErrorClass, Facts, Lowered, Provider,
-    ProviderSchema,
+    Answer, BoxFuture, Call, CallError, Capabilities, Capability, Cloud, Connection, DialTarget, ErrorClass, Facts, HEAD_CONTROLLER_KIND,
+    Lowered, Provider, ProviderSchema,
 };
 
 use crate::faults::FaultRates;
@@ -215,5 +217,16 @@ impl Cloud for SimConnection {
             reply.unwrap_or_else(|| Err(CallError::new(ErrorClass::Unknown, "no-answer", "no answer came")))
         });
         Some(Box::pin(std::future::ready(reply)))
+    }
+
+    fn controller<'a>(
+        &'a self,
+        instance: &'a str,
+        request: &'a ControllerRequest,
+    ) -> Option<BoxFuture<'a, Result<ControllerReply, CallError>>> {
+        // Frames are for no address of a spec: rules for one do not meet them.
+        let address = Address::of(HEAD_CONTROLLER_KIND, instance);
+        let reply = self.with_cloud(|cloud, _| cloud.submit_controller(instance, &address, request));
+        Some(Box::pin(std::future::ready(reply.unwrap_or_else(|error| Err(io_error(&error))))))
     }
 }

@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use cloudtik_model::{Address, Digest, NodeReply, NodeRequest, Value};
+use cloudtik_model::{Address, ControllerReply, ControllerRequest, Digest, NodeReply, NodeRequest, Value};
 use cloudtik_provider_api::{
-    Answer, Call, CallError, CreateRequest, ErrorClass, FactQuestion, Found, Idempotency, KindSchema, ObjectAnswer, Presence,
-    ProviderSchema, UpdateRequest, Verb,
+    Answer, CLUSTER_TAG, Call, CallError, CreateRequest, ErrorClass, FactQuestion, Found, Idempotency, KindSchema, ObjectAnswer, Presence,
+    ProviderSchema, STATUS_PREFIX, UpdateRequest, Verb,
 };
 use serde::{Deserialize, Serialize};
 
+use crate::controller::SimController;
 use crate::kinds::INSTANCE_KIND;
 use crate::node::SimNode;
 
@@ -17,8 +18,6 @@ use crate::node::SimNode;
 pub const ADDRESS_TAG: &str = "cloudtik:address";
 /// The tag with the op id of its create.
 pub const OP_TAG: &str = "cloudtik:op";
-/// The tag with its cluster.
-pub const CLUSTER_TAG: &str = "cloudtik:cluster";
 
 /// An object.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -86,6 +85,9 @@ pub struct World {
     fences: BTreeMap<String, u64>,
     /// The nodes by the id of their instance.
     pub nodes: BTreeMap<String, SimNode>,
+    /// The controllers of heads by the id of their instance, of those that were ever told something.
+    #[serde(default)]
+    pub controllers: BTreeMap<String, SimController>,
     /// Every effect there ever was.
     pub audit: Vec<Effect>,
 }
@@ -150,6 +152,20 @@ impl World {
             self.record(now_ms, kind, request.address.clone(), instance, &request.run_id);
         }
         Ok(ran.reply)
+    }
+
+    /// Speaks to the controller on the node of an instance. What it was told shows in the instance's status.
+    ///
+    /// # Errors
+    /// There is no such instance.
+    pub fn controller(&mut self, instance: &str, request: &ControllerRequest) -> Result<ControllerReply, CallError> {
+        let object = self.objects.get_mut(instance).filter(|object| object.kind == INSTANCE_KIND).ok_or_else(|| gone_error(instance))?;
+        let controller = self.controllers.entry(instance.to_owned()).or_default();
+        let reply = controller.answer(instance, request, |uid| self.fences.get(uid).copied().unwrap_or(0));
+        if matches!(reply, ControllerReply::Pushed { .. } | ControllerReply::Done) {
+            object.status = controller.published(instance);
+        }
+        Ok(reply)
     }
 
     /// The objects that carry an address as their mark.
@@ -287,6 +303,7 @@ impl World {
             return gone(id);
         };
         self.nodes.remove(id);
+        self.controllers.remove(id);
         let address = object.tags.get(ADDRESS_TAG).cloned().unwrap_or_default();
         let op_id = object.tags.get(OP_TAG).cloned().unwrap_or_default();
         self.record(now_ms, EffectKind::Deleted, address, id, &op_id);
@@ -390,8 +407,11 @@ fn answer_of(object: &SimObject) -> ObjectAnswer {
     ObjectAnswer { id: object.id.clone(), attributes: object.attributes.clone() }
 }
 
+/// With what was published among the marks: attributes are what was asked for and made, and a status is neither.
 fn found_of(object: &SimObject) -> Found {
-    Found { object: answer_of(object), tags: object.tags.clone() }
+    let mut tags = object.tags.clone();
+    tags.extend(object.status.iter().map(|(key, value)| (format!("{STATUS_PREFIX}{key}"), value.clone())));
+    Found { object: answer_of(object), tags }
 }
 
 fn failed(class: ErrorClass, code: &str, message: String) -> Answer {

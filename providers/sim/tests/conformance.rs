@@ -53,7 +53,7 @@ impl Subject for Sim {
         let named = [("name", Value::from("name"))];
         let tagged = [("tags", tags("b"))];
         let rules = [("rules", Value::tuple([Value::from("all")])), ("tags", tags("b"))];
-        let instance = [("tags", tags("b")), ("publish", Value::map([("80", Value::from(8080_u64))]))];
+        let instance = [("tags", tags("b")), ("max_workers", 3_u64.into()), ("publish", Value::map([("80", Value::from(8080_u64))]))];
         let kinds = ["sim_token", "sim_tagged", "sim_named", "sim_natural"];
         let mut samples: Vec<Sample> = kinds.iter().map(|kind| sample(kind, &words, &updates, &[])).collect();
         samples.push(sample("sim_network", &named, &tagged, &[]));

@@ -10,9 +10,10 @@ use std::task::{Context, Poll, Waker};
 
 use cloudtik_model::spec::{ClusterSpec, Field, Fields, NodeSpec, Part, WorkspaceSpec};
 use cloudtik_model::{
-    Address, Digest, Lifecycle, NodeAction, NodeReply, NodeRequest, ProviderConfig, ProviderRef, Span, StepOutcome, Value, Verb as NodeVerb,
+    Address, CONTROLLER_VERSION, ControllerCall, ControllerReply, ControllerRequest, Digest, GroupConfig, HEAD_CONFIG_VERSION, HeadConfig,
+    Lifecycle, NodeAction, NodeReply, NodeRequest, ProviderConfig, ProviderRef, PushConfig, Span, StepOutcome, Value, Verb as NodeVerb,
 };
-use cloudtik_provider_api::{Answer, Call, Cloud, CreateRequest, ErrorClass, Facts, Instance, Provider, Secret, Verb};
+use cloudtik_provider_api::{Answer, Call, Cloud, CreateRequest, ErrorClass, Facts, Instance, Provider, ResourceBuilder, Secret, Verb};
 use cloudtik_sim::{SimProvider, World};
 
 fn now<T>(mut future: Pin<Box<dyn Future<Output = T> + Send + '_>>) -> T {
@@ -134,20 +135,21 @@ fn a_workspace_and_a_cluster_become_resources_of_known_attributes() {
     let provider = SimProvider::new();
     let workspace = workspace();
     let lowered = provider.lower_workspace(&Value::NULL, &workspace, &Facts::new());
+    let node = |path: &[&str]| NodeSpec {
+        address: path.iter().fold(Address::of("cluster", "c"), |address, part| address.child(*part)),
+        span: Span::NONE,
+        fields: fields(&[("cpus", 8_u64.into()), ("memory_gib", Value::NULL), ("publish", Value::map([("80", Value::from(80_u64))]))]),
+        lifecycle: Lifecycle::default(),
+    };
     let cluster = ClusterSpec {
         address: Address::of("cluster", "c"),
         span: Span::NONE,
         provider: ProviderRef::new("sim"),
         workspace: workspace.address.clone(),
         fields: Fields::new(),
-        workers: BTreeMap::new(),
-        workers_max: 0,
-        head: Some(NodeSpec {
-            address: Address::of("cluster", "c").child("head"),
-            span: Span::NONE,
-            fields: fields(&[("cpus", 8_u64.into()), ("memory_gib", Value::NULL)]),
-            lifecycle: Lifecycle::default(),
-        }),
+        workers: [("g".into(), node(&["workers", "g"]))].into_iter().collect(),
+        workers_max: 4,
+        head: Some(node(&["head"])),
         depends_on: BTreeSet::new(),
         lifecycle: Lifecycle::default(),
     };
@@ -164,6 +166,11 @@ fn a_workspace_and_a_cluster_become_resources_of_known_attributes() {
         resource.attributes.addresses(&mut references);
         assert!(references.is_subset(&resource.depends_on), "{}", resource.address);
     }
+    let (head, worker) = (&nodes.resources[0], &nodes.workers["g"]);
+    assert_eq!((head.marks["cloudtik:role"].as_str(), head.attributes.get("max_workers")), ("head", Some(&4_u64.into())));
+    assert_eq!(worker.marks, [("cloudtik:workspace".to_owned(), "real".to_owned())].into_iter().collect());
+    assert!(!worker.attributes.get("name").unwrap().is_known() && worker.attributes.get("publish").is_none());
+    assert_eq!((worker.attributes.get("cpus"), &worker.kind), (Some(&8_u64.into()), &head.kind));
     let text = format!("{:?}", lowered.resources[1].attributes.get("rules").unwrap());
     assert!(text.contains("ssh_from") && text.contains("\"ui\""), "{text}");
     assert_eq!(lowered.resources[2].attributes.get("name").unwrap().as_str(), Some("cloudtik-real-default"));
@@ -174,4 +181,127 @@ fn a_workspace_and_a_cluster_become_resources_of_known_attributes() {
     for part in ["id", "private_ip", "public_ip", "hostname", "ssh_command"] {
         assert!(exported(&nodes.exports, &["head", part]), "{part}");
     }
+}
+
+fn group(min: u64, name: &str) -> GroupConfig {
+    let provider = ProviderRef::new("sim");
+    let node = ResourceBuilder::new(Address::of("cluster", "c").child("workers").child("g"), "sim_instance", provider, Span::NONE);
+    GroupConfig {
+        min,
+        max: min + 2,
+        quorum: false,
+        moved_from: None,
+        ready_timeout_secs: 300,
+        node: node.set("name", name.to_owned()).build(),
+        steps: Vec::new(),
+        memberships: Vec::new(),
+    }
+}
+
+fn push(follows: Option<u64>, epoch: u64, groups: &[(&str, GroupConfig)]) -> PushConfig {
+    let config = HeadConfig {
+        version: HEAD_CONFIG_VERSION,
+        cluster: Address::of("cluster", "c"),
+        name: "c".to_owned(),
+        provider: ProviderRef::new("sim"),
+        provider_config: Value::object::<&str>([]),
+        groups: groups.iter().map(|(label, group)| (Arc::from(*label), group.clone())).collect(),
+        head_steps: Vec::new(),
+        services: BTreeMap::new(),
+        scaling: Value::NULL,
+    };
+    PushConfig {
+        uid: "l/w/c".to_owned(),
+        epoch,
+        follows,
+        config: serde_json::to_value(&config).unwrap(),
+        digest: config.digest().unwrap(),
+        references: Value::object::<&str>([]),
+        secrets: BTreeMap::new(),
+        operator_keys: Vec::new(),
+    }
+}
+
+#[test]
+fn a_simulated_head_has_a_controller_that_keeps_what_it_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    // Every frame meets another process: what is known is what the file holds.
+    let open = || SimProvider::new().connect(&config(folder.path())).unwrap();
+    let cloud = open();
+    let Answer::Object(head) = now(cloud.call(create("sim_instance", "op-1", Value::object([("name", Value::from("n"))])))) else {
+        panic!()
+    };
+    let ask =
+        |call: ControllerCall| now(open().controller(&head.id, &ControllerRequest { version: CONTROLLER_VERSION, call }).unwrap()).unwrap();
+    let pushed = |push: PushConfig| match ask(ControllerCall::Push(Box::new(push))) {
+        ControllerReply::Pushed { generation } => Ok(generation),
+        ControllerReply::Refused { code, .. } => Err(code),
+        other => panic!("{other:?}"),
+    };
+    let status = || match ask(ControllerCall::Status) {
+        ControllerReply::Status(status) => *status,
+        other => panic!("{other:?}"),
+    };
+    let published = || {
+        let verb = Verb::List { ids: [head.id.clone()].into() };
+        let call = Call { provider: ProviderRef::new("sim"), address: Address::of("sim_instance", "x"), kind: "sim_instance".into(), verb };
+        let Answer::Found(found) = now(cloud.call(call)) else { panic!() };
+        assert_eq!(found[0].object, head, "a status is no attribute");
+        let status =
+            found[0].tags.iter().filter_map(|(key, value)| Some((key.strip_prefix("cloudtik:status:")?.to_owned(), value.clone())));
+        status.collect::<BTreeMap<_, _>>()
+    };
+    let none = status();
+    assert_eq!((none.generation, none.digest, none.groups.len(), published().len()), (0, None, 0, 0));
+
+    let first = push(None, 3, &[("g", group(2, "one")), ("h", group(1, "one"))]);
+    assert_eq!(pushed(first.clone()), Ok(1));
+    assert_eq!(pushed(first.clone()), Ok(1), "the same once more is the same generation");
+    let shown = status();
+    assert_eq!((shown.generation, shown.epoch, shown.digest, shown.settled, shown.uid.as_str()), (1, 3, Some(first.digest), true, "l/w/c"));
+    let of_g = &shown.groups["g"];
+    let template = group(2, "one").template_digest().unwrap();
+    assert_eq!((of_g.min, of_g.max, of_g.desired, of_g.ready, of_g.formed, of_g.template), (2, 4, 2, 2, true, Some(template)));
+    let tags = published();
+    assert_eq!(tags["group.g"], format!("2/2/{}", template.short()));
+    assert_eq!((tags["epoch"].as_str(), tags["generation"].as_str(), tags["settled"].as_str()), ("3", "1", "true"));
+    assert_eq!((&tags["digest"], &tags["login_key"], tags.len()), (&first.digest.to_string(), &shown.login_key, 7));
+
+    let second = push(Some(1), 3, &[("g", group(2, "two")), ("h", group(1, "one"))]);
+    assert_eq!(pushed(second.clone()), Ok(2));
+    assert_eq!(pushed(second.clone()), Ok(2), "also when it says what it follows");
+    assert_ne!(status().groups["g"].template, Some(template));
+    assert_eq!(pushed(PushConfig { epoch: 4, ..second.clone() }), Err("generation".to_owned()));
+    assert_eq!(pushed(PushConfig { digest: Digest::of("x"), follows: None, ..second.clone() }), Err("digest".to_owned()));
+    let newer = serde_json::json!({ "version": 99 });
+    assert_eq!(pushed(PushConfig { config: newer, follows: None, ..second.clone() }), Err("config-version".to_owned()));
+    assert_eq!(status().generation, 2);
+
+    assert_eq!(ask(ControllerCall::Events { after: 0, limit: 10 }), ControllerReply::Events(Vec::new()));
+    assert_eq!(ask(ControllerCall::RemoveGroup { group: "h".to_owned() }), ControllerReply::Done);
+    assert_eq!(status().groups.keys().collect::<Vec<_>>(), ["g"]);
+    assert!(!published().contains_key("group.h"));
+    assert_eq!(ask(ControllerCall::Drain), ControllerReply::Done);
+    assert!(status().draining && status().groups.is_empty());
+    let again = PushConfig { follows: None, ..second };
+    assert_eq!((pushed(again.clone()), status().groups.len(), status().draining), (Ok(3), 2, false), "a cluster that is to go may stay");
+
+    let fence = Verb::Fence { cluster: "l/w/c".to_owned(), epoch: 9 };
+    now(cloud.call(Call { provider: ProviderRef::new("sim"), address: Address::of("x", "x"), kind: "fence".into(), verb: fence }));
+    assert_eq!(pushed(PushConfig { epoch: 8, ..again }), Err("fenced".to_owned()));
+    let old = ControllerRequest { version: CONTROLLER_VERSION + 1, call: ControllerCall::Status };
+    assert!(matches!(now(cloud.controller(&head.id, &old).unwrap()), Ok(ControllerReply::Refused { .. })));
+
+    let delete = Verb::Delete { id: head.id.clone() };
+    let call = Call { provider: ProviderRef::new("sim"), address: Address::of("x", "x"), kind: "sim_instance".into(), verb: delete };
+    assert_eq!(now(cloud.call(call)), Answer::Done);
+    let gone = ControllerRequest { version: CONTROLLER_VERSION, call: ControllerCall::Status };
+    assert_eq!(now(cloud.controller(&head.id, &gone).unwrap()).unwrap_err().class, ErrorClass::Gone);
+}
+
+#[test]
+fn a_world_of_before_there_were_controllers_is_read() {
+    let mut world = serde_json::to_value(World::new()).unwrap();
+    world.as_object_mut().unwrap().remove("controllers").unwrap();
+    assert_eq!(serde_json::from_value::<World>(world).unwrap(), World::new());
 }

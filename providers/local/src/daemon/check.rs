@@ -5,7 +5,7 @@ use std::path::{Component, Path};
 
 use super::node::HOST_KEY_SECRET;
 use crate::failure::permanent;
-use crate::options::NODE_VARIABLE;
+use crate::options::{NODE_VARIABLE, SOCKET_VARIABLE};
 use crate::protocol::{
     BucketSpec, CloudError, CreateRequest, Form, InstanceSpec, METADATA_BYTES_MAX, ResourceSpec, TAG_BYTES_MAX, TAGS_MAX,
 };
@@ -81,7 +81,11 @@ fn instance(instance: &InstanceSpec) -> Result<(), CloudError> {
         return Err(permanent("bad_key", format!("the public key `{first}` is more than one line")));
     }
     for (name, value) in &instance.env {
-        if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') || name == NODE_VARIABLE {
+        if name.is_empty()
+            || name.contains(['=', '\0'])
+            || value.contains('\0')
+            || [NODE_VARIABLE, SOCKET_VARIABLE].contains(&name.as_str())
+        {
             return Err(permanent("bad_env", format!("`{name}` cannot be set in a node's environment")));
         }
     }
@@ -131,6 +135,7 @@ pub(crate) fn changes_in_place(old: &ResourceSpec, new: &ResourceSpec) -> Result
         }
         (ResourceSpec::LocalInstance(old), ResourceSpec::LocalInstance(mut new)) => {
             new.publish.clone_from(&old.publish);
+            new.max_workers = old.max_workers;
             new.cpus.clone_from(&old.cpus);
             new.memory_gib.clone_from(&old.memory_gib);
             ResourceSpec::LocalInstance(new)

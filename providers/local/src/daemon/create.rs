@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use cloudtik_provider_api::{HEAD_ROLE, ROLE_TAG};
 use ipnet::Ipv4Net;
 
 use super::addresses::{gateway_of, parse, plan_network, plan_node};
@@ -12,7 +13,7 @@ use super::forwards::{Forwards, Reserved};
 use super::inventory::{Change, Inventory, complain, now};
 use super::links;
 use super::node::{self, HOST_KEY_SECRET, Node, dirs_of};
-use super::service::{Cloud, address_of, entry_of};
+use super::service::{Cloud, address_of, entry_of, may_create};
 use crate::failure::{conflict, io_failure, permanent, system_failure};
 use crate::files;
 use crate::protocol::{
@@ -38,13 +39,14 @@ struct Provisions {
 
 impl Cloud {
     /// Makes an object: on record first, then in the world, then on record as ready. A failure in between takes it out of both again.
-    pub(super) fn make(&self, request: &CreateRequest) -> Result<Object, CloudError> {
+    /// `head`: the node that asks, when it is one.
+    pub(super) fn make(&self, request: &CreateRequest, head: Option<&str>) -> Result<Object, CloudError> {
         let id = new_id(request.spec.kind())?;
         let mut provisions = match &request.spec {
             ResourceSpec::LocalInstance(spec) => Some(self.provide(spec)?),
             _ => None,
         };
-        let mut object = self.put_on_record(&id, request, provisions.as_ref())?;
+        let mut object = self.put_on_record(&id, request, provisions.as_ref(), head)?;
         self.crash.pass();
         if let Err(error) = self.build(&mut object, request, provisions.as_mut()) {
             self.undo(&object);
@@ -63,8 +65,15 @@ impl Cloud {
     }
 
     /// Plans the addresses and writes the object down, in one step: nobody else gets the same.
-    fn put_on_record(&self, id: &str, request: &CreateRequest, provisions: Option<&Provisions>) -> Result<Object, CloudError> {
+    fn put_on_record(
+        &self,
+        id: &str,
+        request: &CreateRequest,
+        provisions: Option<&Provisions>,
+        head: Option<&str>,
+    ) -> Result<Object, CloudError> {
         let mut inventory = self.lock();
+        may_create(&inventory, request, head)?;
         let attributes = self.plan(&inventory, id, &request.spec, provisions)?;
         let object = Object {
             id: id.to_owned(),
@@ -176,8 +185,10 @@ impl Cloud {
         let ResourceSpec::LocalInstance(spec) = &request.spec else { return Ok(()) };
         let host_key = request.secrets.get(HOST_KEY_SECRET).ok_or_else(|| permanent("bad_request", "the bootstrap host key is missing"))?;
         let launching = {
-            let node = Node { id: &object.id, spec, attributes, binary: &provisions.binary, host_key };
+            let is_head = request.tags.get(ROLE_TAG).is_some_and(|role| role == HEAD_ROLE);
+            let node = Node { id: &object.id, spec, attributes, binary: &provisions.binary, host_key, is_head };
             node.write_files(&self.options)?;
+            self.heads.follow(object)?;
             node.prepare(&self.options)?
         };
         object.process = Some(launching.process.clone());
@@ -210,6 +221,7 @@ impl Cloud {
             Attributes::LocalFirewall(_) => Ok(()),
             Attributes::LocalBucket(bucket) => remove_bucket(&object.spec, &bucket.path),
             Attributes::LocalInstance(attributes) => {
+                self.heads.close(&object.id);
                 self.forwards.close(&object.id);
                 node::stop(&object.id, object.process.as_ref(), attributes, self.options.stop_grace)?;
                 if attributes.form == Form::Namespaces {
@@ -221,8 +233,8 @@ impl Cloud {
         }
     }
 
-    /// Brings the world and the inventory together after a start: what was half made is undone, what was half removed is finished, networks
-    /// and published ports of what runs are opened again.
+    /// Brings the world and the inventory together after a start: what was half made is undone, what was half removed is finished, networks,
+    /// published ports and sockets of what runs are opened again.
     pub(crate) fn recover(&self) {
         let objects: Vec<Object> = self.lock().objects().values().cloned().collect();
         for object in &objects {
@@ -237,6 +249,12 @@ impl Cloud {
             };
             if let Err(error) = recovered {
                 complain(&format!("{} could not be recovered: {error}", object.id));
+            }
+        }
+        // Heads may ask as soon as there is a socket: last.
+        for object in objects.iter().filter(|object| object.state == ObjectState::Ready) {
+            if let Err(error) = self.heads.follow(object) {
+                complain(&format!("the socket of {} could not be recovered: {error}", object.id));
             }
         }
     }

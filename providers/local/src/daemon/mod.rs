@@ -6,9 +6,11 @@ pub(crate) mod check;
 mod crash;
 mod create;
 mod forwards;
+mod heads;
 mod inventory;
 mod links;
 mod node;
+mod privileges;
 mod record_log;
 mod service;
 
@@ -37,6 +39,7 @@ use crate::protocol::{
     Answer, CloudError, DIAL_WAIT_MILLISECONDS_MAX, DialRequest, FrameError, Hello, PROTOCOL_VERSION, Request, read_frame, write_frame,
 };
 use forwards::Forwards;
+use heads::Heads;
 use inventory::{Inventory, InventoryError, complain};
 use service::Cloud;
 
@@ -74,7 +77,10 @@ pub(crate) fn run(options: LocalCloudOptions) -> Result<(), DaemonError> {
     let Some(lock) = take_lock(&options)? else { return Ok(()) };
     let inventory = Inventory::open(&options)?;
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(DaemonError::Runtime)?;
-    let cloud = Arc::new(Cloud::new(options, inventory, Forwards::new(runtime.handle().clone())));
+    let cloud = Arc::new_cyclic(|cloud| {
+        let handle = || runtime.handle().clone();
+        Cloud::new(options, inventory, Forwards::new(handle()), Heads::new(handle(), cloud.clone()))
+    });
     cloud.recover();
     let served = serve(&runtime, &cloud);
     // Connections and forwards end with the runtime; nodes are processes of their own.
@@ -145,6 +151,15 @@ impl Drop for Presence {
     }
 }
 
+/// Whom a connection speaks for.
+#[derive(Clone, Debug)]
+pub(crate) enum Who {
+    /// The user whose cloud it is.
+    Owner,
+    /// The node with this id, through the socket in its folder.
+    Head(Arc<str>),
+}
+
 /// Accepts clients until there is nothing to keep and nobody to serve.
 async fn accept(listener: UnixListener, cloud: Arc<Cloud>) {
     let clients = Arc::new(Clients::default());
@@ -178,17 +193,22 @@ async fn accept(listener: UnixListener, cloud: Arc<Cloud>) {
     }
 }
 
-async fn serve_client(mut stream: UnixStream, cloud: Arc<Cloud>, presence: Presence, too_many: bool) {
-    match talk(&mut stream, &cloud, too_many).await {
+async fn serve_client(stream: UnixStream, cloud: Arc<Cloud>, presence: Presence, too_many: bool) {
+    serve_connection(stream, &cloud, &Who::Owner, too_many).await;
+    drop(presence);
+}
+
+/// Answers one connection to its end.
+async fn serve_connection(mut stream: UnixStream, cloud: &Arc<Cloud>, who: &Who, too_many: bool) {
+    match talk(&mut stream, cloud, who, too_many).await {
         Ok(()) | Err(FrameError::Closed) => {}
         // A client that was killed is no news for the daemon's log.
         Err(FrameError::Io(_)) => {}
         Err(error) => complain(&format!("a client was dropped: {error}")),
     }
-    drop(presence);
 }
 
-async fn talk(stream: &mut UnixStream, cloud: &Arc<Cloud>, too_many: bool) -> Result<(), FrameError> {
+async fn talk(stream: &mut UnixStream, cloud: &Arc<Cloud>, who: &Who, too_many: bool) -> Result<(), FrameError> {
     let peer = stream.peer_cred().map_err(FrameError::Io)?;
     if peer.uid() != geteuid().as_raw() {
         return Err(FrameError::Io(io::ErrorKind::PermissionDenied.into()));
@@ -214,7 +234,7 @@ async fn talk(stream: &mut UnixStream, cloud: &Arc<Cloud>, too_many: bool) -> Re
             continue;
         }
         if let Request::Dial(request) = request {
-            match dial(cloud, request).await {
+            match dial(cloud, who, request).await {
                 Ok(mut node) => {
                     write_frame(stream, &Answer::Done).await?;
                     // Either side may break off; both ends are closed then.
@@ -225,16 +245,18 @@ async fn talk(stream: &mut UnixStream, cloud: &Arc<Cloud>, too_many: bool) -> Re
             }
             continue;
         }
-        let answer = in_background(cloud, move |cloud| cloud.answer(request)).await;
+        let who = who.clone();
+        let answer = in_background(cloud, move |cloud| cloud.answer(&who, request)).await;
         write_frame(stream, &answer.unwrap_or_else(Answer::Error)).await?;
     }
 }
 
 /// Opens a stream to a node, waiting for its listener as long as was asked for and the node lives.
-async fn dial(cloud: &Arc<Cloud>, request: DialRequest) -> Result<TcpStream, CloudError> {
+async fn dial(cloud: &Arc<Cloud>, who: &Who, request: DialRequest) -> Result<TcpStream, CloudError> {
     let until = Instant::now() + Duration::from_millis(request.wait_milliseconds.min(DIAL_WAIT_MILLISECONDS_MAX));
     let (id, port) = (request.instance.clone(), request.port);
-    let address = in_background(cloud, move |cloud| cloud.check_dial(&request)).await??;
+    let asker = who.clone();
+    let address = in_background(cloud, move |cloud| cloud.check_dial_of(&asker, &request)).await??;
     loop {
         let connected = timeout(CONNECT_WAIT, TcpStream::connect(SocketAddr::from((address, port)))).await;
         let problem = match connected {

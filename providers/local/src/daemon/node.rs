@@ -12,10 +12,11 @@ use cloudtik_model::NodeBoot;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::binaries::Copy;
+use super::heads::SOCKET_NAME;
 use crate::failure::{io_failure, permanent, system_failure};
 use crate::files::{self, make_folder};
 use crate::launch::{Isolation, LaunchFile, Report, RootPlan};
-use crate::options::{LocalCloudOptions, NODE_VARIABLE};
+use crate::options::{LocalCloudOptions, NODE_VARIABLE, SOCKET_VARIABLE};
 use crate::process;
 use crate::protocol::{CloudError, Form, InstanceAttributes, InstanceSpec, ProcessIdentity, Secret};
 
@@ -67,6 +68,8 @@ pub(crate) struct Node<'a> {
     pub(crate) attributes: &'a InstanceAttributes,
     pub(crate) binary: &'a Copy,
     pub(crate) host_key: &'a Secret,
+    /// Whether it is the head of a cluster, which may be allowed to launch others later.
+    pub(crate) is_head: bool,
 }
 
 impl Node<'_> {
@@ -145,7 +148,12 @@ impl Node<'_> {
         }
     }
 
-    /// What the user asked for may change everything but what finds the node's processes again.
+    /// Whether it has a socket of its own, now or when it may launch others one day: its environment never changes.
+    fn has_socket(&self) -> bool {
+        self.is_head || self.spec.max_workers.unwrap_or(0) > 0
+    }
+
+    /// What the user asked for may change everything but what finds the node's processes again, and what says which socket is theirs.
     fn environment(&self) -> BTreeMap<String, String> {
         let dir = |name: &str| self.attributes.dirs.get(name).cloned().unwrap_or_default();
         let user = &self.attributes.ssh_user;
@@ -163,7 +171,16 @@ impl Node<'_> {
         .collect();
         env.extend(self.spec.env.clone());
         env.insert(NODE_VARIABLE.to_owned(), self.id.to_owned());
+        if self.has_socket() {
+            env.insert(SOCKET_VARIABLE.to_owned(), Path::new(&dir("run")).join(SOCKET_NAME).to_string_lossy().into_owned());
+        }
         env
+    }
+
+    /// The socket lies in the node's folder, which is on the machine's disk; the node looks for it in its folder for what runs, which is not.
+    fn links(&self, node_root: &Path) -> BTreeMap<PathBuf, PathBuf> {
+        let run = self.attributes.dirs.get("run").filter(|_| self.has_socket());
+        run.map(|run| (Path::new(run).join(SOCKET_NAME), node_root.join("run").join(SOCKET_NAME))).into_iter().collect()
     }
 
     fn launch_file(&self, options: &LocalCloudOptions) -> Result<LaunchFile, CloudError> {
@@ -189,6 +206,7 @@ impl Node<'_> {
                 node_root: node_root.clone(),
                 binary: self.binary.path.clone(),
                 masks: masks(options, &self.spec.root)?,
+                links: self.links(&node_root),
                 mounts: self.spec.mounts.iter().map(|(path, folder)| (PathBuf::from(path), folder.clone())).collect(),
             }),
         };

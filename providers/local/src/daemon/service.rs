@@ -5,11 +5,13 @@ use std::net::Ipv4Addr;
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use super::Who;
 use super::addresses::Claims;
 use super::binaries::Binaries;
 use super::check;
 use super::crash::CrashPoints;
 use super::forwards::Forwards;
+use super::heads::Heads;
 use super::inventory::{Change, Inventory, complain};
 use crate::audit::read_entries;
 use crate::failure::{conflict, gone, io_failure, permanent, transient};
@@ -32,13 +34,14 @@ pub(crate) struct Cloud {
     settled: Condvar,
     pub(super) crash: CrashPoints,
     pub(super) forwards: Forwards,
+    pub(super) heads: Heads,
     pub(super) binaries: Binaries,
     pub(super) claims: Claims,
     facts: OnceLock<Facts>,
 }
 
 impl Cloud {
-    pub(crate) fn new(options: LocalCloudOptions, inventory: Inventory, forwards: Forwards) -> Self {
+    pub(crate) fn new(options: LocalCloudOptions, inventory: Inventory, forwards: Forwards, heads: Heads) -> Self {
         Self {
             crash: CrashPoints::new(options.die_after_events, &options.state_dir),
             binaries: Binaries::new(&options.cache_dir),
@@ -47,19 +50,28 @@ impl Cloud {
             settled: Condvar::new(),
             inventory: Mutex::new(inventory),
             forwards,
+            heads,
             options,
         }
     }
 
     /// Does what is asked. [`Request::Dial`] is only checked and audited: the stream is the caller's.
-    pub(crate) fn answer(&self, request: Request) -> Answer {
-        let done = match request {
-            Request::Create(request) => self.create(&request).map(|object| Answer::Object(Box::new(object))),
+    pub(crate) fn answer(&self, who: &Who, request: Request) -> Answer {
+        let done = match who {
+            Who::Owner => self.answer_owner(request),
+            Who::Head(head) => self.answer_head(head, request),
+        };
+        done.unwrap_or_else(Answer::Error)
+    }
+
+    fn answer_owner(&self, request: Request) -> Result<Answer, CloudError> {
+        match request {
+            Request::Create(request) => self.create(&request, None).map(|object| Answer::Object(Box::new(object))),
             Request::Read { id } => self.read(&id).map(|object| Answer::Object(Box::new(object))),
             Request::Update(request) => self.update(&request).map(|object| Answer::Object(Box::new(object))),
             Request::Delete(request) => self.delete(&request).map(|()| Answer::Done),
-            Request::FindByTag(query) => self.find(&query).map(Answer::Objects),
-            Request::List { kind } => Ok(Answer::Objects(self.list(kind))),
+            Request::FindByTag(query) => self.find(&query, |_| true).map(Answer::Objects),
+            Request::List { kind } => Ok(Answer::Objects(self.list(kind, |_| true))),
             Request::Dial(request) => self.check_dial(&request).map(|_| Answer::Done),
             Request::Fence { cluster, epoch } => self.fence(cluster, epoch).map(|()| Answer::Done),
             Request::SetMetadata(request) => self.set_metadata(&request).map(Answer::Metadata),
@@ -67,8 +79,7 @@ impl Cloud {
             Request::Audit { after, limit } => self.audit(after, limit).map(Answer::Audit),
             Request::Facts => self.facts().map(|facts| Answer::Facts(Box::new(facts))),
             Request::Purge { ids } => self.purge(&ids).map(Answer::Objects),
-        };
-        done.unwrap_or_else(Answer::Error)
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -88,8 +99,16 @@ impl Cloud {
         Ok(self.facts.get_or_init(|| facts).clone())
     }
 
+    /// As [`Self::check_dial`], for whoever asks.
+    pub(crate) fn check_dial_of(&self, who: &Who, request: &DialRequest) -> Result<Ipv4Addr, CloudError> {
+        match who {
+            Who::Owner => self.check_dial(request),
+            Who::Head(head) => self.check_head_dial(head, request),
+        }
+    }
+
     /// Checks that an instance can be dialled, notes it, and returns its address.
-    pub(crate) fn check_dial(&self, request: &DialRequest) -> Result<Ipv4Addr, CloudError> {
+    pub(super) fn check_dial(&self, request: &DialRequest) -> Result<Ipv4Addr, CloudError> {
         self.crash.pass();
         let mut inventory = self.lock();
         let object = inventory.objects().get(&request.instance).ok_or_else(|| gone(&request.instance))?;
@@ -120,7 +139,8 @@ impl Cloud {
         address_of(attributes)
     }
 
-    fn create(&self, request: &CreateRequest) -> Result<Object, CloudError> {
+    /// `head`: the node that asks, when it is one.
+    pub(super) fn create(&self, request: &CreateRequest, head: Option<&str>) -> Result<Object, CloudError> {
         let refused =
             |error: &CloudError| AuditEntry { detail: Some(error.code.clone()), ..entry_of_create(request, None, Outcome::Refused) };
         if let Err(error) = check::create(request) {
@@ -147,13 +167,13 @@ impl Cloud {
                 inventory = self.lock();
             }
         }
-        if let Err(error) = may_create(&inventory, request) {
+        if let Err(error) = may_create(&inventory, request, head) {
             inventory.note(refused(&error));
             return Err(error);
         }
         inventory.busy.insert(claim.clone());
         drop(inventory);
-        let made = self.make(request);
+        let made = self.make(request, head);
         if let Err(error) = &made {
             self.lock().note(refused(error));
         }
@@ -179,7 +199,7 @@ impl Cloud {
         Ok(self.view(present))
     }
 
-    fn read(&self, id: &str) -> Result<Object, CloudError> {
+    pub(super) fn read(&self, id: &str) -> Result<Object, CloudError> {
         let object = self.lock().objects().get(id).cloned().ok_or_else(|| gone(id))?;
         Ok(self.view(object))
     }
@@ -216,7 +236,14 @@ impl Cloud {
         };
         let entry = AuditEntry { op_id: Some(request.op_id.clone()), ..entry_of("update", &changed, Outcome::Done) };
         self.crash.pass();
+        // A socket that cannot be made is an error before anything changed; one too many is closed once it is on record.
+        if may_launch(&changed) {
+            self.heads.follow(&changed)?;
+        }
         self.lock().change(Change::Put(Box::new(changed.clone())), Some(entry))?;
+        if let Err(error) = self.heads.follow(&changed) {
+            complain(&format!("the socket of {} is left: {error}", changed.id));
+        }
         if let Some((address, publish, reserved)) = forwards {
             self.forwards.change(&changed.id, address, &publish, reserved);
         }
@@ -224,7 +251,7 @@ impl Cloud {
         Ok(changed)
     }
 
-    fn delete(&self, request: &DeleteRequest) -> Result<(), CloudError> {
+    pub(super) fn delete(&self, request: &DeleteRequest) -> Result<(), CloudError> {
         let object = self.begin(&request.id)?;
         let done = self.delete_present(&object, &request.op_id);
         if let Err(error) = &done {
@@ -267,25 +294,27 @@ impl Cloud {
         done
     }
 
-    fn find(&self, query: &TagQuery) -> Result<Vec<Object>, CloudError> {
+    /// Those that the query fits, of those that are shown to whoever asks.
+    pub(super) fn find(&self, query: &TagQuery, shown: impl Fn(&Object) -> bool) -> Result<Vec<Object>, CloudError> {
+        let fits = |object: &&Object| matches(object, query) && shown(object);
         let mut inventory = self.lock();
         // Whoever searches by operation or token wants to know whether its create had an effect: one that is being made has to settle first.
         while let Some(id) = inventory
             .objects()
             .values()
-            .find(|object| matches(object, query) && object.state == ObjectState::Creating && inventory.busy.contains(&object.id))
+            .find(|object| fits(object) && object.state == ObjectState::Creating && inventory.busy.contains(&object.id))
             .map(|object| object.id.clone())
         {
             inventory = self.wait(inventory, &id)?;
         }
-        let found: Vec<Object> = inventory.objects().values().filter(|object| matches(object, query)).cloned().collect();
+        let found: Vec<Object> = inventory.objects().values().filter(fits).cloned().collect();
         drop(inventory);
         Ok(found.into_iter().map(|object| self.view(object)).collect())
     }
 
-    fn list(&self, kind: Option<Kind>) -> Vec<Object> {
-        let found: Vec<Object> =
-            self.lock().objects().values().filter(|object| kind.is_none_or(|kind| kind == object.kind)).cloned().collect();
+    pub(super) fn list(&self, kind: Option<Kind>, shown: impl Fn(&Object) -> bool) -> Vec<Object> {
+        let fits = |object: &&Object| kind.is_none_or(|kind| kind == object.kind) && shown(object);
+        let found: Vec<Object> = self.lock().objects().values().filter(fits).cloned().collect();
         found.into_iter().map(|object| self.view(object)).collect()
     }
 
@@ -298,7 +327,7 @@ impl Cloud {
         Ok(())
     }
 
-    fn set_metadata(&self, request: &MetadataRequest) -> Result<BTreeMap<String, String>, CloudError> {
+    pub(super) fn set_metadata(&self, request: &MetadataRequest) -> Result<BTreeMap<String, String>, CloudError> {
         self.crash.pass();
         let mut inventory = self.lock();
         let mut object = inventory.objects().get(&request.id).cloned().ok_or_else(|| gone(&request.id))?;
@@ -324,7 +353,7 @@ impl Cloud {
 
     /// Instances first, networks last, so that nothing is in use when its turn comes.
     fn purge(&self, ids: &[String]) -> Result<Vec<Object>, CloudError> {
-        let mut doomed: Vec<Object> = self.list(None).into_iter().filter(|object| ids.is_empty() || ids.contains(&object.id)).collect();
+        let mut doomed: Vec<Object> = self.list(None, |object| ids.is_empty() || ids.contains(&object.id));
         if let Some(missing) = ids.iter().find(|id| !doomed.iter().any(|object| object.id == **id)) {
             return Err(gone(missing));
         }
@@ -387,7 +416,13 @@ impl Cloud {
     }
 }
 
-fn may_create(inventory: &Inventory, request: &CreateRequest) -> Result<(), CloudError> {
+fn may_launch(object: &Object) -> bool {
+    matches!(&object.spec, ResourceSpec::LocalInstance(spec) if spec.max_workers.unwrap_or(0) > 0)
+}
+
+/// Asked before anything is prepared, and again in the moment in which the object goes on record: a fence that came between them holds,
+/// and no two creates of a head take the same last place.
+pub(super) fn may_create(inventory: &Inventory, request: &CreateRequest, head: Option<&str>) -> Result<(), CloudError> {
     if inventory.is_spent(&request.token) {
         let message = format!("the token of {} made an object that was deleted since; a new one needs a new token", request.address);
         return Err(conflict("token_spent", message));
@@ -400,7 +435,7 @@ fn may_create(inventory: &Inventory, request: &CreateRequest) -> Result<(), Clou
         let message = format!("the cluster of {} is fenced at epoch {fence}, and this create has {epoch}", request.address);
         return Err(permanent("fenced", message));
     }
-    Ok(())
+    Cloud::check_room(inventory, head)
 }
 
 fn matches(object: &Object, query: &TagQuery) -> bool {
@@ -423,7 +458,7 @@ pub(super) fn address_of(attributes: &InstanceAttributes) -> Result<Ipv4Addr, Cl
     attributes.address.parse().map_err(|_| permanent("bad_address", format!("`{}` is not an address", attributes.address)))
 }
 
-fn empty_entry(verb: &str, outcome: Outcome) -> AuditEntry {
+pub(super) fn empty_entry(verb: &str, outcome: Outcome) -> AuditEntry {
     AuditEntry {
         sequence: 0,
         time: 0,
@@ -451,7 +486,7 @@ pub(super) fn entry_of(verb: &str, object: &Object, outcome: Outcome) -> AuditEn
     }
 }
 
-fn entry_of_create(request: &CreateRequest, id: Option<&str>, outcome: Outcome) -> AuditEntry {
+pub(super) fn entry_of_create(request: &CreateRequest, id: Option<&str>, outcome: Outcome) -> AuditEntry {
     AuditEntry {
         kind: Some(request.spec.kind()),
         id: id.map(str::to_owned),

@@ -72,6 +72,8 @@ pub(crate) struct RootPlan {
     pub(crate) binary: PathBuf,
     /// Folders of this machine that the node must not see.
     pub(crate) masks: Vec<PathBuf>,
+    /// Path in the node => what a link there leads to, in the node too.
+    pub(crate) links: BTreeMap<PathBuf, PathBuf>,
     /// Path in the node => folder of this machine.
     pub(crate) mounts: BTreeMap<PathBuf, PathBuf>,
 }

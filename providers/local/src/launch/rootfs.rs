@@ -113,6 +113,11 @@ fn furnish(plan: &RootPlan, program: &Path) -> Result<(), LaunchError> {
     make_folder(&plan.node_root, 0o755).map_err(LaunchError::system("make the node's folder"))?;
     bind(&node, &plan.node_root, false)?;
     bind(&on_machine(&plan.binary), program, true)?;
+    for (path, target) in &plan.links {
+        let failed = || format!("make the link {}", path.display());
+        make_folder(path.parent().unwrap_or(path), 0o755).map_err(LaunchError::system(failed()))?;
+        symlink(target, path).map_err(LaunchError::system(failed()))?;
+    }
     for (path, folder) in &plan.mounts {
         make_folder(path, 0o755).map_err(LaunchError::system(format!("make {}", path.display())))?;
         bind(&on_machine(folder), path, false)?;

@@ -196,6 +196,9 @@ pub struct InstanceSpec {
     /// Port of this machine => port of the node. May be updated.
     #[serde(default)]
     pub publish: BTreeMap<u16, u16>,
+    /// How many instances of its cluster it may launch beside itself, through a socket of its own; without it none. May be updated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_workers: Option<u64>,
     /// Path in the node => folder of this machine.
     #[serde(default)]
     pub mounts: BTreeMap<String, PathBuf>,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use cloudtik_model::Value;
-use cloudtik_provider_api::{CallError, ErrorClass, Found, ObjectAnswer};
+use cloudtik_provider_api::{CallError, ErrorClass, Found, ObjectAnswer, STATUS_PREFIX};
 
 use super::kinds::{MODE, ON_DESTROY};
 use super::request::{MARK_PREFIX, ON_DESTROY_TAG};
@@ -39,8 +39,11 @@ fn has_stopped(object: &Object) -> bool {
     matches!(&object.attributes, Attributes::LocalInstance(attributes) if attributes.run_state == RunState::Stopped)
 }
 
+/// With what was published among the marks: attributes are what was asked for and made, and a status is neither.
 pub(super) fn found_of(object: &Object) -> Result<Found, CallError> {
-    Ok(Found { object: answer_of(object)?, tags: object.tags.clone() })
+    let mut tags = object.tags.clone();
+    tags.extend(object.metadata.iter().map(|(key, value)| (format!("{STATUS_PREFIX}{key}"), value.clone())));
+    Ok(Found { object: answer_of(object)?, tags })
 }
 
 /// The object with all attributes of its kind.
@@ -107,6 +110,7 @@ fn instance_attributes(
         ("cpus", number(id, spec.cpus.as_ref())?),
         ("memory_gib", number(id, spec.memory_gib.as_ref())?),
         ("publish", Value::map(publish.collect::<BTreeMap<_, _>>())),
+        ("max_workers", spec.max_workers.map_or(Value::NULL, Value::from)),
         tags,
         ("private_ip", text(&instance.address)),
         ("public_ip", Value::NULL),

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use cloudtik_model::Value;
 use cloudtik_provider_api::{
-    Answer, BoxFuture, Call, CallError, Cloud, Connection, CreateRequest, DialTarget, ErrorClass, FactQuestion, Found, UpdateRequest, Verb,
+    Answer, BoxFuture, CLUSTER_TAG, Call, CallError, Cloud, Connection, CreateRequest, DialTarget, ErrorClass, FactQuestion, Found,
+    UpdateRequest, Verb,
 };
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
@@ -19,11 +20,12 @@ use crate::client::{Client, LocalError};
 use crate::daemon::HOST_KEY_SECRET;
 use crate::launch::probe::probe_facts;
 use crate::options::LocalCloudOptions;
-use crate::protocol::{self, Attributes, BucketSpec, FirewallSpec, Form, InstanceSpec, Kind, NetworkSpec, Object, ResourceSpec, TagQuery};
+use crate::protocol::{
+    self, Attributes, BucketSpec, FirewallSpec, Form, InstanceSpec, Kind, NetworkSpec, Object, ObjectState, ResourceSpec, TagQuery,
+};
 
 /// Tags of the engine that the adapter itself looks at.
 const ADDRESS_TAG: &str = "cloudtik:address";
-const CLUSTER_TAG: &str = "cloudtik:cluster";
 const LINEAGE_TAG: &str = "cloudtik:lineage";
 
 /// Longest wait for an answer. The daemon waits up to 90 seconds for another request that works on the same object, and what it does itself
@@ -107,7 +109,10 @@ impl LocalCloud {
         let mut spec = object.spec;
         match &mut spec {
             ResourceSpec::LocalFirewall(firewall) => firewall.rules = request::rules(&request.attributes)?,
-            ResourceSpec::LocalInstance(instance) => instance.publish = request::ports_of(&request.attributes)?,
+            ResourceSpec::LocalInstance(instance) => {
+                instance.publish = request::ports_of(&request.attributes)?;
+                instance.max_workers = request::max_workers(&request.attributes)?;
+            }
             ResourceSpec::LocalNetwork(_) | ResourceSpec::LocalBucket(_) => {}
         }
         let mut tags = request::tags(&request.attributes)?;
@@ -177,8 +182,12 @@ impl LocalCloud {
         done(self.client.set_metadata(id, values).await)
     }
 
-    /// What this machine can do. Looks for itself: to ask the daemon would be to start it.
+    /// What this machine can do. Looks for itself: to ask the daemon would be to start it. A head asks: its nodes are the machine's.
     async fn machine(&self) -> Result<&protocol::Facts, CallError> {
+        if self.client.is_head() {
+            let ask = || async { self.client.facts().await.map_err(|error| call_error(&error)) };
+            return self.machine.get_or_try_init(ask).await;
+        }
         let probe = || async {
             let options = self.client.options().clone();
             let probed = tokio::task::spawn_blocking(move || probe_facts(&options)).await;
@@ -228,6 +237,7 @@ impl LocalCloud {
             ssh_user: None,
             authorized_keys: login.into_iter().filter(|key| !key.is_empty()).collect(),
             publish: request::ports_of(&request.attributes)?,
+            max_workers: request::max_workers(&request.attributes)?,
             mounts: BTreeMap::new(),
             env: BTreeMap::new(),
         })
@@ -243,6 +253,12 @@ impl LocalCloud {
 
     /// Removes what is left of nodes that ended at the address that is made anew: nobody has them in a state any more.
     async fn clear_former(&self, request: &CreateRequest) -> Result<(), CallError> {
+        if self.client.is_head() {
+            // Whatever address they had: all that is shown is the head's own, and what ended takes the place of a worker.
+            let nodes = self.client.list(Some(Kind::LocalInstance)).await.map_err(|error| call_error(&error))?;
+            let ended = nodes.iter().filter(|object| object.state == ObjectState::Ready && object.token != request.token);
+            return self.clear(ended, &request.op_id).await;
+        }
         let tags = [ADDRESS_TAG, LINEAGE_TAG].map(|name| Some((name.to_owned(), request.tags.get(name)?.clone())));
         let [Some(address), Some(lineage)] = tags else { return Ok(()) };
         if !self.client.has_inventory() {
@@ -284,8 +300,12 @@ impl LocalCloud {
         Ok(objects)
     }
 
-    /// Names are this project's own: another one may have the same. Of networks and firewalls nobody says whose they are.
+    /// Names are this project's own: another one may have the same. Of networks and firewalls nobody says whose they are. What a head is
+    /// shown is its own, and its project's folder has another path there.
     fn is_ours(&self, object: &Object) -> bool {
+        if self.client.is_head() {
+            return true;
+        }
         match &object.spec {
             ResourceSpec::LocalBucket(bucket) => bucket.root == self.root,
             ResourceSpec::LocalInstance(instance) => instance.root == self.root,
@@ -393,6 +413,7 @@ fn call_error(error: &LocalError) -> CallError {
         LocalError::Options(_) => "options",
         LocalError::File { .. } => "file",
         LocalError::Start { .. } => "start",
+        LocalError::NoCloud { .. } => "no_cloud",
         LocalError::Version { .. } => "version",
         LocalError::Broken(_) => "broken",
         LocalError::Answer => "answer",
@@ -424,6 +445,7 @@ fn help_for(code: &str) -> Option<&'static str> {
         "network_in_use" => "leave `cidr` out to get free addresses",
         "form_not_possible" => "write `isolation = \"plain\"` in `provider \"local\"`",
         "token_spent" | "token_mismatch" => "run the command again: it asks anew",
+        "no_cloud" => "run any command of cloudtik that concerns this machine's clusters, there",
         "stopped" => "`cloudtik plan` shows it as gone, and `cloudtik apply` makes it anew",
         _ => return None,
     })

@@ -154,6 +154,12 @@ fn instance() -> Vec<AttributeSchema> {
         AttributeSchema::optional("cpus", Type::Number, ChangeWord::Rolling, "Processors that it counts for; without it the machine's."),
         AttributeSchema::optional("memory_gib", Type::Number, ChangeWord::Rolling, "Memory that it counts for; without it the machine's."),
         AttributeSchema::with_default("publish", Type::map(Type::Number), no_ports, ChangeWord::Live, publish),
+        AttributeSchema::optional(
+            "max_workers",
+            Type::Number,
+            ChangeWord::Live,
+            "How many nodes it may launch beside itself; none without.",
+        ),
         tags(),
         AttributeSchema::computed("private_ip", Type::String, "Its address in its network."),
         AttributeSchema::computed("public_ip", Type::String, "Always null: nodes are reached through published ports."),

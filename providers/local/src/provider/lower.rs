@@ -1,10 +1,13 @@
 //! What a workspace and a cluster become on this machine, and what of a spec it cannot do.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cloudtik_model::spec::{ClusterSpec, Field, Fields, NodeSpec, Part, WorkspaceSpec};
 use cloudtik_model::{Diagnostic, Diagnostics, Number, ProviderRef, Span, Type, Value};
-use cloudtik_provider_api::{Facts, Lowered, ResourceBuilder, firewall_rules, real_name, reference};
+use cloudtik_provider_api::{
+    CLUSTER_TAG, Facts, HEAD_ROLE, Lowered, ROLE_TAG, ResourceBuilder, firewall_rules, real_name, reference, worker_name,
+};
 
 use super::form::{form_of, known};
 use super::kinds::{BUCKET_KIND, FIREWALL_KIND, INSTANCE_KIND, MODE, NETWORK_KIND};
@@ -16,8 +19,8 @@ use crate::protocol::Form;
 /// Marks what belongs to a workspace.
 const WORKSPACE_MARK: &str = "cloudtik:workspace";
 
-/// Marks what belongs to a cluster.
-const CLUSTER_MARK: &str = "cloudtik:cluster";
+/// The longest number that a worker's host name is checked with: of a million workers that a group ever had.
+const LONGEST_SEQUENCE: &str = "999999";
 
 /// `workspace.w.network`, `.firewall`, `.storage.<n>`.
 pub(super) fn workspace(config: &Value, workspace: &WorkspaceSpec, facts: &Facts) -> Lowered {
@@ -74,7 +77,7 @@ pub(super) fn workspace(config: &Value, workspace: &WorkspaceSpec, facts: &Facts
     Lowered { resources, exports, diagnostics: found, ..Lowered::default() }
 }
 
-/// `cluster.c.head`.
+/// `cluster.c.head`, and a worker of each group.
 pub(super) fn cluster(config: &Value, cluster: &ClusterSpec, workspace: &WorkspaceSpec, facts: &Facts) -> Lowered {
     let mut found = Diagnostics::new();
     let name = real_name(&cluster.address, &cluster.fields);
@@ -87,32 +90,68 @@ pub(super) fn cluster(config: &Value, cluster: &ClusterSpec, workspace: &Workspa
         let host_name = format!("{name}-head");
         check_name(&host_name, place(&cluster.fields, "name", cluster.span), &mut found);
         check_tags(&head.fields, &mut found);
-        for exceeded in exceeded(&cluster.provider, config, &[head], facts) {
-            found.push(exceeded.diagnostic());
-        }
-        let instance = ResourceBuilder::new(head.address.clone(), INSTANCE_KIND, cluster.provider.clone(), head.span)
-            .lifecycle(&head.lifecycle, &cluster.lifecycle)
-            .depends_on(&cluster.depends_on)
-            // The rules are there before the first node that they are for.
-            .depends_on([&workspace.address.child("firewall")])
-            .mark(WORKSPACE_MARK, &*workspace_name)
-            .mark(CLUSTER_MARK, id)
+        let mut instance = instance(cluster, head, workspace, &workspace_name)
+            .mark(CLUSTER_TAG, id)
+            .mark(ROLE_TAG, HEAD_ROLE)
             .set("name", host_name)
-            .set("network", reference(&workspace.address.child("network"), "id", Type::String));
-        let fields = ["cpus", "memory_gib", "publish", "tags"];
-        resources.push(fields.into_iter().fold(instance, |instance, field| instance.field(&head.fields, field)).build());
+            .field(&head.fields, "publish");
+        if cluster.workers_max > 0 {
+            instance = instance.set("max_workers", cluster.workers_max);
+        }
+        resources.push(instance.build());
         let parts = ["id", "private_ip", "public_ip", "hostname", "ssh_command"];
         exports.push(("head", Value::object(parts.map(|part| (part, reference(&head.address, part, Type::String))))));
     }
-    Lowered { resources, exports: Value::object(exports), diagnostics: found, ..Lowered::default() }
+    let mut workers = BTreeMap::new();
+    for (group, node) in &cluster.workers {
+        check_worker_name(&format!("{name}-{group}-{LONGEST_SEQUENCE}"), node, &mut found);
+        check_tags(&node.fields, &mut found);
+        let worker = instance(cluster, node, workspace, &workspace_name).set("name", worker_name(&name, group));
+        workers.insert(Arc::clone(group), worker.build());
+    }
+    for nodes in asking_of(cluster) {
+        for exceeded in exceeded(&cluster.provider, config, &[nodes], facts) {
+            found.push(exceeded.diagnostic());
+        }
+    }
+    Lowered { resources, workers, exports: Value::object(exports), diagnostics: found }
 }
 
-/// What the heads of all clusters ask for together. What one of them asks for alone is [`cluster`]'s error.
+/// What the head and the workers have in common.
+fn instance(cluster: &ClusterSpec, node: &NodeSpec, workspace: &WorkspaceSpec, workspace_name: &str) -> ResourceBuilder {
+    let instance = ResourceBuilder::new(node.address.clone(), INSTANCE_KIND, cluster.provider.clone(), node.span)
+        .lifecycle(&node.lifecycle, &cluster.lifecycle)
+        .depends_on(&cluster.depends_on)
+        // The rules are there before the first node that they are for.
+        .depends_on([&workspace.address.child("firewall")])
+        .mark(WORKSPACE_MARK, workspace_name)
+        .set("network", reference(&workspace.address.child("network"), "id", Type::String));
+    let fields = ["cpus", "memory_gib", "tags"];
+    fields.into_iter().fold(instance, |instance, field| instance.field(&node.fields, field))
+}
+
+/// What the nodes of all clusters ask for together. What a head or a group asks for alone is [`cluster`]'s error.
 pub(super) fn check_together(provider: &ProviderRef, config: &Value, clusters: &[&ClusterSpec], facts: &Facts) -> Diagnostics {
-    let heads: Vec<&NodeSpec> = clusters.iter().filter_map(|cluster| cluster.head.as_ref()).collect();
-    let alone =
-        |name: &str| heads.iter().any(|head| exceeded(provider, config, &[head], facts).iter().any(|exceeded| exceeded.name == name));
-    exceeded(provider, config, &heads, facts).iter().filter(|exceeded| !alone(exceeded.name)).map(Exceeded::diagnostic).collect()
+    let all: Vec<Nodes<'_>> = clusters.iter().flat_map(|cluster| asking_of(cluster)).collect();
+    let alone = |name: &str| all.iter().any(|nodes| exceeded(provider, config, &[*nodes], facts).iter().any(|found| found.name == name));
+    exceeded(provider, config, &all, facts).iter().filter(|exceeded| !alone(exceeded.name)).map(Exceeded::diagnostic).collect()
+}
+
+/// A head, or as many workers of a group as there may be.
+#[derive(Clone, Copy)]
+struct Nodes<'a> {
+    node: &'a NodeSpec,
+    count: u64,
+}
+
+/// The nodes of a cluster. A group whose spec does not say how many there may be is counted by nobody.
+fn asking_of(cluster: &ClusterSpec) -> impl Iterator<Item = Nodes<'_>> {
+    let head = cluster.head.iter().map(|node| Nodes { node, count: 1 });
+    let groups = cluster.workers.values().filter_map(|node| {
+        let count = node.fields.get("max")?.value.as_number()?.as_u64().filter(|count| *count > 0)?;
+        Some(Nodes { node, count })
+    });
+    head.chain(groups)
 }
 
 /// A limit that nodes go beyond.
@@ -123,28 +162,29 @@ struct Exceeded<'a> {
     /// Whether the provider block says so, or the machine.
     written: bool,
     /// Those that ask for something.
-    heads: Vec<(&'a NodeSpec, Span)>,
+    nodes: Vec<(Nodes<'a>, Span)>,
 }
 
 impl Exceeded<'_> {
     fn diagnostic(&self) -> Diagnostic {
         let Self { name, asked, limit, .. } = self;
         let whose = if self.written { format!("`{name}` of the provider block allows") } else { "this machine has".to_owned() };
-        let (who, verb) = match self.heads.as_slice() {
-            [(head, _)] => (format!("`{}`", head.address), "asks"),
-            heads => (format!("{} nodes", heads.len()), "ask"),
+        let (who, verb) = match self.nodes.as_slice() {
+            [(Nodes { node, count: 1 }, _)] => (format!("`{}`", node.address), "asks"),
+            [(Nodes { node, count }, _)] => (format!("{count} nodes of `{}`", node.address), "ask"),
+            all => (format!("{} nodes", all.iter().fold(0_u64, |sum, (nodes, _)| sum.saturating_add(nodes.count))), "ask"),
         };
         let help =
             format!("ask for less, leave `{name}` out of a node, which then counts nothing, or write `{name}` in the provider block");
         let diagnostic = Diagnostic::error("local-limit", format!("{who} {verb} for `{name}` = {asked}, and {whose} {limit}")).help(help);
-        let mut places = self.heads.iter().rev();
-        let Some((head, span)) = places.next() else { return diagnostic };
-        places.fold(diagnostic.at(*span).of(&head.address), |diagnostic, (_, span)| diagnostic.and_at(*span, "this counts too"))
+        let mut places = self.nodes.iter().rev();
+        let Some((nodes, span)) = places.next() else { return diagnostic };
+        places.fold(diagnostic.at(*span).of(&nodes.node.address), |diagnostic, (_, span)| diagnostic.and_at(*span, "this counts too"))
     }
 }
 
 /// The limits that these nodes go beyond together. What nobody knows yet is no limit.
-fn exceeded<'a>(provider: &ProviderRef, config: &Value, heads: &[&'a NodeSpec], facts: &Facts) -> Vec<Exceeded<'a>> {
+fn exceeded<'a>(provider: &ProviderRef, config: &Value, nodes: &[Nodes<'a>], facts: &Facts) -> Vec<Exceeded<'a>> {
     let machine = known(provider, config, facts);
     let machine = machine.map_or((None, None), |known| (known.cpus, known.memory_gib));
     let limits = [("cpus", machine.0), ("memory_gib", machine.1)].into_iter().filter_map(|(name, machine)| {
@@ -153,11 +193,12 @@ fn exceeded<'a>(provider: &ProviderRef, config: &Value, heads: &[&'a NodeSpec], 
     });
     limits
         .filter_map(|(name, written, limit)| {
-            let asking = heads.iter().filter_map(|head| Some((*head, head.fields.get(name)?)));
-            let asking: Vec<_> = asking.filter_map(|(head, field)| Some((head, field.span, field.value.as_number()?))).collect();
-            let sum = asking.iter().try_fold(Number::ZERO, |sum, (.., number)| sum.add(number)).ok()?;
-            let heads = asking.iter().map(|(head, span, _)| (*head, if span.is_none() { head.span } else { *span })).collect();
-            (sum > limit).then_some(Exceeded { name, asked: sum, limit, written, heads })
+            let asking = nodes.iter().filter_map(|nodes| Some((*nodes, nodes.node.fields.get(name)?)));
+            let asking: Vec<_> = asking.filter_map(|(nodes, field)| Some((nodes, field.span, field.value.as_number()?))).collect();
+            let add = |sum: Number, (nodes, _, each): &(Nodes<'_>, Span, &Number)| sum.add(&each.multiply(&Number::from(nodes.count))?);
+            let sum = asking.iter().try_fold(Number::ZERO, add).ok()?;
+            let nodes = asking.iter().map(|(nodes, span, _)| (*nodes, if span.is_none() { nodes.node.span } else { *span })).collect();
+            (sum > limit).then_some(Exceeded { name, asked: sum, limit, written, nodes })
         })
         .collect()
 }
@@ -213,6 +254,14 @@ fn bucket_name(workspace: &str, label: &str, part: &Part, found: &mut Diagnostic
 fn check_name(name: &str, span: Span, found: &mut Diagnostics) {
     if let Err(error) = label("name", name) {
         found.push(Diagnostic::error("local-name", error.message).at(span).help("write another `name`"));
+    }
+}
+
+/// A worker's name is made from three things, and the group's label is the one that is nearest.
+fn check_worker_name(longest: &str, node: &NodeSpec, found: &mut Diagnostics) {
+    if let Err(error) = label("name", longest) {
+        let help = "the host name of a worker is made from the cluster's name, the group's label and a number: change one of the first two";
+        found.push(Diagnostic::error("local-name", error.message).at(node.span).of(&node.address).help(help));
     }
 }
 

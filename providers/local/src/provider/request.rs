@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use cloudtik_model::Value;
+use cloudtik_model::{Number, Value};
 use cloudtik_provider_api::{CallError, ErrorClass};
 
 use super::kinds::{MODE, ON_DESTROY};
@@ -43,6 +43,14 @@ pub(super) fn number(attributes: &Value, name: &str) -> Result<Option<serde_json
             _ => Err(refused("bad_request", format!("`{name}` is {} and no number", value.describe()))),
         },
     }
+}
+
+/// How many nodes a node may launch: a whole number.
+pub(super) fn max_workers(attributes: &Value) -> Result<Option<u64>, CallError> {
+    let Some(value) = attributes.get("max_workers").filter(|value| !value.is_null()) else { return Ok(None) };
+    let number = value.as_number().and_then(Number::as_u64);
+    let bad = || refused("bad_max_workers", format!("`max_workers` is {value:?}")).help("write a whole number, or leave it out");
+    number.map(Some).ok_or_else(bad)
 }
 
 /// The form that a network asks for.
@@ -124,6 +132,15 @@ mod tests {
             assert_eq!(publish(from, to).unwrap_err().code, "bad_port", "{from} {to}");
         }
         assert!(ports_of(&Value::object([("publish", Value::NULL)])).unwrap().is_empty());
+    }
+
+    #[test]
+    fn workers_are_counted_in_whole_numbers() {
+        let of = |value: Value| max_workers(&Value::object([("max_workers", value)]));
+        assert_eq!((of(Value::NULL).unwrap(), of(3_u64.into()).unwrap()), (None, Some(3)));
+        for bad in [Value::from(-1_i64), "0.5".parse::<Number>().unwrap().into(), "3".into()] {
+            assert_eq!(of(bad).unwrap_err().code, "bad_max_workers");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use cloudtik_model::spec::{ClusterSpec, Field, Fields, NodeSpec, Part, WorkspaceSpec};
 use cloudtik_model::{
-    Address, ChangeWord, Diagnostics, FileId, Lifecycle, Number, ProviderConfig, ProviderRef, ResourceSpec, Severity, Span, Value,
+    Address, ChangeWord, Diagnostics, FileId, LateName, Lifecycle, Number, ProviderConfig, ProviderRef, ResourceSpec, Severity, Span, Value,
 };
 use cloudtik_provider_api::{Capability, Facts, Lowered, Presence, Provider, SecretKind};
 
@@ -127,12 +127,87 @@ fn a_head_becomes_an_instance() {
     let head = resource(&lowered, "cluster.c.head");
     assert_eq!((head.marks["cloudtik:cluster"].as_str(), head.marks["cloudtik:workspace"].as_str()), ("w/c", "w"));
     assert_eq!(head.attributes.get("name"), Some(&"c-head".into()));
-    assert_eq!(head.attributes.get("publish"), Some(&publish));
+    assert_eq!((head.attributes.get("publish"), head.attributes.get("max_workers")), (Some(&publish), None));
+    assert_eq!(head.marks["cloudtik:role"], "head");
     assert_eq!(head.origins["cpus"].span, HEAD_AT);
     let workspace = Address::of("workspace", "w");
     assert!(head.depends_on.contains(&workspace.child("network")) && head.depends_on.contains(&workspace.child("firewall")));
     assert_eq!(lowered.exports.get("id"), Some(&"w/c".into()));
     assert!(!lowered.exports.get("head").unwrap().get("ssh_command").unwrap().is_known());
+}
+
+fn with_workers(label: &'static str, head: &[(&'static str, Value)], workers: &[(&'static str, Value)]) -> ClusterSpec {
+    let mut spec = cluster("c", head);
+    let address = spec.address.child("workers").child(label);
+    let node = NodeSpec { address, span: CIDR_AT, fields: fields(workers, CIDR_AT), lifecycle: Lifecycle::default() };
+    spec.workers = [(label.into(), node)].into_iter().collect();
+    spec.workers_max = 3;
+    spec
+}
+
+#[test]
+fn a_group_becomes_a_worker_whose_name_knows_all_but_its_number() {
+    let provider = LocalProvider::new();
+    let tags = Value::map([("team", Value::from("x"))]);
+    let publish = Value::map([("8080", Value::from(80_u64))]);
+    let asked = [("cpus", Value::from(1_u64)), ("tags", tags.clone()), ("publish", publish), ("max", 3_u64.into())];
+    let lowered = provider.lower_cluster(&config(&[]), &with_workers("g", &[], &asked), &workspace(&[]), &facts("plain", false));
+    assert!(lowered.diagnostics.is_empty(), "{:?}", lowered.diagnostics);
+    assert_eq!(resource(&lowered, "cluster.c.head").attributes.get("max_workers"), Some(&3_u64.into()));
+    assert_eq!(lowered.workers.len(), 1);
+    let worker = &lowered.workers["g"];
+    assert_eq!((worker.address.to_string().as_str(), &*worker.kind, worker.span), ("cluster.c.workers.g", INSTANCE_KIND, CIDR_AT));
+    assert_eq!(worker.marks, [("cloudtik:workspace".to_owned(), "w".to_owned())].into_iter().collect());
+    let names: Vec<&str> = worker.attributes.entries().unwrap().keys().map(|name| &**name).collect();
+    assert_eq!(names, ["cpus", "name", "network", "tags"]);
+    assert_eq!(worker.attributes.get("tags"), Some(&tags));
+    let name = worker.attributes.get("name").unwrap();
+    let mut late = std::collections::BTreeSet::new();
+    name.late_names(&mut late);
+    assert_eq!(late, [LateName::Node("sequence".into())].into_iter().collect());
+    assert!(format!("{name:?}").contains("c-g-"), "{name:?}");
+    assert!(worker.depends_on.contains(&Address::of("workspace", "w").child("network")));
+    assert_eq!(worker.origins["cpus"].span, CIDR_AT);
+}
+
+#[test]
+fn names_of_workers_are_checked_with_their_number() {
+    let lower = |label: &'static str, workers: &[(&'static str, Value)]| {
+        LocalProvider::new().lower_cluster(&config(&[]), &with_workers(label, &[], workers), &workspace(&[]), &facts("plain", false))
+    };
+    // 63 bytes are a host name, of which `c-`, `-` and six digits are not the label's.
+    const FITS: &str = "aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeeeffff";
+    const LONG: &str = "aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeeefffff";
+    assert!(lower(FITS, &[]).diagnostics.is_empty());
+    for bad in [LONG, "a_b"] {
+        let lowered = lower(bad, &[]);
+        assert_eq!((only(&lowered.diagnostics).code, only(&lowered.diagnostics).primary.as_ref().unwrap().span), ("local-name", CIDR_AT));
+    }
+    let reserved = Value::map([("cloudtik:op", Value::from("x"))]);
+    assert_eq!(only(&lower("g", &[("tags", reserved)]).diagnostics).code, "reserved-tag");
+}
+
+#[test]
+fn workers_count_as_often_as_there_may_be() {
+    let provider = LocalProvider::new();
+    let (plain, none) = (facts("plain", false), config(&[]));
+    let spec = |head: u64, each: u64, max: &[(&'static str, Value)]| {
+        let workers: Vec<_> = max.iter().cloned().chain([("cpus", each.into())]).collect();
+        with_workers("g", &[("cpus", head.into())], &workers)
+    };
+    let together = |spec: &ClusterSpec| provider.check_together(&ProviderRef::new("local"), &none, &[spec], &plain);
+    let alone = |spec: &ClusterSpec| provider.lower_cluster(&none, spec, &workspace(&[]), &plain).diagnostics;
+    let three = [("max", Value::from(3_u64))];
+    let fits = spec(1, 1, &three);
+    assert!(together(&fits).is_empty() && alone(&fits).is_empty());
+    let both = spec(2, 1, &three);
+    assert!(alone(&both).is_empty());
+    assert!(only(&together(&both)).title.contains("4 nodes ask for `cpus` = 5"), "{}", only(&together(&both)).title);
+    let group = spec(1, 2, &three);
+    assert!(only(&alone(&group)).title.contains("3 nodes of `cluster.c.workers.g` ask for `cpus` = 6"), "{:?}", alone(&group));
+    assert!(together(&group).is_empty(), "that is the error of one group");
+    let unknown = spec(4, 4, &[]);
+    assert!(together(&unknown).is_empty() && alone(&unknown).is_empty(), "nobody says how many");
 }
 
 #[test]

@@ -182,6 +182,12 @@ fn cluster(form: Form) {
             assert_eq!(adapter.call(INSTANCE_KIND, Verb::PublishStatus { id: made.id.clone(), status }).await, Answer::Done);
             assert_eq!(adapter.stage.client.metadata(&made.id).await.unwrap().len(), left);
         }
+        // It comes back where marks do, and is no attribute: nothing has drifted.
+        let found = adapter.list(INSTANCE_KIND, &[&made.id]).await;
+        assert_eq!((found[0].tags["cloudtik:status:ready"].as_str(), &found[0].object), ("1", &updated));
+        assert!(!found[0].tags.contains_key("cloudtik:status:epoch"));
+        let by_tag = Verb::FindByTag { key: "cloudtik:op".into(), value: "head".into() };
+        assert_eq!(adapter.call(INSTANCE_KIND, by_tag).await, Answer::Found(found));
         drop(stream);
         adapter.delete(INSTANCE_KIND, &made.id).await;
         adapter.delete(NETWORK_KIND, &network.id).await;
@@ -353,7 +359,7 @@ impl Subject for Local {
             sample(NETWORK_KIND, &[form, ("mode", "public-head".into())], &[]),
             sample(FIREWALL_KIND, &[("network", network.clone()), ("rules", rule(80))], &[("rules", rule(443))]),
             sample(BUCKET_KIND, &[("on_destroy", "delete".into())], &[]),
-            sample(INSTANCE_KIND, &[("network", network), memory], &[("publish", publish)]),
+            sample(INSTANCE_KIND, &[("network", network), memory], &[("publish", publish), ("max_workers", 2_u64.into())]),
         ]
         .into_iter()
         .filter(|sample| self.schema.kinds.contains_key(sample.kind.as_str()))

@@ -2,6 +2,7 @@
 
 mod adapter;
 mod crash;
+mod heads;
 mod kinds;
 mod nodes;
 mod stage;
@@ -30,6 +31,7 @@ pub(super) fn main() -> ExitCode {
             }
         }
         Some("node") => stand_in::run(&arguments[1..]),
+        Some("as-head") => heads::look(),
         Some("as-user") => users::become_user(&arguments[1..]),
         _ => run_tests(),
     }
@@ -52,6 +54,7 @@ fn run_tests() -> ExitCode {
         if namespaces.is_ok() || stage::in_ci() {
             trials.extend(nodes::trials(Form::Namespaces));
             trials.extend(adapter::trials(Form::Namespaces));
+            trials.extend(heads::trials(Form::Namespaces));
         }
         trials.push(test("root_plain_is_possible_when_asked_for", || nodes::one_node(Form::Plain)));
         trials.push(test("a_full_disk_is_named", kinds::full_disk));
@@ -65,6 +68,9 @@ fn run_tests() -> ExitCode {
             }
         }
         trials.extend(nodes::trials(Form::Plain));
+    }
+    if !root {
+        trials.extend(heads::trials(Form::Plain));
     }
     if !root && std::env::var_os(users::WITHOUT_USER_NAMESPACES).is_none() {
         trials.extend(kinds::trials());

@@ -121,6 +121,7 @@ impl Stage {
             ssh_user: None,
             authorized_keys: vec!["ssh-ed25519 AAAA test".into()],
             publish: BTreeMap::new(),
+            max_workers: None,
             mounts: BTreeMap::new(),
             env: BTreeMap::new(),
         }
