@@ -176,5 +176,5 @@ locals {
 # Chosen by the runtime block: `discover "backend" { services = ["etcd"] }`.
 discover "backend" {
   optional    = true
-  description = "The service that locations of `proxy` go to"
+  description = "the service that locations of `proxy` go to"
 }

@@ -282,9 +282,7 @@ impl<'a> Expansion<'a> {
     fn exports(&self, ports: &[(Arc<str>, Value)]) -> Value {
         let mut exports = vec![("version", Value::from(self.module().version())), ("ports", Value::map(ports.iter().cloned()))];
         if !self.request.is_worker {
-            let endpoint = |(_, port): &(Arc<str>, Value)| {
-                Some(self.endpoint(&port.as_number()?.to_string()).marked(port.is_sensitive()))
-            };
+            let endpoint = |(_, port): &(Arc<str>, Value)| Some(self.endpoint(&port.as_number()?.to_string()).marked(port.is_sensitive()));
             exports.push(("endpoints", Value::list(ports.iter().filter_map(endpoint))));
         }
         Value::object(exports)

@@ -51,7 +51,7 @@ fn check_expression(module: &Module, expr: &Expr, each: bool, options_only: bool
 
 /// What is said of a name below a root whose names are known.
 fn missing(module: &Module, reference: &Reference) -> Option<Diagnostic> {
-    let Some(name) = step_name(reference.steps.first()) else { return None };
+    let name = step_name(reference.steps.first())?;
     let names: Vec<&str> = match &*reference.root {
         "group" => GROUP_PARTS.to_vec(),
         "service" => module.discovers.iter().map(|discover| &*discover.name).collect(),
