@@ -148,3 +148,33 @@ service "nginx" {
   port     = "http"
   protocol = "http"
 }
+
+# The reverse proxy. Its upstream follows the endpoints of the service while nginx runs.
+
+option "proxy" {
+  type        = map(string)
+  default     = {}
+  description = "What answers below a path instead of a page: path => `backend`, which is the service that was discovered, or a URL"
+  validation {
+    condition     = !contains([for path, to in option.proxy : can(regex("^/[^\\s\"'\\\\{};$]*$", path))], false)
+    error_message = "a path begins with `/`, and has no space, quote, bracket, `;`, `$` or backslash in it"
+  }
+  validation {
+    condition     = !contains([for path, to in option.proxy : to == "backend" || can(regex("^https?://[^\\s\"'\\\\{};$]+$", to))], false)
+    error_message = "a path goes to `backend`, or to a URL that begins with `http://` or `https://`"
+  }
+}
+
+locals {
+  # Where nothing goes to the service, its endpoints are not looked at.
+  proxy = length(option.proxy) == 0 ? null : {
+    locations = [for path, to in option.proxy : { path = path, url = to == "backend" ? null : to }]
+    servers   = contains(values(option.proxy), "backend") ? service.backend.endpoints : []
+  }
+}
+
+# Chosen by the runtime block: `discover "backend" { services = ["etcd"] }`.
+discover "backend" {
+  optional    = true
+  description = "the service that locations of `proxy` go to"
+}

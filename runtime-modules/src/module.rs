@@ -22,6 +22,9 @@ pub struct Module {
     pub(crate) steps: Vec<StepBlock>,
     pub(crate) ports: Vec<PortSchema>,
     pub(crate) services: Vec<ServiceSchema>,
+    pub(crate) discovers: Vec<DiscoverSchema>,
+    pub(crate) secrets: Vec<SecretSchema>,
+    pub(crate) membership: Option<Block>,
     pub(crate) health: Option<Health>,
     pub(crate) templates: BTreeMap<Arc<str>, TemplateFile>,
     pub(crate) files: BTreeMap<Arc<str>, Arc<str>>,
@@ -75,6 +78,24 @@ impl Module {
     #[must_use]
     pub fn services(&self) -> &[ServiceSchema] {
         &self.services
+    }
+
+    /// What it looks for in the cluster.
+    #[must_use]
+    pub fn discovers(&self) -> &[DiscoverSchema] {
+        &self.discovers
+    }
+
+    /// The secrets that are generated for it.
+    #[must_use]
+    pub fn secrets(&self) -> &[SecretSchema] {
+        &self.secrets
+    }
+
+    /// Whether its workers form a quorum, which each joins and leaves by the hand of another member.
+    #[must_use]
+    pub const fn has_membership(&self) -> bool {
+        self.membership.is_some()
     }
 
     /// How its health is asked for while it runs.
@@ -135,6 +156,36 @@ pub struct ServiceSchema {
     pub labels: BTreeMap<String, String>,
     /// Where the manifest names the port.
     pub(crate) span: Span,
+}
+
+/// A service of the cluster that a module depends on. Without `services`, `types` and `runtimes` the manifest matches nothing by itself.
+#[derive(Clone, Debug)]
+pub struct DiscoverSchema {
+    /// Its name: `service.NAME.endpoints` in the manifest.
+    pub name: Arc<str>,
+    /// Names of services that match.
+    pub services: Vec<String>,
+    /// Types of services that match.
+    pub types: Vec<String>,
+    /// Runtimes whose services match.
+    pub runtimes: Vec<String>,
+    /// Whether it may be that nothing matches: then there is no endpoint.
+    pub optional: bool,
+    /// What it is for.
+    pub doc: String,
+    /// Where the manifest has it.
+    pub span: Span,
+}
+
+/// A secret that is generated once for a module, and the same on every node.
+#[derive(Clone, Debug)]
+pub struct SecretSchema {
+    /// Its name: `secret.NAME` in the manifest.
+    pub name: Arc<str>,
+    /// Its length in characters.
+    pub length: u64,
+    /// What it is for.
+    pub doc: String,
 }
 
 /// How the health of a module is asked for.

@@ -110,6 +110,7 @@ static FILE: Schema = block(
         may("mode", Kind::Mode),
         may("owner", Kind::Text),
         may("for_each", Kind::Free),
+        may("frozen", Kind::Bool),
         may("when", Kind::Bool),
     ],
     &[],
@@ -174,10 +175,44 @@ static SERVICE: Schema = block(
     &[may("type", Kind::Text), must("port", Kind::Text), may("protocol", Kind::Text), may("labels", Kind::TextMap)],
     &[],
 );
+static DISCOVER: Schema = block(
+    "discover",
+    true,
+    &[
+        may("services", Kind::Texts),
+        may("types", Kind::Texts),
+        may("runtimes", Kind::Texts),
+        may("optional", Kind::Bool),
+        may("description", Kind::Text),
+    ],
+    &[],
+);
+static SECRET: Schema = block("secret", true, &[may("length", Kind::Count), may("description", Kind::Text)], &[]);
+static MEMBERSHIP: Schema = block(
+    "membership",
+    false,
+    &[must("join", Kind::Free), must("leave", Kind::Free), may("env", Kind::TextMap), may("timeout", Kind::Duration)],
+    &[],
+);
 
 /// A whole manifest.
 pub(crate) static MANIFEST: Schema = Schema {
-    blocks: &[&MODULE, &OPTION, &LOCALS, &BINARY, &FILE, &VALIDATE, &RUN, &DAEMON, &HEALTH, &PORT, &SERVICE],
+    blocks: &[
+        &MODULE,
+        &OPTION,
+        &LOCALS,
+        &BINARY,
+        &FILE,
+        &VALIDATE,
+        &RUN,
+        &DAEMON,
+        &HEALTH,
+        &PORT,
+        &SERVICE,
+        &DISCOVER,
+        &SECRET,
+        &MEMBERSHIP,
+    ],
     ..block("manifest", false, &[], &[])
 };
 

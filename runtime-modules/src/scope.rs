@@ -9,14 +9,22 @@ use cloudtik_model::{Diagnostic, Diagnostics, Expr, ExprKind, LateName, Value, d
 use cloudtik_syntax::Attribute;
 
 /// The names, without those of a `for_each`.
-pub(crate) const ROOTS: [&str; 9] = ["capabilities", "cluster", "config", "env", "local", "module", "node", "option", "package"];
+pub(crate) const ROOTS: [&str; 12] =
+    ["capabilities", "cluster", "config", "env", "group", "local", "module", "node", "option", "package", "secret", "service"];
+
+/// What `group` has.
+pub(crate) const GROUP_PARTS: [&str; 2] = ["bootstrap", "members"];
+
+/// What each `service` has.
+pub(crate) const SERVICE_PARTS: [&str; 1] = ["endpoints"];
 
 /// How many locals may need one another in a row: each is some evaluations deep in the stack.
 const MAX_LOCALS_IN_A_ROW: usize = 24;
 
 /// The names of one runtime on one node.
 pub(crate) struct ModuleScope<'a> {
-    /// Values by root: all of [`ROOTS`] but `local` and `node`; without `package` where nothing is installed.
+    /// Values by root: all of [`ROOTS`] but `local` and `node`; without `package` where nothing is installed, without
+    /// `group` on a head.
     pub(crate) values: BTreeMap<&'static str, Value>,
     locals: &'a BTreeMap<Arc<str>, Attribute>,
     computed: RefCell<BTreeMap<Arc<str>, Option<Value>>>,
@@ -90,8 +98,18 @@ impl<'a> ModuleScope<'a> {
 
 /// What only the node knows.
 pub(crate) fn late(part: &str) -> Value {
-    let name = LateName::Node(part.into());
-    Value::deferred(name.ty(), Expr::from(ExprKind::Late(name)))
+    late_value(LateName::Node(part.into()))
+}
+
+/// What is filled in on the node. A secret is marked.
+pub(crate) fn late_value(name: LateName) -> Value {
+    let is_secret = matches!(name, LateName::Secret(_));
+    Value::deferred(name.ty(), Expr::from(ExprKind::Late(name))).marked(is_secret)
+}
+
+/// What is said of `group` on a head.
+pub(crate) fn no_group() -> Diagnostic {
+    Diagnostic::error("no-group", "the head is in no group").help("`group` is for runtimes on workers")
 }
 
 impl Scope for ModuleScope<'_> {
@@ -119,6 +137,7 @@ impl Scope for ModuleScope<'_> {
                     .note(format!("it has {}", LateName::NODE_PARTS.join(", ")))
                     .into())
             }
+            ("group", _) if !self.values.contains_key("group") => Err(no_group().at(traversal.span).into()),
             (root, _) => match self.root(root) {
                 Some(value) => Ok(Found { value, used: 0 }),
                 None => Err(unknown_root(root).at(traversal.root_span).into()),
@@ -133,7 +152,6 @@ pub(crate) fn unknown_root(root: &str) -> Diagnostic {
         "package" => Diagnostic::error("unknown-name", "there is no `package`: the module has no `binary` block"),
         "each" => Diagnostic::error("no-instance", "`each` has a meaning only in a `file` with `for_each`"),
         "var" => Diagnostic::error("unknown-name", "a module has no variables").help("declare an `option`, and write `option.NAME`"),
-        "group" | "service" | "secret" => Diagnostic::error("not-in-effect", format!("`{root}` is not in effect in this version")),
         _ => {
             let near = did_you_mean(root, ROOTS).map(|near| format!("did you mean `{near}`?"));
             Diagnostic::error("unknown-name", format!("there is no name `{root}` in a module"))

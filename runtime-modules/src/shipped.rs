@@ -6,10 +6,23 @@ use crate::load::load_folder;
 use crate::module::Module;
 
 /// Name, and its files by their path below the module's folder.
-const SHIPPED: &[(&str, &[(&str, &str)])] = &[(
-    "nginx",
-    &[("module.hcl", include_str!("../nginx/module.hcl")), ("templates/nginx.conf.hbs", include_str!("../nginx/templates/nginx.conf.hbs"))],
-)];
+const SHIPPED: &[(&str, &[(&str, &str)])] = &[
+    (
+        "etcd",
+        &[
+            ("module.hcl", include_str!("../etcd/module.hcl")),
+            ("templates/etcd.yaml.hbs", include_str!("../etcd/templates/etcd.yaml.hbs")),
+            ("files/start.sh", include_str!("../etcd/files/start.sh")),
+        ],
+    ),
+    (
+        "nginx",
+        &[
+            ("module.hcl", include_str!("../nginx/module.hcl")),
+            ("templates/nginx.conf.hbs", include_str!("../nginx/templates/nginx.conf.hbs")),
+        ],
+    ),
+];
 
 /// The folder that messages show for a shipped module.
 const FOLDER: &str = "runtime-modules";

@@ -223,8 +223,18 @@ pub(crate) fn runtimes() -> String {
         }
         let ports: Vec<String> = module.ports().iter().map(|port| format!("`{}` ({})", port.name, port.protocol)).collect();
         if !ports.is_empty() {
-            write!(out, "\nPorts: {}. Exported as `cluster.C.runtime.{name}.ports`, `.endpoints` and `.version`.\n", ports.join(", "))
-                .unwrap();
+            let endpoints = if module.roles().iter().any(|role| role == "head") { "`.ports`, `.endpoints`" } else { "`.ports`" };
+            write!(out, "\nPorts: {}. `cluster.C.runtime.{name}` exports {endpoints} and `.version`.\n", ports.join(", ")).unwrap();
+        }
+        for service in module.services() {
+            writeln!(out, "\nIt offers the service `{}` of type `{}` ({}).", service.name, service.service_type, service.protocol).unwrap();
+        }
+        for discover in module.discovers() {
+            let optional = if discover.optional { ", which may be missing" } else { "" };
+            writeln!(out, "\nIt discovers `{}`{optional}: {}.", discover.name, discover.doc).unwrap();
+        }
+        if module.has_membership() {
+            out.push_str("\nIts workers keep a quorum: they come and go one at a time.\n");
         }
     }
     out

@@ -1,19 +1,23 @@
 //! From a module and what the spec wrote to the steps of one node.
 
 mod argv;
+mod membership;
 mod steps;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cloudtik_lang::{Context, Found, Scope, Traversal, Variables, convert, evaluate};
-use cloudtik_model::{Address, Diagnostic, Diagnostics, Expr, ExprKind, Label, Severity, Span, StepSpec, TemplatePart, Type, Value};
+use cloudtik_model::{
+    Address, Diagnostic, Diagnostics, Expr, ExprKind, Label, LateName, MembershipConfig, ServiceConfig, Severity, Span, StepSpec,
+    TemplatePart, Type, Value,
+};
 
 use crate::evaluate::{expression, unknown};
 use crate::load::CAPABILITIES;
-use crate::module::{Binary, BinarySource, Module, Validation};
+use crate::module::{Binary, BinarySource, DiscoverSchema, Module, SecretSchema, ServiceSchema, Validation};
 use crate::schema::Kind;
-use crate::scope::{ModuleScope, late};
+use crate::scope::{ModuleScope, late, late_value};
 
 /// What the steps of one runtime on one node are made from.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +40,11 @@ pub struct ExpandRequest<'a> {
     pub version: Option<&'a str>,
     /// What the node can do. `None`: not known, since nobody was asked.
     pub capabilities: Option<&'a BTreeSet<String>>,
+    /// Whether the node is a worker: `address` and `node` are those of its group then, `cluster.c.workers.g`.
+    pub is_worker: bool,
+    /// The endpoints of what the module discovers, by the name of the `discover`: a list of texts, which may be late. A name that is not here
+    /// was not found.
+    pub discovered: &'a BTreeMap<Arc<str>, Value>,
     /// What the first steps come after.
     pub after: &'a BTreeSet<Address>,
     /// Where the spec has the runtime.
@@ -47,7 +56,12 @@ pub struct ExpandRequest<'a> {
 pub struct Expanded {
     /// Its steps, each after those that it depends on.
     pub steps: Vec<StepSpec>,
-    /// An object: `version`, `ports` by name, `endpoints` as `address:port`, in the order of the manifest.
+    /// How a worker becomes a member of what the runtime forms: at most one.
+    pub memberships: Vec<MembershipConfig>,
+    /// What the runtime offers, by name; where it is offered is for the caller to say.
+    pub services: Vec<(Arc<str>, ServiceConfig)>,
+    /// An object: `version`, `ports` by name, `endpoints` as `address:port`, in the order of the manifest. Of workers nobody knows the
+    /// endpoints when the plan is made: they have none.
     pub exports: Value,
     /// What the plan should say beside the steps.
     pub notes: Vec<String>,
@@ -58,6 +72,16 @@ pub struct Expanded {
 /// Makes the steps of a runtime on one node. After an error there are no steps.
 #[must_use]
 pub fn expand(request: &ExpandRequest<'_>) -> Expanded {
+    if let Some(refused) = membership::refused(request) {
+        return Expanded {
+            steps: Vec::new(),
+            memberships: Vec::new(),
+            services: Vec::new(),
+            exports: Value::object::<&str>([]),
+            notes: Vec::new(),
+            diagnostics: refused.into(),
+        };
+    }
     let mut expansion = Expansion { request, found: Diagnostics::new(), notes: Vec::new() };
     let binary = expansion.choose();
     let scope = expansion.scope(binary);
@@ -66,8 +90,10 @@ pub fn expand(request: &ExpandRequest<'_>) -> Expanded {
     expansion.validate();
     let invalid = expansion.found.has_errors();
     let checked = expansion.found.len();
-    let steps = steps::make(&mut expansion, &scope, binary);
-    let exports = expansion.exports(&scope);
+    let (steps, memberships) = steps::make(&mut expansion, &scope, binary);
+    let ports = expansion.ports(&scope);
+    let exports = expansion.exports(&ports);
+    let services = expansion.services(&ports);
     if invalid {
         // A value that was refused already is refused again wherever it is used; that says nothing new.
         let all = std::mem::take(&mut expansion.found).into_iter().enumerate();
@@ -76,7 +102,8 @@ pub fn expand(request: &ExpandRequest<'_>) -> Expanded {
     }
     let failed = expansion.found.has_errors();
     let diagnostics = expansion.found.into_iter().map(|diagnostic| expansion_place(diagnostic, request)).collect();
-    Expanded { steps: if failed { Vec::new() } else { steps }, exports, notes: expansion.notes, diagnostics }
+    let (steps, memberships) = if failed { (Vec::new(), Vec::new()) } else { (steps, memberships) };
+    Expanded { steps, memberships, services, exports, notes: expansion.notes, diagnostics }
 }
 
 /// Every message names the runtime that it is about.
@@ -151,7 +178,21 @@ impl<'a> Expansion<'a> {
         }
     }
 
-    fn scope(&self, binary: Option<&Binary>) -> ModuleScope<'a> {
+    /// What was discovered, by name. What must be there and is not is an error, said once.
+    fn discovered(&mut self) -> Value {
+        let mut services = Vec::new();
+        for discover in &self.module().discovers {
+            let endpoints = self.request.discovered.get(&discover.name).cloned();
+            if endpoints.is_none() && !discover.optional {
+                self.found.push(no_service(discover, self.request));
+            }
+            let endpoints = endpoints.unwrap_or_else(|| Value::list([]));
+            services.push((Arc::clone(&discover.name), Value::object([("endpoints", endpoints)])));
+        }
+        Value::object(services)
+    }
+
+    fn scope(&mut self, binary: Option<&Binary>) -> ModuleScope<'a> {
         let module = self.module();
         let or_empty = |value: &Value| if value.is_null() { Value::object::<&str>([]) } else { value.clone() };
         let mut values: BTreeMap<&'static str, Value> = BTreeMap::from([
@@ -160,8 +201,14 @@ impl<'a> Expansion<'a> {
             ("env", or_empty(self.request.env)),
             ("capabilities", self.capabilities()),
             ("cluster", Value::object([("name", Value::from(self.request.cluster_name))])),
+            ("secret", secrets(module)),
+            ("service", self.discovered()),
             ("module", Value::object([("name", Value::from(module.name())), ("version", Value::from(module.version()))])),
         ]);
+        if self.request.is_worker {
+            let group = [("bootstrap", late_value(LateName::GroupBootstrap)), ("members", late_value(LateName::GroupMembers))];
+            values.insert("group", Value::object(group));
+        }
         if let Some(binary) = binary {
             let dir = package_dir(module, binary);
             let mut package: BTreeMap<Arc<str>, Value> =
@@ -217,25 +264,46 @@ impl<'a> Expansion<'a> {
         }
     }
 
-    fn exports(&mut self, scope: &ModuleScope<'_>) -> Value {
-        let mut ports: BTreeMap<Arc<str>, Value> = BTreeMap::new();
-        let mut endpoints = Vec::new();
+    /// The ports by name, in the order of the manifest.
+    fn ports(&mut self, scope: &ModuleScope<'_>) -> Vec<(Arc<str>, Value)> {
+        let mut ports = Vec::new();
         for port in &self.module().ports {
             let Some(value) = expression(&port.port, "port", Kind::Port, scope, &mut self.found) else { continue };
             if !value.is_known() {
                 // What is exported is seen from other nodes, where a late name would mean something else.
                 self.found.push(unknown("port", port.port.span));
-                continue;
+            } else if !value.is_null() {
+                ports.push((Arc::clone(&port.name), value));
             }
-            let Some(number) = value.as_number() else { continue };
-            endpoints.push(self.endpoint(&number.to_string()).marked(value.is_sensitive()));
-            ports.insert(Arc::clone(&port.name), value);
         }
-        Value::object([
-            ("version", Value::from(self.module().version())),
-            ("ports", Value::map(ports)),
-            ("endpoints", Value::list(endpoints)),
-        ])
+        ports
+    }
+
+    fn exports(&self, ports: &[(Arc<str>, Value)]) -> Value {
+        let mut exports = vec![("version", Value::from(self.module().version())), ("ports", Value::map(ports.iter().cloned()))];
+        if !self.request.is_worker {
+            let endpoint = |(_, port): &(Arc<str>, Value)| Some(self.endpoint(&port.as_number()?.to_string()).marked(port.is_sensitive()));
+            exports.push(("endpoints", Value::list(ports.iter().filter_map(endpoint))));
+        }
+        Value::object(exports)
+    }
+
+    fn services(&self, ports: &[(Arc<str>, Value)]) -> Vec<(Arc<str>, ServiceConfig)> {
+        let module = self.module();
+        let service = |schema: &ServiceSchema| {
+            let (_, port) = ports.iter().find(|(name, _)| *name == schema.port)?;
+            let config = ServiceConfig {
+                runtime: Arc::clone(&module.name),
+                service_type: schema.service_type.clone(),
+                protocol: schema.protocol.clone(),
+                port: port.as_number()?.as_u64()?,
+                labels: schema.labels.clone(),
+                on_head: false,
+                groups: BTreeSet::new(),
+            };
+            Some((Arc::clone(&schema.name), config))
+        };
+        module.services.iter().filter_map(service).collect()
     }
 
     /// `address:port` of the node, as seen from outside of it.
@@ -244,6 +312,27 @@ impl<'a> Expansion<'a> {
         let parts = vec![TemplatePart::Value(address), TemplatePart::Text(format!(":{port}").into())];
         Value::deferred(Type::String, Expr::from(ExprKind::Template(parts)))
     }
+}
+
+/// What is said of a service that is not there.
+fn no_service(discover: &DiscoverSchema, request: &ExpandRequest<'_>) -> Diagnostic {
+    let name = &discover.name;
+    let title = format!("runtime `{}` needs `{name}`, and nothing in the cluster offers it", request.module.name());
+    let mut error = Diagnostic::error("no-service", title).at(request.span).and_at(discover.span, "needed here");
+    let wanted = [("services", &discover.services), ("types", &discover.types), ("runtimes", &discover.runtimes)];
+    for (what, names) in wanted.into_iter().filter(|(_, names)| !names.is_empty()) {
+        error = error.note(format!("it takes {what} {}", names.join(", ")));
+    }
+    error.help(format!("add a runtime that offers it, or choose another service with `discover \"{name}\" {{ … }}`"))
+}
+
+/// The secrets of a module; in the cluster they are called `<module>.<name>`.
+fn secrets(module: &Module) -> Value {
+    let secret = |secret: &SecretSchema| {
+        let name = format!("{}.{}", module.name, secret.name);
+        (Arc::clone(&secret.name), late_value(LateName::Secret(name.into())))
+    };
+    Value::object(module.secrets.iter().map(secret))
 }
 
 /// Where a binary is unpacked: another version, or another archive, is another folder.

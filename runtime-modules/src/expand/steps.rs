@@ -4,15 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cloudtik_lang::{Scope, preview};
-use cloudtik_model::{Address, Artifact, ArtifactSource, Diagnostic, Input, Key, Lifecycle, Segment, StepKind, StepSpec, Template, Value};
+use cloudtik_model::{
+    Address, Artifact, ArtifactSource, Diagnostic, Input, Key, Lifecycle, MembershipConfig, Segment, StepKind, StepSpec, Template, Value,
+};
 use cloudtik_syntax::Block;
 
-use super::{Expansion, argv, package_dir};
+use super::{Expansion, argv, membership, package_dir};
 use crate::evaluate::{Reader, expression, kind_of, unknown};
 use crate::load::{reader, template_error};
 use crate::module::{Binary, BinarySource, StepBlock, StepBlockKind};
 use crate::schema::{Kind, MANIFEST};
-use crate::scope::{EachScope, ModuleScope, ROOTS};
+use crate::scope::{EachScope, ModuleScope, ROOTS, no_group};
 use crate::template;
 
 /// Seconds that a command may take, where the manifest does not say.
@@ -44,22 +46,33 @@ const MAX_FILES: usize = 1_000;
 const ORDER: [StepBlockKind; 4] = [StepBlockKind::File, StepBlockKind::Run, StepBlockKind::Validate, StepBlockKind::Daemon];
 
 /// The steps that were made, by block.
-struct Made {
-    steps: Vec<StepSpec>,
+pub(super) struct Made {
+    pub(super) steps: Vec<StepSpec>,
     of: BTreeMap<Arc<str>, BTreeSet<Address>>,
     /// What the first steps of each sort come after.
-    base: BTreeSet<Address>,
+    pub(super) base: BTreeSet<Address>,
+    /// The membership that daemons come after.
+    member: Option<Address>,
 }
 
 /// All steps of a runtime on its node.
-pub(super) fn make(expansion: &mut Expansion<'_>, scope: &ModuleScope<'_>, binary: Option<&Binary>) -> Vec<StepSpec> {
+pub(super) fn make(
+    expansion: &mut Expansion<'_>,
+    scope: &ModuleScope<'_>,
+    binary: Option<&Binary>,
+) -> (Vec<StepSpec>, Vec<MembershipConfig>) {
     let module = expansion.request.module;
-    let mut made = Made { steps: Vec::new(), of: BTreeMap::new(), base: expansion.request.after.clone() };
+    let mut made = Made { steps: Vec::new(), of: BTreeMap::new(), base: expansion.request.after.clone(), member: None };
+    let mut membership = None;
     if let Some(step) = binary.and_then(|binary| package(expansion, binary)) {
         made.base = [step.address.clone()].into();
         made.steps.push(step);
     }
     for kind in ORDER {
+        if kind == StepBlockKind::Daemon {
+            membership = membership::make(expansion, scope, &made);
+            made.member = membership.as_ref().map(|membership| membership.address.clone());
+        }
         let mut previous_run: BTreeSet<Address> = BTreeSet::new();
         for block in module.steps.iter().filter(|block| block.kind == kind) {
             let mut steps = block_steps(expansion, scope, block, &made);
@@ -75,11 +88,11 @@ pub(super) fn make(expansion: &mut Expansion<'_>, scope: &ModuleScope<'_>, binar
     if let Some(step) = health(expansion, scope, &made) {
         made.steps.push(step);
     }
-    made.steps
+    (made.steps, membership.into_iter().collect())
 }
 
 /// A step without inputs.
-fn new_step(expansion: &Expansion<'_>, segment: Segment, kind: StepKind, title: String) -> StepSpec {
+pub(super) fn new_step(expansion: &Expansion<'_>, segment: Segment, kind: StepKind, title: String) -> StepSpec {
     StepSpec {
         address: expansion.request.address.push(segment),
         node: expansion.request.node.clone(),
@@ -94,7 +107,7 @@ fn new_step(expansion: &Expansion<'_>, segment: Segment, kind: StepKind, title: 
     }
 }
 
-fn put(step: &mut StepSpec, name: &str, value: impl Into<Value>) {
+pub(super) fn put(step: &mut StepSpec, name: &str, value: impl Into<Value>) {
     step.inputs.insert(name.to_owned(), Input::Value(value.into()));
 }
 
@@ -145,6 +158,7 @@ fn block_steps(expansion: &mut Expansion<'_>, scope: &ModuleScope<'_>, block: &S
         if block.kind == StepBlockKind::Daemon {
             // A daemon may read what it does not follow, and must find it when it starts.
             step.depends_on.extend(made.steps.iter().filter(|other| other.kind != StepKind::Daemon).map(|other| other.address.clone()));
+            step.depends_on.extend(made.member.clone());
         } else if block.kind == StepBlockKind::Validate {
             step.depends_on.extend(made.steps.iter().filter(|other| other.kind == StepKind::Run).map(|other| other.address.clone()));
         }
@@ -207,6 +221,7 @@ fn file(expansion: &mut Expansion<'_>, scope: &ModuleScope<'_>, each: Option<Eac
     put(&mut step, "mode", if mode.is_null() { "0644".into() } else { mode });
     put_some(&mut step, "owner", owner);
     step.inputs.insert("content".to_owned(), content);
+    step.frozen = read.known("frozen", &mut expansion.found)?.as_bool().unwrap_or(false);
     Some(step)
 }
 
@@ -262,7 +277,14 @@ fn content(
     let bindings = bindings(expansion, scope, each, read)?;
     let (used, faults) = template::check(&file.parsed, Some(&bindings));
     if !faults.is_empty() {
-        expansion.found.extend(faults.iter().map(|fault| template_error(fault, file.id)));
+        let is_worker = expansion.request.is_worker;
+        let error = |fault: &template::Fault| {
+            if !is_worker && names_group(&file.parsed.text, fault) {
+                return Diagnostic { title: no_group().title, help: no_group().help, ..template_error(fault, file.id) };
+            }
+            template_error(fault, file.id)
+        };
+        expansion.found.extend(faults.iter().map(error));
         return None;
     }
     let bindings = used.prune(&bindings);
@@ -276,6 +298,12 @@ fn content(
             None
         }
     }
+}
+
+/// Whether a fault is about `group`, which the bindings of a head do not have.
+fn names_group(text: &str, fault: &template::Fault) -> bool {
+    let word = text.get(fault.start..fault.end).unwrap_or_default();
+    word == "group" || word.starts_with("group.")
 }
 
 /// What a template sees: what the manifest gives it, or every name that the manifest itself sees.
@@ -294,7 +322,7 @@ fn bindings(expansion: &mut Expansion<'_>, scope: &ModuleScope<'_>, each: Option
 }
 
 /// The environment of a step: the runtime's, and the block's over it.
-fn environment(expansion: &mut Expansion<'_>, read: &Reader<'_>) -> Option<BTreeMap<Arc<str>, Value>> {
+pub(super) fn environment(expansion: &mut Expansion<'_>, read: &Reader<'_>) -> Option<BTreeMap<Arc<str>, Value>> {
     let own = read.value("env", &mut expansion.found)?;
     let mut all = BTreeMap::new();
     for (what, value) in [("env of the runtime", expansion.request.env), ("`env`", &own)] {
@@ -309,7 +337,7 @@ fn environment(expansion: &mut Expansion<'_>, read: &Reader<'_>) -> Option<BTree
     Some(all)
 }
 
-fn put_env(step: &mut StepSpec, env: BTreeMap<Arc<str>, Value>) {
+pub(super) fn put_env(step: &mut StepSpec, env: BTreeMap<Arc<str>, Value>) {
     if !env.is_empty() {
         put(step, "env", Value::map(env));
     }

@@ -1,5 +1,6 @@
 //! From the files of a module to a [`Module`]: everything that can be said without a node is said here.
 
+mod needs;
 mod options;
 mod references;
 mod steps;
@@ -61,6 +62,9 @@ fn empty(name: &str) -> Module {
         steps: Vec::new(),
         ports: Vec::new(),
         services: Vec::new(),
+        discovers: Vec::new(),
+        secrets: Vec::new(),
+        membership: None,
         health: None,
         templates: BTreeMap::new(),
         files: BTreeMap::new(),
@@ -96,6 +100,9 @@ impl Loader<'_> {
                 "file" | "validate" | "run" | "daemon" => steps::read(block, &mut module, &mut self.found),
                 "port" => module.ports.extend(port(block, &mut self.found)),
                 "service" => module.services.extend(service(block, &mut self.found)),
+                "discover" => module.discovers.extend(needs::discover(block, &mut self.found)),
+                "secret" => module.secrets.extend(needs::secret(block, &mut self.found)),
+                "membership" => module.membership = needs::membership(block, &mut self.found),
                 "health" => module.health = health(block, &mut self.found),
                 _ => {}
             }
@@ -353,5 +360,5 @@ fn health(block: &Block, found: &mut Diagnostics) -> Option<Health> {
 
 /// Names that are taken by a step of the module itself.
 pub(crate) fn taken_names() -> BTreeSet<Arc<str>> {
-    ["package", "health"].into_iter().map(Arc::from).collect()
+    ["package", "health", "member"].into_iter().map(Arc::from).collect()
 }

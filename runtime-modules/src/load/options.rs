@@ -73,7 +73,8 @@ pub(super) fn read(block: &Block, module: &mut Module, found: &mut Diagnostics) 
     module.options.push(OptionSchema { name, ty, required: default.is_none(), default: value, sensitive, doc });
 }
 
-fn is_name(name: &str) -> bool {
+/// Whether it is a name that expressions can write after a dot.
+pub(super) fn is_name(name: &str) -> bool {
     let mut chars = name.chars();
     chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_') && chars.all(|c| c.is_ascii_alphanumeric() || c == '_')
 }

@@ -1,14 +1,14 @@
 //! The names that the manifest's expressions use, checked without evaluating: every wrong one is found, also behind a condition.
 
 use cloudtik_lang::{Reference, ReferenceStep, references};
-use cloudtik_model::{Diagnostic, Diagnostics, Expr, LateName, did_you_mean};
+use cloudtik_model::{Diagnostic, Diagnostics, Expr, Key, LateName, did_you_mean};
 use cloudtik_syntax::{Block, Body};
 
 use crate::module::Module;
-use crate::scope::{ROOTS, unknown_root};
+use crate::scope::{GROUP_PARTS, ROOTS, SERVICE_PARTS, unknown_root};
 
 /// Blocks whose attributes are fixed texts; their expressions see no name at all, and evaluating them said so.
-const STATIC: [&str; 3] = ["module", "binary", "service"];
+const STATIC: [&str; 5] = ["module", "binary", "service", "discover", "secret"];
 
 /// Checks every expression of the manifest.
 pub(super) fn check(module: &Module, body: &Body, found: &mut Diagnostics) {
@@ -51,8 +51,11 @@ fn check_expression(module: &Module, expr: &Expr, each: bool, options_only: bool
 
 /// What is said of a name below a root whose names are known.
 fn missing(module: &Module, reference: &Reference) -> Option<Diagnostic> {
-    let Some(ReferenceStep::Attribute(name)) = reference.steps.first() else { return None };
+    let name = step_name(reference.steps.first())?;
     let names: Vec<&str> = match &*reference.root {
+        "group" => GROUP_PARTS.to_vec(),
+        "service" => module.discovers.iter().map(|discover| &*discover.name).collect(),
+        "secret" => module.secrets.iter().map(|secret| &*secret.name).collect(),
         "option" => module.options.iter().map(|option| &*option.name).collect(),
         "local" => module.locals.keys().map(|name| &**name).collect(),
         "node" => LateName::NODE_PARTS.to_vec(),
@@ -60,11 +63,35 @@ fn missing(module: &Module, reference: &Reference) -> Option<Diagnostic> {
         "module" => vec!["name", "version"],
         _ => return None,
     };
-    if names.contains(&&**name) {
-        return None;
-    }
     let root = &reference.root;
-    let near = did_you_mean(name, names.iter().copied()).map(|near| format!("did you mean `{root}.{near}`?"));
-    let title = format!("there is no `{root}.{name}`");
-    Some(Diagnostic::error("unknown-reference", title).maybe_help(near).note(format!("`{root}` has {}", names.join(", "))))
+    if !names.contains(&name) {
+        return Some(unknown(root, name, &names));
+    }
+    match step_name(reference.steps.get(1)) {
+        Some(part) if &**root == "service" && !SERVICE_PARTS.contains(&part) => {
+            Some(unknown(&format!("{root}.{name}"), part, &SERVICE_PARTS))
+        }
+        _ => None,
+    }
+}
+
+/// `.name` and `["name"]`.
+fn step_name(step: Option<&ReferenceStep>) -> Option<&str> {
+    match step? {
+        ReferenceStep::Attribute(name) | ReferenceStep::Index(Key::Name(name)) => Some(name),
+        ReferenceStep::Index(Key::Index(_)) => None,
+    }
+}
+
+fn unknown(root: &str, name: &str, names: &[&str]) -> Diagnostic {
+    let error = Diagnostic::error("unknown-reference", format!("there is no `{root}.{name}`"));
+    if let Some(near) = did_you_mean(name, names.iter().copied()) {
+        return error.help(format!("did you mean `{root}.{near}`?")).note(format!("`{root}` has {}", names.join(", ")));
+    }
+    match root {
+        "service" => error.help(format!("declare `discover \"{name}\" {{ … }}`")),
+        "secret" => error.help(format!("declare `secret \"{name}\" {{}}`")),
+        _ => error,
+    }
+    .note(if names.is_empty() { format!("the module declares no `{root}`") } else { format!("`{root}` has {}", names.join(", ")) })
 }

@@ -89,6 +89,61 @@ fn binaries_files_and_steps_are_checked() {
 }
 
 #[test]
+fn late_names_of_the_cluster_are_checked() {
+    let file = |content: &str| {
+        format!("file \"f\" {{\n  path = \"/f\"\n  content = {content}\n}}\ndiscover \"store\" {{}}\nsecret \"token\" {{}}")
+    };
+    check(&file("group.member"), "3:13", "did you mean `group.members`?");
+    check(&file("tostring(group.bootstrp)"), "3:22", "did you mean `group.bootstrap`?");
+    check(&file("service.stoer.endpoints[0]"), "3:13", "did you mean `service.store`?");
+    check(&file("service.store.endpoint[0]"), "3:13", "did you mean `service.store.endpoints`?");
+    check(&file("service[\"stoer\"].endpoints[0]"), "3:13", "did you mean `service.store`?");
+    check(&file("service.cache.endpoints[0]"), "3:13", "declare `discover \"cache\" { … }`");
+    check(&file("secret.tokn"), "3:13", "did you mean `secret.token`?");
+    check(&file("secret.password"), "3:13", "declare `secret \"password\" {}`");
+    check("locals { x = service.store.endpoints }", "1:14", "the module declares no `service`");
+    assert_eq!(messages(&file("join(service.store.endpoints[0], [secret.token, group.members[0].id])")), "");
+}
+
+#[test]
+fn what_a_module_needs_of_its_cluster_is_checked() {
+    let member = |body: &str| format!("membership {{\n  join = [\"j\"]\n  leave = [\"l\"]\n  {body}\n}}");
+    assert_eq!(messages(&member("timeout = \"2m\"")), "");
+    check("membership { join = [\"j\"] }", "1:1", "`membership` needs `leave`");
+    check(&member("timout = \"2m\""), "4:3", "did you mean `timeout`?");
+    check(&member("env = { MEMBER_ID = \"x\" }"), "4:11", "`MEMBER_ID` says which member a script is about");
+    check(&member("env = { A = option.nope }"), "4:15", "there is no `option.nope`");
+    check(&format!("{}\n{}", member(""), member("")), "6:1", "two blocks `membership`");
+    check("discover \"a\" {\n  service = [\"x\"]\n}", "2:3", "did you mean `services`?");
+    check("discover \"a\" {\n  services = [node.id]\n}", "2:15", "no name can be used here");
+    check("discover \"a-b\" {}", "1:10", "is no name of a `discover`");
+    check("discover \"a\" {}\ndiscover \"a\" {}", "2:1", "two blocks `discover \"a\"`");
+    check("secret \"a b\" {}", "1:8", "is no name of a `secret`");
+    check("secret \"a\" { length = 8 }", "1:23", "a secret has 16 to 256 characters");
+    check("secret \"a\" { length = 257 }", "1:23", "a secret has 16 to 256 characters");
+    check("run \"r\" {\n  run = [\"x\"]\n  frozen = true\n}", "3:3", "`run` has no attribute `frozen`");
+    check("run \"member\" { run = [\"x\"] }", "1:1", "has a step of that name by itself");
+}
+
+#[test]
+fn a_module_says_what_it_needs() {
+    let manifest = format!(
+        "{HEADER}discover \"store\" {{\n  services = [\"a\"]\n  types = [\"kv\"]\n  runtimes = [\"etcd\"]\n  optional = true\n  \
+         description = \"d\"\n}}\nsecret \"long\" {{\n  length = 64\n  description = \"s\"\n}}\nsecret \"usual\" {{}}"
+    );
+    let module = support::case(&[("module.hcl", &manifest)], "").module.unwrap();
+    let [store] = module.discovers() else { panic!("{:?}", module.discovers()) };
+    assert_eq!((&*store.name, store.optional, store.doc.as_str()), ("store", true, "d"));
+    assert_eq!((store.services.join(","), store.types.join(","), store.runtimes.join(",")), ("a".into(), "kv".into(), "etcd".into()));
+    assert!(!store.span.is_none());
+    let secrets: Vec<(&str, u64, &str)> = module.secrets().iter().map(|secret| (&*secret.name, secret.length, &*secret.doc)).collect();
+    assert_eq!(secrets, [("long", 64, "s"), ("usual", 32, "")]);
+    assert!(!module.has_membership());
+    let manifest = format!("{HEADER}membership {{\n  join = [\"j\"]\n  leave = [\"l\"]\n}}");
+    assert!(support::case(&[("module.hcl", &manifest)], "").module.unwrap().has_membership());
+}
+
+#[test]
 fn one_run_shows_every_error() {
     let found = messages("option \"env\" { type = string }\nfile \"f\" { path = \"/f\" }\nbinary \"b\" {}\nfoo {}");
     assert_eq!(found.lines().filter(|line| line.starts_with("m/module.hcl:")).count(), 4, "{found}");

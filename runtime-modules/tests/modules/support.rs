@@ -22,13 +22,34 @@ impl Scope for NodeFacts {
                 let late = LateName::Node(Arc::clone(part));
                 Ok(Found { value: Value::deferred(late.ty(), Expr::from(ExprKind::Late(late))), used: 1 })
             }
-            _ => Err(Diagnostic::error("unknown-name", "only `node` can be used in a case").at(traversal.span).into()),
+            ("service", Some(Step::Attribute(name, _))) => {
+                let late = LateName::ServiceEndpoints(Arc::clone(name));
+                let value = Value::deferred(late.ty(), Expr::from(ExprKind::Late(late)));
+                Ok(Found { value: Value::object([("endpoints", value)]), used: 1 })
+            }
+            _ => Err(Diagnostic::error("unknown-name", "only `node` and `service` can be used in a case").at(traversal.span).into()),
         }
     }
 
     fn late(&self, name: &LateName) -> Option<Value> {
-        if let LateName::Node(part) = name { self.0.get(part).cloned() } else { None }
+        match name {
+            LateName::Node(part) => self.0.get(part).cloned(),
+            LateName::GroupMembers => Some(Value::list([1_u64, 2, 3].map(member))),
+            LateName::GroupBootstrap => Some(true.into()),
+            LateName::ServiceEndpoints(_) => Some(Value::list(["127.64.0.2:1", "127.64.0.3:1"].map(Value::from))),
+            LateName::Secret(name) => Some(format!("secret of {name}").as_str().into()),
+        }
     }
+}
+
+/// A member of the group of the node.
+fn member(sequence: u64) -> Value {
+    Value::object([
+        ("id", Value::from(format!("i-{sequence}"))),
+        ("sequence", sequence.into()),
+        ("address", format!("127.64.0.{}", sequence + 1).into()),
+        ("names", Value::list([])),
+    ])
 }
 
 /// A node as the local cloud makes one.
@@ -38,6 +59,7 @@ pub(crate) fn facts() -> NodeFacts {
     NodeFacts(BTreeMap::from([
         ("address".into(), "127.64.0.2".into()),
         ("cores".into(), 4_u64.into()),
+        ("sequence".into(), 1_u64.into()),
         ("memory".into(), 2048_u64.into()),
         ("dirs".into(), Value::map(dirs)),
         ("id".into(), "i-1".into()),
@@ -96,18 +118,27 @@ impl Case {
         }))
     }
 
-    /// What the module makes of it. `capabilities` of the file; all of them without.
+    /// What `discovered` of the file says: endpoints by name.
+    fn discovered(&self) -> BTreeMap<Arc<str>, Value> {
+        let all = self.value(&self.body, "discovered");
+        all.entries().into_iter().flatten().map(|(name, value)| (Arc::clone(name), value.clone())).collect()
+    }
+
+    /// What the module makes of it. `capabilities` of the file; all of them without. `on` is `head`, or `workers.g`.
     pub(crate) fn expand(&self) -> Expanded {
         let empty = Body::default();
         let body = self.block().map_or(&empty, |block| &block.body);
         let listed = self.value(&self.body, "capabilities");
         let names: Option<BTreeSet<String>> =
             listed.elements().map(|names| names.filter_map(|name| name.as_str().map(str::to_owned)).collect());
-        let node: Address = "cluster.c.head".parse().unwrap();
+        let on = self.value(&self.body, "on");
+        let place = if on.is_null() { "head" } else { on.as_str().unwrap() };
+        let node: Address = format!("cluster.c.{place}").parse().unwrap();
+        let discovered = self.discovered();
         let module = self.module.as_ref().unwrap_or_else(|| panic!("{}", self.messages(&self.found)));
         expand(&ExpandRequest {
             module,
-            address: &format!("cluster.c.head.runtime.{}", module.name()).parse().unwrap(),
+            address: &format!("{node}.runtime.{}", module.name()).parse().unwrap(),
             node: &node,
             cluster_name: "c",
             options: &self.options(),
@@ -115,6 +146,8 @@ impl Case {
             env: &self.value(body, "env"),
             version: None,
             capabilities: names.as_ref(),
+            is_worker: place != "head",
+            discovered: &discovered,
             after: &[node.child("step").child("host_key")].into(),
             span: self.block().map_or(Span::NONE, |block| block.header),
         })
@@ -164,6 +197,7 @@ pub(crate) fn listing(expanded: &Expanded, facts: &NodeFacts) -> String {
             let trigger = if step.triggers.contains(address) { " (follows)" } else { "" };
             let _ = writeln!(out, "after {address}{trigger}");
         }
+        let _ = if step.frozen { writeln!(out, "frozen") } else { Ok(()) };
         for (name, input) in &step.inputs {
             match input {
                 Input::Value(value) => {
@@ -180,6 +214,26 @@ pub(crate) fn listing(expanded: &Expanded, facts: &NodeFacts) -> String {
             }
         }
         out.push('\n');
+    }
+    for membership in &expanded.memberships {
+        let _ = writeln!(out, "== {} ({}): {}", membership.address, membership.step.kind.as_str(), membership.step.title);
+        let _ = membership.depends_on.iter().try_for_each(|address| writeln!(out, "after {address}"));
+        for (name, input) in &membership.step.inputs {
+            match input {
+                Input::Value(value) if matches!(name.as_str(), "script" | "undo") => {
+                    let _ = writeln!(out, "-- {name}\n{}--", value.as_str().unwrap());
+                }
+                Input::Value(value) => {
+                    let _ = writeln!(out, "{name} = {}", show(&on_node(value, facts)));
+                }
+                other => panic!("{name} is {other:?}"),
+            }
+        }
+        out.push('\n');
+    }
+    // Where a runtime has endpoints of its own, they say the same.
+    for (name, service) in expanded.services.iter().filter(|_| expanded.exports.get("endpoints").is_none()) {
+        let _ = writeln!(out, "service {name}: {} on port {}, {}", service.service_type, service.port, service.protocol);
     }
     let _ = writeln!(out, "exports {}", show(&cloudtik_lang::preview(&expanded.exports)));
     let _ = expanded.notes.iter().try_for_each(|note| writeln!(out, "note: {note}"));

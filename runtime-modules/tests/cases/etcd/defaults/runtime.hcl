@@ -1,0 +1,2 @@
+on = "workers.g"
+runtime "etcd" {}

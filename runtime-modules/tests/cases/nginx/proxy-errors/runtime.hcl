@@ -1,0 +1,3 @@
+runtime "nginx" {
+  proxy = { "kv {" = "backend", "/a" = "bakend" }
+}

@@ -1,0 +1,4 @@
+discovered = { backend = service.etcd.endpoints }
+runtime "nginx" {
+  proxy = { "/" = "backend" }
+}
