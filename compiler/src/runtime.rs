@@ -64,6 +64,8 @@ pub(crate) fn runtime_steps(
             env: &merge(&context.env, &runtime.value("env")),
             version: runtime.text("version"),
             capabilities: capabilities.as_ref(),
+            is_worker: false,
+            discovered: &BTreeMap::new(),
             after: &after,
             span: runtime.span,
         });

@@ -22,6 +22,9 @@ pub struct Module {
     pub(crate) steps: Vec<StepBlock>,
     pub(crate) ports: Vec<PortSchema>,
     pub(crate) services: Vec<ServiceSchema>,
+    pub(crate) discovers: Vec<DiscoverSchema>,
+    pub(crate) membership: Option<Block>,
+    pub(crate) quorum_min: u64,
     pub(crate) health: Option<Health>,
     pub(crate) templates: BTreeMap<Arc<str>, TemplateFile>,
     pub(crate) files: BTreeMap<Arc<str>, Arc<str>>,
@@ -75,6 +78,24 @@ impl Module {
     #[must_use]
     pub fn services(&self) -> &[ServiceSchema] {
         &self.services
+    }
+
+    /// What it looks for in the cluster.
+    #[must_use]
+    pub fn discovers(&self) -> &[DiscoverSchema] {
+        &self.discovers
+    }
+
+    /// Whether its workers form a quorum, which each joins and leaves by the hand of another member.
+    #[must_use]
+    pub const fn has_membership(&self) -> bool {
+        self.membership.is_some()
+    }
+
+    /// The fewest members that its quorum works with.
+    #[must_use]
+    pub const fn quorum_min(&self) -> u64 {
+        self.quorum_min
     }
 
     /// How its health is asked for while it runs.
@@ -135,6 +156,23 @@ pub struct ServiceSchema {
     pub labels: BTreeMap<String, String>,
     /// Where the manifest names the port.
     pub(crate) span: Span,
+}
+
+/// A service of the cluster that a module depends on.
+#[derive(Clone, Debug)]
+pub struct DiscoverSchema {
+    /// Its name: `service.NAME.endpoints` in the manifest.
+    pub name: Arc<str>,
+    /// Names of services that match.
+    pub services: Vec<String>,
+    /// Types of services that match.
+    pub types: Vec<String>,
+    /// Runtimes whose services match.
+    pub runtimes: Vec<String>,
+    /// Whether it may be that nothing matches: then there is no endpoint.
+    pub optional: bool,
+    /// Where the manifest has it.
+    pub span: Span,
 }
 
 /// How the health of a module is asked for.

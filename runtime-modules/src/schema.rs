@@ -74,8 +74,12 @@ static READY: Schema = block("ready", false, &[], &[&HTTP, &TCP]);
 static HEALTH: Schema = block("health", false, &[may("interval", Kind::Duration), may("timeout", Kind::Duration)], &[&HTTP, &TCP]);
 static VALIDATION: Schema =
     Schema { many: true, ..block("validation", false, &[must("condition", Kind::Free), must("error_message", Kind::Free)], &[]) };
-static MODULE: Schema =
-    block("module", true, &[must("version", Kind::Text), may("description", Kind::Text), must("roles", Kind::Texts)], &[]);
+static MODULE: Schema = block(
+    "module",
+    true,
+    &[must("version", Kind::Text), may("description", Kind::Text), must("roles", Kind::Texts), may("quorum_min", Kind::Count)],
+    &[],
+);
 static OPTION: Schema = block(
     "option",
     true,
@@ -174,10 +178,17 @@ static SERVICE: Schema = block(
     &[may("type", Kind::Text), must("port", Kind::Text), may("protocol", Kind::Text), may("labels", Kind::TextMap)],
     &[],
 );
+static DISCOVER: Schema = block(
+    "discover",
+    true,
+    &[may("services", Kind::Texts), may("types", Kind::Texts), may("runtimes", Kind::Texts), may("optional", Kind::Bool)],
+    &[],
+);
+static MEMBERSHIP: Schema = block("membership", false, &[must("join", Kind::Free), must("leave", Kind::Free)], &[]);
 
 /// A whole manifest.
 pub(crate) static MANIFEST: Schema = Schema {
-    blocks: &[&MODULE, &OPTION, &LOCALS, &BINARY, &FILE, &VALIDATE, &RUN, &DAEMON, &HEALTH, &PORT, &SERVICE],
+    blocks: &[&MODULE, &OPTION, &LOCALS, &BINARY, &FILE, &VALIDATE, &RUN, &DAEMON, &HEALTH, &PORT, &SERVICE, &DISCOVER, &MEMBERSHIP],
     ..block("manifest", false, &[], &[])
 };
 

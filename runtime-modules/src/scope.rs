@@ -9,7 +9,8 @@ use cloudtik_model::{Diagnostic, Diagnostics, Expr, ExprKind, LateName, Value, d
 use cloudtik_syntax::Attribute;
 
 /// The names, without those of a `for_each`.
-pub(crate) const ROOTS: [&str; 9] = ["capabilities", "cluster", "config", "env", "local", "module", "node", "option", "package"];
+pub(crate) const ROOTS: [&str; 10] =
+    ["capabilities", "cluster", "config", "env", "local", "module", "node", "option", "package", "service"];
 
 /// How many locals may need one another in a row: each is some evaluations deep in the stack.
 const MAX_LOCALS_IN_A_ROW: usize = 24;
@@ -133,7 +134,7 @@ pub(crate) fn unknown_root(root: &str) -> Diagnostic {
         "package" => Diagnostic::error("unknown-name", "there is no `package`: the module has no `binary` block"),
         "each" => Diagnostic::error("no-instance", "`each` has a meaning only in a `file` with `for_each`"),
         "var" => Diagnostic::error("unknown-name", "a module has no variables").help("declare an `option`, and write `option.NAME`"),
-        "group" | "service" | "secret" => Diagnostic::error("not-in-effect", format!("`{root}` is not in effect in this version")),
+        "group" | "secret" => Diagnostic::error("not-in-effect", format!("`{root}` is not in effect in this version")),
         _ => {
             let near = did_you_mean(root, ROOTS).map(|near| format!("did you mean `{near}`?"));
             Diagnostic::error("unknown-name", format!("there is no name `{root}` in a module"))

@@ -7,7 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cloudtik_lang::{Context, Found, Scope, Traversal, Variables, convert, evaluate};
-use cloudtik_model::{Address, Diagnostic, Diagnostics, Expr, ExprKind, Label, Severity, Span, StepSpec, TemplatePart, Type, Value};
+use cloudtik_model::{
+    Address, Diagnostic, Diagnostics, Expr, ExprKind, Label, MembershipConfig, ServiceConfig, Severity, Span, StepSpec, TemplatePart, Type,
+    Value,
+};
 
 use crate::evaluate::{expression, unknown};
 use crate::load::CAPABILITIES;
@@ -36,6 +39,10 @@ pub struct ExpandRequest<'a> {
     pub version: Option<&'a str>,
     /// What the node can do. `None`: not known, since nobody was asked.
     pub capabilities: Option<&'a BTreeSet<String>>,
+    /// Whether the node is a worker.
+    pub is_worker: bool,
+    /// The endpoints of what the module looks for, by the name of its `discover` block.
+    pub discovered: &'a BTreeMap<Arc<str>, Value>,
     /// What the first steps come after.
     pub after: &'a BTreeSet<Address>,
     /// Where the spec has the runtime.
@@ -47,6 +54,10 @@ pub struct ExpandRequest<'a> {
 pub struct Expanded {
     /// Its steps, each after those that it depends on.
     pub steps: Vec<StepSpec>,
+    /// How the node becomes a member of what the runtime forms.
+    pub memberships: Vec<MembershipConfig>,
+    /// What it offers to others, by name.
+    pub services: Vec<(Arc<str>, ServiceConfig)>,
     /// An object: `version`, `ports` by name, `endpoints` as `address:port`, in the order of the manifest.
     pub exports: Value,
     /// What the plan should say beside the steps.
@@ -68,6 +79,8 @@ pub fn expand(request: &ExpandRequest<'_>) -> Expanded {
     let checked = expansion.found.len();
     let steps = steps::make(&mut expansion, &scope, binary);
     let exports = expansion.exports(&scope);
+    let services = expansion.services(&exports);
+    let memberships = if request.is_worker { steps::membership(&mut expansion, &scope).into_iter().collect() } else { Vec::new() };
     if invalid {
         // A value that was refused already is refused again wherever it is used; that says nothing new.
         let all = std::mem::take(&mut expansion.found).into_iter().enumerate();
@@ -76,7 +89,7 @@ pub fn expand(request: &ExpandRequest<'_>) -> Expanded {
     }
     let failed = expansion.found.has_errors();
     let diagnostics = expansion.found.into_iter().map(|diagnostic| expansion_place(diagnostic, request)).collect();
-    Expanded { steps: if failed { Vec::new() } else { steps }, exports, notes: expansion.notes, diagnostics }
+    Expanded { steps: if failed { Vec::new() } else { steps }, memberships, services, exports, notes: expansion.notes, diagnostics }
 }
 
 /// Every message names the runtime that it is about.
@@ -162,6 +175,8 @@ impl<'a> Expansion<'a> {
             ("cluster", Value::object([("name", Value::from(self.request.cluster_name))])),
             ("module", Value::object([("name", Value::from(module.name())), ("version", Value::from(module.version()))])),
         ]);
+        let service = |(name, value): (&Arc<str>, &Value)| (Arc::clone(name), Value::object([("endpoints", value.clone())]));
+        values.insert("service", Value::object(self.request.discovered.iter().map(service)));
         if let Some(binary) = binary {
             let dir = package_dir(module, binary);
             let mut package: BTreeMap<Arc<str>, Value> =
@@ -236,6 +251,24 @@ impl<'a> Expansion<'a> {
             ("ports", Value::map(ports)),
             ("endpoints", Value::list(endpoints)),
         ])
+    }
+
+    fn services(&self, exports: &Value) -> Vec<(Arc<str>, ServiceConfig)> {
+        let ports = exports.get("ports");
+        let service = |schema: &crate::ServiceSchema| {
+            let port = ports?.get(&schema.port)?.as_number()?.as_u64()?;
+            let config = ServiceConfig {
+                runtime: self.request.module.name().into(),
+                service_type: schema.service_type.clone(),
+                protocol: schema.protocol.clone(),
+                port,
+                labels: schema.labels.clone(),
+                on_head: false,
+                groups: BTreeSet::new(),
+            };
+            Some((Arc::clone(&schema.name), config))
+        };
+        self.module().services.iter().filter_map(service).collect()
     }
 
     /// `address:port` of the node, as seen from outside of it.

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cloudtik_lang::{Scope, preview};
-use cloudtik_model::{Address, Artifact, ArtifactSource, Diagnostic, Input, Key, Lifecycle, Segment, StepKind, StepSpec, Template, Value};
+use cloudtik_model::{
+    Address, Artifact, ArtifactSource, Diagnostic, Input, Key, Lifecycle, MembershipConfig, Segment, StepKind, StepSpec, Template, Value,
+};
 use cloudtik_syntax::Block;
 
 use super::{Expansion, argv, package_dir};
@@ -76,6 +78,18 @@ pub(super) fn make(expansion: &mut Expansion<'_>, scope: &ModuleScope<'_>, binar
         made.steps.push(step);
     }
     made.steps
+}
+
+/// How a worker joins what the runtime forms, and leaves it.
+pub(super) fn membership(expansion: &mut Expansion<'_>, scope: &ModuleScope<'_>) -> Option<MembershipConfig> {
+    let block = expansion.request.module.membership.as_ref()?;
+    let read = reader(block, scope)?;
+    let title = format!("join {}", expansion.request.module.name());
+    let mut step = new_step(expansion, Segment::new("member"), StepKind::Run, title);
+    for (name, input) in [("join", "script"), ("leave", "undo")] {
+        put(&mut step, input, read.value(name, &mut expansion.found)?);
+    }
+    Some(MembershipConfig { address: step.address.clone(), depends_on: expansion.request.after.clone(), step })
 }
 
 /// A step without inputs.

@@ -12,7 +12,7 @@ use cloudtik_model::{Diagnostic, Diagnostics, Digest, FileId, ReadError, SourceM
 use cloudtik_syntax::{Block, Body, decode, parse_file};
 
 use crate::evaluate::Reader;
-use crate::module::{Binary, BinarySource, Health, Module, PortSchema, ServiceSchema, TemplateFile};
+use crate::module::{Binary, BinarySource, DiscoverSchema, Health, Module, PortSchema, ServiceSchema, TemplateFile};
 use crate::schema::{MANIFEST, Schema, check_body};
 use crate::template;
 
@@ -61,6 +61,9 @@ fn empty(name: &str) -> Module {
         steps: Vec::new(),
         ports: Vec::new(),
         services: Vec::new(),
+        discovers: Vec::new(),
+        membership: None,
+        quorum_min: 1,
         health: None,
         templates: BTreeMap::new(),
         files: BTreeMap::new(),
@@ -96,6 +99,8 @@ impl Loader<'_> {
                 "file" | "validate" | "run" | "daemon" => steps::read(block, &mut module, &mut self.found),
                 "port" => module.ports.extend(port(block, &mut self.found)),
                 "service" => module.services.extend(service(block, &mut self.found)),
+                "discover" => module.discovers.extend(discover(block, &mut self.found)),
+                "membership" => module.membership = Some(block.clone()),
                 "health" => module.health = health(block, &mut self.found),
                 _ => {}
             }
@@ -149,6 +154,7 @@ impl Loader<'_> {
         let found = &mut self.found;
         module.version = reader.text("version", found).flatten().unwrap_or_default().into();
         module.description = reader.text("description", found).flatten().unwrap_or_default();
+        module.quorum_min = reader.count("quorum_min", 1, found).unwrap_or(1);
         module.roles = reader.texts("roles", found).unwrap_or_default();
         for role in &module.roles {
             if !ROLES.contains(&role.as_str()) {
@@ -338,6 +344,19 @@ fn service(block: &Block, found: &mut Diagnostics) -> Option<ServiceSchema> {
         labels: labels.collect(),
         span: reader.span("port"),
         name,
+    })
+}
+
+fn discover(block: &Block, found: &mut Diagnostics) -> Option<DiscoverSchema> {
+    let none = Variables::none();
+    let reader = reader(block, &none)?;
+    Some(DiscoverSchema {
+        name: Arc::clone(&block.labels.first()?.text),
+        services: reader.texts("services", found)?,
+        types: reader.texts("types", found)?,
+        runtimes: reader.texts("runtimes", found)?,
+        optional: reader.known("optional", found)?.as_bool().unwrap_or(false),
+        span: block.header,
     })
 }
 

@@ -8,7 +8,7 @@ use crate::module::Module;
 use crate::scope::{ROOTS, unknown_root};
 
 /// Blocks whose attributes are fixed texts; their expressions see no name at all, and evaluating them said so.
-const STATIC: [&str; 3] = ["module", "binary", "service"];
+const STATIC: [&str; 4] = ["module", "binary", "service", "discover"];
 
 /// Checks every expression of the manifest.
 pub(super) fn check(module: &Module, body: &Body, found: &mut Diagnostics) {
@@ -57,6 +57,7 @@ fn missing(module: &Module, reference: &Reference) -> Option<Diagnostic> {
         "local" => module.locals.keys().map(|name| &**name).collect(),
         "node" => LateName::NODE_PARTS.to_vec(),
         "cluster" => vec!["name"],
+        "service" => module.discovers.iter().map(|discover| &*discover.name).collect(),
         "module" => vec!["name", "version"],
         _ => return None,
     };

@@ -115,6 +115,8 @@ impl Case {
             env: &self.value(body, "env"),
             version: None,
             capabilities: names.as_ref(),
+            is_worker: false,
+            discovered: &std::collections::BTreeMap::new(),
             after: &[node.child("step").child("host_key")].into(),
             span: self.block().map_or(Span::NONE, |block| block.header),
         })
