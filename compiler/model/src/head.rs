@@ -63,6 +63,30 @@ pub struct GroupConfig {
     pub memberships: Vec<MembershipConfig>,
 }
 
+impl GroupConfig {
+    /// What tells one template of the workers from another: what they are made of, what is done on them, and how they become members.
+    ///
+    /// # Errors
+    /// It cannot be written as JSON, which is a fault of ours.
+    pub fn template_digest(&self) -> Result<Digest, serde_json::Error> {
+        let parts =
+            serde_json::json!({ "node": to_json(&self.node)?, "steps": to_json(&self.steps)?, "memberships": to_json(&self.memberships)? });
+        Ok(Digest::of_json(&parts))
+    }
+
+    /// What tells workers that must be made anew from those that only get other steps.
+    ///
+    /// # Errors
+    /// As [`Self::template_digest`].
+    pub fn node_digest(&self) -> Result<Digest, serde_json::Error> {
+        Ok(Digest::of_json(&serde_json::json!({ "node": to_json(&self.node)? })))
+    }
+}
+
+fn to_json(part: &impl Serialize) -> Result<serde_json::Value, serde_json::Error> {
+    serde_json::to_value(part)
+}
+
 /// How a worker becomes a member of what a runtime forms, and how it leaves: by commands that another member runs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -146,4 +170,59 @@ pub enum HeadConfigError {
         /// Ours.
         known: u32,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Lifecycle, Span, StepKind};
+
+    fn group() -> GroupConfig {
+        let node = ResourceSpec {
+            address: "cluster.c.workers.g".parse().unwrap(),
+            kind: "sim_instance".into(),
+            provider: ProviderRef::new("sim"),
+            attributes: Value::object([("name", Value::from("c-g"))]),
+            depends_on: BTreeSet::new(),
+            lifecycle: Lifecycle::default(),
+            marks: BTreeMap::new(),
+            span: Span::NONE,
+            origins: BTreeMap::new(),
+        };
+        let (min, max, ready_timeout_secs) = (1, 2, 300);
+        GroupConfig { min, max, quorum: false, moved_from: None, ready_timeout_secs, node, steps: Vec::new(), memberships: Vec::new() }
+    }
+
+    fn step() -> StepSpec {
+        StepSpec {
+            address: "cluster.c.workers.g.setup.s".parse().unwrap(),
+            node: "cluster.c.workers.g".parse().unwrap(),
+            kind: StepKind::Run,
+            inputs: BTreeMap::new(),
+            triggers: BTreeSet::new(),
+            frozen: false,
+            depends_on: BTreeSet::new(),
+            title: "s".to_owned(),
+            lifecycle: Lifecycle::default(),
+            span: Span::NONE,
+        }
+    }
+
+    #[test]
+    fn a_template_is_what_a_worker_is_and_what_is_done_on_it() {
+        let first = group();
+        let digests = |group: &GroupConfig| (group.template_digest().unwrap(), group.node_digest().unwrap());
+        let more = GroupConfig { min: 2, max: 5, quorum: true, ready_timeout_secs: 1, ..group() };
+        assert_eq!(digests(&more), digests(&first), "how many there are is no matter of the template");
+        let stepped = GroupConfig { steps: vec![step()], ..group() };
+        assert_ne!(digests(&stepped).0, digests(&first).0);
+        assert_eq!(digests(&stepped).1, digests(&first).1);
+        let membership = MembershipConfig { address: step().address, depends_on: BTreeSet::new(), step: step() };
+        let joining = GroupConfig { memberships: vec![membership], ..group() };
+        assert!(![digests(&first).0, digests(&stepped).0].contains(&digests(&joining).0));
+        let mut other = group();
+        other.node.attributes = Value::object([("name", Value::from("other"))]);
+        assert_ne!(digests(&other).0, digests(&first).0);
+        assert_ne!(digests(&other).1, digests(&first).1);
+    }
 }
