@@ -491,7 +491,6 @@ fn runtime() -> NestedRule {
         blocks: vec![discover()],
         later: &["service", "binary"],
         open: true,
-        ..BlockSchema::default()
     })
 }
 
