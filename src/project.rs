@@ -16,7 +16,7 @@ use cloudtik_executor::engine::{
 };
 use cloudtik_executor::{Intent, RECORD_VERSION};
 use cloudtik_model::{
-    Address, Diagnostic, Diagnostics, Graph, MemorySources, OutputState, ProviderRef, SourceMap, SourceSet as _, State, Value,
+    Address, Diagnostic, Diagnostics, Graph, HeadConfig, MemorySources, OutputState, ProviderRef, SourceMap, SourceSet as _, State, Value,
 };
 use cloudtik_planner::{Execution, Mode, OperationKind, Plan, PlanInput, Settled, execution, plan};
 use cloudtik_provider_api::{CallError, Facts, ProviderSchema};
@@ -40,6 +40,8 @@ pub struct Project {
 pub struct Compilation {
     /// What it wants.
     pub graph: Graph,
+    /// What the controller on the head of each cluster with workers is told.
+    pub head_configs: BTreeMap<Address, HeadConfig>,
     /// Lines that a reader should know.
     pub notes: Vec<String>,
     /// What is doubtful.
@@ -54,7 +56,12 @@ impl Compilation {
     pub fn to_json(&self) -> serde_json::Value {
         let mut graph = serde_json::to_value(&self.graph).unwrap_or(serde_json::Value::Null);
         redact(&mut graph);
-        serde_json::json!({ "version": 1, "tool_version": VERSION, "graph": graph, "notes": self.notes })
+        let mut json = serde_json::json!({ "version": 1, "tool_version": VERSION, "graph": graph, "notes": self.notes });
+        if let (false, Some(parts)) = (self.head_configs.is_empty(), json.as_object_mut()) {
+            // Secrets are not in them, so there is nothing to hide.
+            parts.insert("head_configs".to_owned(), serde_json::to_value(&self.head_configs).unwrap_or_default());
+        }
+        json
     }
 }
 
@@ -144,7 +151,7 @@ impl Project {
     /// The spec's.
     pub fn compile(&self) -> Result<Compilation, Failure> {
         let (compiled, sources, warnings) = self.compile_with(&Facts::new())?;
-        Ok(Compilation { graph: compiled.graph, notes: compiled.notes, warnings, sources })
+        Ok(Compilation { graph: compiled.graph, head_configs: compiled.head_configs, notes: compiled.notes, warnings, sources })
     }
 
     fn compile_with(&self, facts: &Facts) -> Result<(Compiled, SourceMap, Diagnostics), Failure> {

@@ -4,54 +4,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cloudtik_model::spec::{ClusterSpec, Field, NodeSpec};
-use cloudtik_model::{Address, Diagnostic, Diagnostics, Input, Node, StepSpec, Value};
+use cloudtik_model::{Address, Diagnostic, Diagnostics, Node, ProviderRef, ResourceSpec, Value};
 use cloudtik_provider_api::Capabilities;
 use cloudtik_syntax::Block;
 
 use crate::check::duration_seconds;
 use crate::compile::NodeTimeouts;
+use crate::controller::{Parts, add_controller};
 use crate::declare::Name;
+use crate::discover::discover;
 use crate::evaluate::Evaluated;
 use crate::expand::{Expansion, attribute, located};
-use crate::files::file_steps;
-use crate::runtime::runtime_steps;
+use crate::node::{HEAD, NodeContext, NodeSteps, merge, node_steps};
+use crate::runtime::{Runtime, check_places, read_runtimes};
 use crate::scope::Instance;
-use crate::steps::{Chain, host_key_step, setup_steps};
+use crate::workers::{Group, block_value, read_groups, workers_max};
 use crate::workspace::{postconditions, real_name, take_lowered, workspace_of};
-
-/// What the steps of one node are made from.
-pub(crate) struct NodeContext<'a> {
-    /// Real name of the cluster.
-    pub(crate) cluster_name: &'a str,
-    /// `cluster.c.head`
-    pub(crate) node: Address,
-    /// `head` or `workers.<group>`.
-    pub(crate) role: &'static str,
-    /// The cluster's block and the node's.
-    pub(crate) blocks: [&'a Evaluated; 2],
-    /// The environment of the cluster with the node's merged in.
-    pub(crate) env: Value,
-    /// What the node can do; `None`: not known without asking.
-    pub(crate) capabilities: Option<&'a Capabilities>,
-    /// What the cluster's expressions refer to.
-    pub(crate) needs: BTreeSet<Address>,
-}
-
-impl NodeContext<'_> {
-    /// Whether a list of roles names this node.
-    pub(crate) fn is_on(&self, roles: &[String]) -> bool {
-        roles.iter().any(|role| {
-            role == "all" || role == self.role || self.role.strip_prefix(role.as_str()).is_some_and(|rest| rest.starts_with('.'))
-        })
-    }
-}
-
-/// What is wrong with roles that name workers and nothing else: there are none in this version, so it would run nowhere.
-pub(crate) fn only_workers(roles: &[String]) -> Option<String> {
-    let workers = |role: &String| role == "workers" || role.starts_with("workers.");
-    let refused = roles.iter().find(|role| role.starts_with("workers.")).or_else(|| roles.first().filter(|_| roles.iter().all(workers)))?;
-    Some(format!("`on = [\"{refused}\"]` is not in effect in this version"))
-}
 
 /// Expands a `cluster` block.
 pub(crate) fn expand_cluster(expansion: &mut Expansion<'_>, name: &Name, block: &Block) {
@@ -84,30 +52,54 @@ fn expand_instance(expansion: &mut Expansion<'_>, block: &Block, instance: &Inst
     let cluster_name = cluster_name.filter(|_| !failed)?;
     let place = evaluated.fields.get("name").map_or(evaluated.span, |field| field.span);
     expansion.claim_name(format!("cluster `{cluster_name}` of {}", workspace.address), place);
-    let spec = cluster_spec(address, &provider, &workspace.address, &evaluated, cluster_name.clone());
+    let mut found = Diagnostics::new();
+    let groups = read_groups(&evaluated, &mut found);
+    let scaling = block.body.blocks.iter().find(|inner| &*inner.kind.name == "scaling");
+    let scaling = scaling.map_or(Value::NULL, |inner| block_value(&expansion.evaluator(instance), inner, &mut found));
+    let failed = found.has_errors();
+    expansion.found.extend(found);
+    if failed {
+        return None;
+    }
+    let spec = cluster_spec(address, &provider, &workspace.address, &evaluated, cluster_name.clone(), &groups);
     let (_, _, config) = expansion.use_provider(provider.provider_type())?;
     let errors = expansion.found.len();
-    let lowered = definition.lower_cluster(&config, &spec, &workspace, expansion.input.facts);
+    let mut lowered = definition.lower_cluster(&config, &spec, &workspace, expansion.input.facts);
+    let templates = std::mem::take(&mut lowered.workers);
     let mut exports = take_lowered(expansion, address, block, lowered, &evaluated, &wanted);
     let capabilities = definition.capabilities(&provider, &config, expansion.input.facts);
     if let (Some(head), Some(_)) = (evaluated.only("head"), &spec.head) {
-        let context = NodeContext {
-            cluster_name: &cluster_name,
-            node: address.child("head"),
-            role: "head",
-            blocks: [&evaluated, head],
-            env: merge(&evaluated.value("env"), &head.value("env")),
-            capabilities: capabilities.as_ref(),
-            needs: evaluated.all_needs(),
-        };
-        let runtimes = node_steps(expansion, &context, block, instance);
         if let Some(ssh) = head.only("ssh") {
             let seconds = |name: &str| ssh.text(name).and_then(duration_seconds);
             if let (Some(connect_secs), Some(ready_secs)) = (seconds("connect_timeout"), seconds("ready_timeout")) {
                 expansion.timeouts.insert(address.child("head"), NodeTimeouts { connect_secs, ready_secs });
             }
         }
-        exports = with_runtimes(&exports, runtimes);
+        let nodes = Nodes { address, name: &cluster_name, evaluated: &evaluated, capabilities: capabilities.as_ref() };
+        let (made, runtimes) = nodes.steps(expansion, &groups, block, instance);
+        exports = with_parts(&exports, runtimes, &groups);
+        let failed = expansion.found.iter().skip(errors).any(Diagnostic::is_error);
+        let mut made = made.into_iter();
+        let head = made.next().unwrap_or_default();
+        if groups.is_empty() {
+            for step in head.steps {
+                expansion.graph.nodes.insert(step.address.clone(), Node::Step(step));
+            }
+        } else if !failed {
+            let with_templates = with_templates(expansion, &provider, groups, templates, made);
+            let parts = Parts {
+                cluster: address,
+                name: &cluster_name,
+                evaluated: &evaluated,
+                workspace: &workspace,
+                provider: &provider,
+                config: &config,
+                head,
+                groups: with_templates,
+                scaling,
+            };
+            add_controller(expansion, parts);
+        }
     } else {
         refuse_without_head(expansion, &evaluated);
     }
@@ -118,6 +110,104 @@ fn expand_instance(expansion: &mut Expansion<'_>, block: &Block, instance: &Inst
     }
     postconditions(expansion, block, instance, &exports);
     Some(exports)
+}
+
+/// The groups with what the provider makes of their workers, and their steps.
+fn with_templates<'e>(
+    expansion: &mut Expansion<'_>,
+    provider: &ProviderRef,
+    groups: Vec<Group<'e>>,
+    mut templates: BTreeMap<Arc<str>, ResourceSpec>,
+    made: impl Iterator<Item = NodeSteps>,
+) -> Vec<(Group<'e>, ResourceSpec, NodeSteps)> {
+    let mut all = Vec::new();
+    for (group, steps) in groups.into_iter().zip(made) {
+        match templates.remove(&group.label) {
+            Some(template) => all.push((group, template, steps)),
+            None => expansion.found.push(
+                Diagnostic::error("no-workers", format!("provider `{provider}` makes no workers in this version")).at(group.block.span),
+            ),
+        }
+    }
+    all
+}
+
+/// The nodes of a cluster.
+struct Nodes<'a> {
+    /// `cluster.c`
+    address: &'a Address,
+    name: &'a str,
+    evaluated: &'a Evaluated,
+    capabilities: Option<&'a Capabilities>,
+}
+
+impl Nodes<'_> {
+    /// The steps of the head, then those of each group; and what runtimes export.
+    fn steps(
+        &self,
+        expansion: &mut Expansion<'_>,
+        groups: &[Group<'_>],
+        block: &Block,
+        instance: &Instance,
+    ) -> (Vec<NodeSteps>, BTreeMap<Arc<str>, Value>) {
+        let labels: BTreeSet<Arc<str>> = groups.iter().map(|group| Arc::clone(&group.label)).collect();
+        let head = self.evaluated.only("head").map(|own| self.context(self.address.child("head"), HEAD.to_owned(), own, &labels, None));
+        let workers = groups.iter().map(|group| {
+            let node = self.address.child("workers").child(Arc::clone(&group.label));
+            self.context(node, format!("workers.{}", group.label), group.block, &labels, group.runtimes.as_ref())
+        });
+        let contexts: Vec<NodeContext<'_>> = head.into_iter().chain(workers).collect();
+        let mut found = Diagnostics::new();
+        let runtimes = read_runtimes(expansion, self.address, self.evaluated, &labels, (block, instance), &mut found);
+        check_places(&runtimes, &contexts, &mut found);
+        let running: Vec<&Runtime<'_>> =
+            runtimes.list.iter().filter(|runtime| contexts.iter().any(|context| runtime.is_on(context))).collect();
+        let discovered = discover(&running, !labels.is_empty(), &mut found);
+        let mut made = Vec::new();
+        let mut exports: BTreeMap<Arc<str>, Value> = BTreeMap::new();
+        for context in &contexts {
+            let node = node_steps(expansion, context, &runtimes, &discovered, &mut found);
+            for (label, exported) in &node.exports {
+                // Which workers there are is never a value of the spec.
+                let exported = if context.is_worker() { without(exported, "endpoints") } else { exported.clone() };
+                exports.entry(Arc::clone(label)).or_insert(exported);
+            }
+            made.push(node);
+        }
+        // What is wrong with what several nodes have is said once.
+        let mut seen = BTreeSet::new();
+        let place = |diagnostic: &Diagnostic| diagnostic.primary.as_ref().map(|label| label.span);
+        let first = |diagnostic: &Diagnostic| seen.insert((diagnostic.code, diagnostic.title.clone(), place(diagnostic)));
+        expansion.found.extend(found.into_iter().filter(first).collect::<Vec<_>>());
+        (made, exports)
+    }
+
+    fn context<'c>(
+        &'c self,
+        node: Address,
+        role: String,
+        own: &'c Evaluated,
+        groups: &'c BTreeSet<Arc<str>>,
+        runtimes: Option<&'c BTreeSet<String>>,
+    ) -> NodeContext<'c> {
+        NodeContext {
+            cluster_name: self.name,
+            node,
+            role,
+            groups,
+            has_workers: !groups.is_empty(),
+            runtimes,
+            blocks: [self.evaluated, own],
+            env: merge(&self.evaluated.value("env"), &own.value("env")),
+            capabilities: self.capabilities,
+            needs: self.evaluated.all_needs(),
+        }
+    }
+}
+
+fn without(object: &Value, name: &str) -> Value {
+    let entries = object.entries().into_iter().flatten().filter(|(other, _)| ***other != *name);
+    Value::object(entries.map(|(name, value)| (Arc::clone(name), value.clone())))
 }
 
 /// What a block asks of nodes and there is no node for is an error, not silence.
@@ -133,84 +223,62 @@ fn refuse_without_head(expansion: &mut Expansion<'_>, evaluated: &Evaluated) {
     }
 }
 
-/// All steps of a node, in order: first contact, files, commands, runtimes, commands.
-fn node_steps(expansion: &mut Expansion<'_>, context: &NodeContext<'_>, block: &Block, instance: &Instance) -> BTreeMap<Arc<str>, Value> {
-    let mut found = Diagnostics::new();
-    let mut steps: Vec<StepSpec> = Vec::new();
-    let mut chain = Chain::new([context.node.clone()].into());
-    chain.one(host_key_step(context), &mut steps);
-    chain.together(file_steps(expansion, context, &mut found), &mut steps);
-    setup_steps(expansion, context, "before_runtimes", &mut chain, &mut steps, &mut found);
-    let (made, exports) = runtime_steps(expansion, context, block, instance, chain.after(), &mut found);
-    chain.join(made, &mut steps);
-    for phase in ["after_runtimes", "on_start", "on_stop"] {
-        setup_steps(expansion, context, phase, &mut chain, &mut steps, &mut found);
-    }
-    expansion.found.extend(found);
-    for mut step in steps {
-        step.depends_on.insert(context.node.clone());
-        step.depends_on.extend(context.needs.iter().cloned());
-        for input in step.inputs.values() {
-            match input {
-                Input::Value(value) => value.addresses(&mut step.depends_on),
-                Input::Template(template) => template.bindings.addresses(&mut step.depends_on),
-                Input::Artifact(_) => {}
-            }
-        }
-        expansion.graph.nodes.insert(step.address.clone(), Node::Step(step));
-    }
-    exports
-}
-
 fn cluster_spec(
     address: &Address,
-    provider: &cloudtik_model::ProviderRef,
+    provider: &ProviderRef,
     workspace: &Address,
     evaluated: &Evaluated,
     name: String,
+    groups: &[Group<'_>],
 ) -> ClusterSpec {
     let mut fields = evaluated.fields.clone();
     let span = fields.get("name").map_or(evaluated.span, |field| field.span);
     fields.insert("name".into(), Field::new(name.into(), span));
     let head = evaluated.only("head").map(|head| {
-        let mut fields = head.fields.clone();
-        let tags = merge(&evaluated.value("tags"), &head.value("tags"));
-        let span = fields.get("tags").or(evaluated.fields.get("tags")).map_or(head.span, |field| field.span);
-        if !tags.is_null() {
-            fields.insert("tags".into(), Field::new(tags, span));
-        }
+        let mut node = node_spec(address.child("head"), evaluated, head);
         if let Some(publish) = head.only("local").map(|local| local.field("publish")).filter(|field| !field.value.is_null()) {
-            fields.insert("publish".into(), publish);
+            node.fields.insert("publish".into(), publish);
         }
-        NodeSpec { address: address.child("head"), span: head.span, fields, lifecycle: head.lifecycle.clone() }
+        node
     });
+    let worker = |group: &Group<'_>| {
+        let label = Arc::clone(&group.label);
+        (Arc::clone(&label), node_spec(address.child("workers").child(label), evaluated, group.block))
+    };
     ClusterSpec {
         address: address.clone(),
         span: evaluated.span,
         provider: provider.clone(),
         workspace: workspace.clone(),
         fields,
-        workers: BTreeMap::new(),
-        workers_max: 0,
+        workers: groups.iter().map(worker).collect(),
+        workers_max: workers_max(evaluated, groups),
         head,
         depends_on: BTreeSet::new(),
         lifecycle: evaluated.lifecycle.clone(),
     }
 }
 
-/// Two maps as one; the second wins. Null is no map; a deferred one wins whole.
-pub(crate) fn merge(first: &Value, second: &Value) -> Value {
-    match (first.entries(), second.entries()) {
-        (Some(a), Some(b)) => {
-            let all = a.iter().chain(b).map(|(name, value)| (Arc::clone(name), value.clone()));
-            Value::map(all).marked(first.is_sensitive() || second.is_sensitive())
-        }
-        _ if second.is_null() => first.clone(),
-        _ => second.clone(),
+fn node_spec(address: Address, cluster: &Evaluated, node: &Evaluated) -> NodeSpec {
+    let mut fields = node.fields.clone();
+    let tags = merge(&cluster.value("tags"), &node.value("tags"));
+    let span = fields.get("tags").or(cluster.fields.get("tags")).map_or(node.span, |field| field.span);
+    if !tags.is_null() {
+        fields.insert("tags".into(), Field::new(tags, span));
     }
+    NodeSpec { address, span: node.span, fields, lifecycle: node.lifecycle.clone() }
 }
 
-fn with_runtimes(exports: &Value, runtimes: BTreeMap<Arc<str>, Value>) -> Value {
+/// What the provider exports, with what runtimes and groups do.
+fn with_parts(exports: &Value, runtimes: BTreeMap<Arc<str>, Value>, groups: &[Group<'_>]) -> Value {
     let entries = exports.entries().into_iter().flatten().map(|(name, value)| (Arc::clone(name), value.clone()));
-    Value::object(entries.chain(std::iter::once((Arc::from("runtime"), Value::object(runtimes)))))
+    let mut all: BTreeMap<Arc<str>, Value> = entries.collect();
+    all.insert("runtime".into(), Value::object(runtimes));
+    if !groups.is_empty() {
+        let group = |group: &Group<'_>| {
+            (Arc::clone(&group.label), Value::object([("min", Value::from(group.min)), ("max", Value::from(group.max))]))
+        };
+        all.insert("workers".into(), Value::object(groups.iter().map(group)));
+    }
+    Value::object(all)
 }

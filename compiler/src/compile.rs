@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use cloudtik_lang::Files;
 use cloudtik_model::{
-    Address, Diagnostic, Diagnostics, Digest, FileId, Graph, Node, ProviderRef, ReadError, SourceMap, Span, Value, did_you_mean,
+    Address, Diagnostic, Diagnostics, Digest, FileId, Graph, HeadConfig, Node, ProviderRef, ReadError, SourceMap, Span, Value, did_you_mean,
 };
 use cloudtik_provider_api::FactQuestion;
 use cloudtik_syntax::Block;
@@ -53,6 +53,8 @@ pub struct Compiled {
     pub state_failed: bool,
     /// How long connections may take, by node; for others the defaults.
     pub timeouts: BTreeMap<Address, NodeTimeouts>,
+    /// What the controller on the head of each cluster with workers is told, by cluster.
+    pub head_configs: BTreeMap<Address, HeadConfig>,
 }
 
 /// Compiles a project. The diagnostics are in the order of their places; with an error among them the graph must not be used.
@@ -87,7 +89,7 @@ pub fn compile(input: &CompileInput<'_>) -> (Compiled, SourceMap, Diagnostics) {
     }
     spread_dependencies(&mut expansion);
     questions(&expansion, &mut compiled, &mut found);
-    let Expansion { graph, variables, mut notes, timeouts, found: expanded, .. } = expansion;
+    let Expansion { graph, variables, mut notes, timeouts, head_configs, found: expanded, .. } = expansion;
     found.extend(expanded);
     let mut found: Diagnostics = found.into_iter().filter(|diagnostic| diagnostic.code != SAID_BEFORE).collect();
     found.sort();
@@ -97,6 +99,7 @@ pub fn compile(input: &CompileInput<'_>) -> (Compiled, SourceMap, Diagnostics) {
     compiled.graph = graph;
     compiled.variables = variables;
     compiled.timeouts = timeouts;
+    compiled.head_configs = head_configs;
     compiled.notes.extend(notes);
     compiled.sources = loaded.texts;
     compiled.reads = digests.into_inner();

@@ -185,7 +185,8 @@ impl Evaluator<'_> {
                 continue;
             }
             let inner = self.block(block, &rule.schema, found);
-            if inner.value("enabled").as_bool() != Some(false) {
+            // A dependency that is turned off is one that the module must do without.
+            if inner.value("enabled").as_bool() != Some(false) || rule.schema.name == "discover" {
                 evaluated.blocks.entry(rule.schema.name).or_default().push(inner);
             }
         }

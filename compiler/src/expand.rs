@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use cloudtik_lang::{Context, Variables, convert, evaluate, parse_type};
 use cloudtik_model::{
-    Address, Diagnostic, Diagnostics, Expr, ExprKind, Graph, Key, Lifecycle, Node, Origin, OutputSpec, ProviderConfig, ProviderRef,
-    ResourceSpec, Span, Type, Value, did_you_mean,
+    Address, Diagnostic, Diagnostics, Expr, ExprKind, Graph, HeadConfig, Key, Lifecycle, Node, Origin, OutputSpec, ProviderConfig,
+    ProviderRef, ResourceSpec, Span, Type, Value, did_you_mean,
 };
-use cloudtik_provider_api::{KindSchema, Presence, Provider, VALUE_KIND};
+use cloudtik_provider_api::{CONTROLLER_PROVIDER, KindSchema, Presence, Provider, VALUE_KIND};
 use cloudtik_syntax::{Attribute, Block};
 
 use crate::cluster::expand_cluster;
@@ -23,7 +23,7 @@ use crate::scope::{Instance, Instances, World};
 use crate::workspace::{Workspaces, expand_workspace};
 
 /// The largest number of instances of one block: ten times the largest cluster that is measured.
-const MAX_INSTANCES: u64 = 100_000;
+pub(crate) const MAX_INSTANCES: u64 = 100_000;
 
 /// After this many failing instances of one block the others are not looked at: they fail for the same reason.
 const MAX_FAILING_INSTANCES: usize = 5;
@@ -47,6 +47,8 @@ pub(crate) struct Expansion<'a> {
     pub(crate) variables: BTreeMap<String, Value>,
     pub(crate) notes: Vec<String>,
     pub(crate) timeouts: BTreeMap<Address, NodeTimeouts>,
+    /// What the controllers on heads are told, by cluster.
+    pub(crate) head_configs: BTreeMap<Address, HeadConfig>,
     pub(crate) referenced: BTreeSet<Name>,
     /// Real names in the world, with the place of the first that has each.
     names: BTreeMap<String, Span>,
@@ -85,6 +87,7 @@ impl<'a> Expansion<'a> {
             variables: BTreeMap::new(),
             notes: Vec::new(),
             timeouts: BTreeMap::new(),
+            head_configs: BTreeMap::new(),
             referenced: declarations.referenced.clone(),
             names: BTreeMap::new(),
             found: Diagnostics::new(),
@@ -258,8 +261,9 @@ impl<'a> Expansion<'a> {
     }
 
     fn provider(&mut self, label: &Arc<str>, block: &Block) {
-        let Some(provider) = self.input.providers.get(&**label).map(Arc::clone) else {
-            let known = self.input.providers.keys().copied().filter(|name| *name != VALUE_KIND);
+        let provider = self.input.providers.get(&**label).filter(|_| **label != *CONTROLLER_PROVIDER).map(Arc::clone);
+        let Some(provider) = provider else {
+            let known = self.input.providers.keys().copied().filter(|name| is_for_specs(name));
             let known: Vec<&str> = known.collect();
             let span = block.labels.first().map_or(block.header, |label| label.span);
             self.found.push(if matches!(&**label, "aws" | "onprem") {
@@ -309,7 +313,9 @@ impl<'a> Expansion<'a> {
     pub(crate) fn named_provider(&mut self, block: &Block) -> Option<Arc<str>> {
         let attribute = attribute(block, "provider")?;
         match &attribute.value.kind {
-            ExprKind::Variable(name) if self.input.providers.contains_key(&**name) => Some(Arc::clone(name)),
+            ExprKind::Variable(name) if self.input.providers.contains_key(&**name) && **name != *CONTROLLER_PROVIDER => {
+                Some(Arc::clone(name))
+            }
             ExprKind::Attribute { .. } => {
                 self.found.push(not_in_effect("provider with an alias", attribute.value.span));
                 None
@@ -532,6 +538,11 @@ impl<'a> Expansion<'a> {
         });
         expanded.map_err(|diagnostics: Diagnostics| self.found.extend(diagnostics)).ok()
     }
+}
+
+/// Whether a spec configures providers of this type: others are part of every spec that needs them.
+pub(crate) fn is_for_specs(provider_type: &str) -> bool {
+    provider_type != VALUE_KIND && provider_type != CONTROLLER_PROVIDER
 }
 
 /// The instances of a block.

@@ -12,10 +12,11 @@ use cloudtik_provider_api::Capability;
 use cloudtik_syntax::parse_template;
 
 use crate::check::{Problem, check_value, problem};
-use crate::cluster::{NodeContext, only_workers};
 use crate::evaluate::marked_inside;
 use crate::expand::Expansion;
 use crate::load::unreadable;
+use crate::node::NodeContext;
+use crate::roles::check_roles;
 use crate::schema::Check;
 use crate::steps::new_step;
 
@@ -126,8 +127,8 @@ fn parse_entry(context: &NodeContext<'_>, path: &Arc<str>, value: &Value, span: 
                 let roles = known_texts("on", value)?;
                 let roles_value = Value::list(roles.iter().map(|role| role.as_str().into()));
                 check_value(&roles_value, Check::Roles).map_err(|inner| inner.within("`on`"))?;
-                if let Some(refused) = only_workers(&roles) {
-                    return Err(problem(refused, "this version has heads only: write `\"head\"` or `\"all\"`"));
+                if let Some(wrong) = check_roles(&roles, context.groups) {
+                    return Err(problem(wrong.message, wrong.help));
                 }
                 if !context.is_on(&roles) {
                     return Ok(None);

@@ -381,15 +381,116 @@ fn head() -> NestedRule {
     })
 }
 
+/// Of a group nothing but this is its own: what it is made of is told to the head, which looks at every change.
+fn group_lifecycle() -> NestedRule {
+    let mut rule = part_lifecycle();
+    rule.schema.attributes.retain(|attribute| attribute.schema.name == "prevent_destroy");
+    rule.schema.later = &["ignore_changes", "create_before_destroy", "replace_triggered_by", "precondition", "postcondition"];
+    rule
+}
+
+/// The head alone connects to workers.
+fn group_ssh() -> NestedRule {
+    let mut rule = ssh();
+    rule.schema.attributes.retain(|attribute| attribute.schema.name != "connect_timeout");
+    rule.schema.later = &["connect_timeout", "user", "port", "private_key", "jump", "proxy_command"];
+    rule
+}
+
+fn workers() -> NestedRule {
+    let (live, rolling) = (ChangeWord::Live, ChangeWord::Rolling);
+    let min = AttributeSchema::with_default("min", Type::Number, 1_i64, live, "So many are always up.");
+    many(BlockSchema {
+        name: "workers",
+        labels: &["name"],
+        attributes: vec![
+            AttributeRule::optional("cpus", Type::Number, rolling, "Processors that each must have.").check(Check::Positive),
+            AttributeRule::optional("memory_gib", Type::Number, rolling, "Memory that each must have, in GiB.").check(Check::Positive),
+            AttributeRule::new(min).check(Check::IntFrom(0)).known(),
+            AttributeRule::optional("max", Type::Number, live, "Never more; `min` without it.").check(Check::IntFrom(0)).known(),
+            AttributeRule::optional("runtimes", strings(), ChangeWord::Steps, "Which of the cluster's runtimes run here; all without it.")
+                .known(),
+            tags(),
+            env(),
+            files(),
+        ],
+        blocks: vec![setup(), group_ssh(), group_lifecycle()],
+        later: &[
+            "instance_types",
+            "instance_type",
+            "market",
+            "max_price",
+            "priority",
+            "after",
+            "resources",
+            "quorum",
+            "on_idle",
+            "rollout",
+            "gpus",
+            "gpu_type",
+            "image",
+            "disk_gib",
+            "disk_type",
+            "disk",
+            "mounts",
+            "zones",
+            "runtime",
+            "container",
+            "user_data",
+            "local",
+            "aws",
+            "onprem",
+        ],
+        ..BlockSchema::default()
+    })
+}
+
+/// Carried and not in effect: its attributes are those of a later version.
+fn scaling() -> NestedRule {
+    let inner =
+        |name, labels| NestedRule { schema: BlockSchema { name, labels, open: true, ..BlockSchema::default() }, many: !labels.is_empty() };
+    one(BlockSchema {
+        name: "scaling",
+        blocks: vec![
+            inner("load", &["name"]),
+            inner("schedule", &["name"]),
+            inner("query", &["name"]),
+            inner("yarn", &[]),
+            inner("ray", &[]),
+            inner("autostop", &[]),
+        ],
+        open: true,
+        ..BlockSchema::default()
+    })
+}
+
+fn discover() -> NestedRule {
+    let word = ChangeWord::Steps;
+    let list = |name, doc| AttributeRule::optional(name, strings(), word, doc).known();
+    many(BlockSchema {
+        name: "discover",
+        labels: &["name"],
+        attributes: vec![
+            AttributeRule::optional("value", strings(), word, "These endpoints, `address:port` each, and no others."),
+            list("services", "Services of these names; what the module says without it."),
+            list("types", "Services of these types; what the module says without it."),
+            list("runtimes", "Services of these runtimes; what the module says without it."),
+            enabled(),
+        ],
+        later: &["clusters", "tags", "labels", "exclude_labels"],
+        ..BlockSchema::default()
+    })
+}
+
 fn runtime() -> NestedRule {
     let word = ChangeWord::Steps;
     many(BlockSchema {
         name: "runtime",
         labels: &["name"],
         attributes: runtime_attributes(word),
-        later: &["service", "discover", "binary"],
+        blocks: vec![discover()],
+        later: &["service", "binary"],
         open: true,
-        ..BlockSchema::default()
     })
 }
 
@@ -416,24 +517,29 @@ fn cluster() -> BlockSchema {
         tags(),
         env(),
         files(),
+        AttributeRule::optional(
+            "max_workers",
+            Type::Number,
+            ChangeWord::Live,
+            "Never more workers, over all groups; the sum of `max` without it.",
+        )
+        .check(Check::IntFrom(0))
+        .known(),
     ];
     attributes.extend(meta());
     BlockSchema {
         name: "cluster",
         labels: &["name"],
         attributes,
-        blocks: vec![head(), setup(), runtime(), lifecycle()],
+        blocks: vec![head(), workers(), setup(), runtime(), scaling(), lifecycle()],
         later: &[
             "from",
-            "max_workers",
             "default_storage",
             "default_database",
             "node_ids",
             "hostnames",
             "firewall",
             "proxy",
-            "workers",
-            "scaling",
             "rollout",
             "health",
             "ssh",

@@ -7,18 +7,24 @@
 mod check;
 mod cluster;
 mod compile;
+mod controller;
 mod declare;
+mod discover;
 mod evaluate;
 mod expand;
 mod files;
 mod input;
 pub mod language;
 mod load;
+mod node;
+mod roles;
 mod runtime;
 pub mod schema;
 mod scope;
+mod secrets;
 mod steps;
 mod version;
+mod workers;
 mod workspace;
 
 pub use compile::{Compiled, NodeTimeouts, compile};

@@ -3,85 +3,234 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use cloudtik_lang::late_names_of;
 use cloudtik_model::spec::Fields;
-use cloudtik_model::{Address, ChangeWord, Diagnostic, Diagnostics, Span, StepSpec, Value, did_you_mean};
+use cloudtik_model::{
+    Address, ChangeWord, Diagnostic, Diagnostics, LateName, MembershipConfig, ServiceConfig, Span, StepSpec, Value, did_you_mean,
+};
 use cloudtik_provider_api::{AttributeSchema, Presence};
 use cloudtik_runtime_modules::{ExpandRequest, Module, expand, load_folder, load_shipped, shipped_names};
 use cloudtik_syntax::Block;
 
-use crate::cluster::{NodeContext, merge, only_workers};
+use crate::discover::Discovered;
 use crate::evaluate::Evaluated;
 use crate::expand::{Expansion, attribute, located};
+use crate::node::{NodeContext, merge};
+use crate::roles::check_roles;
 use crate::schema::{AttributeRule, BlockSchema, check_body};
 use crate::scope::Instance;
 use crate::version::check_constraint;
+
+/// A runtime of a cluster.
+pub(crate) struct Runtime<'e> {
+    pub(crate) block: &'e Evaluated,
+    pub(crate) module: Module,
+    /// Its roles: the block's, else the module's.
+    on: Vec<String>,
+    options: Value,
+    /// What its options refer to.
+    needs: BTreeSet<Address>,
+}
+
+impl Runtime<'_> {
+    /// Whether the block says where it runs.
+    fn says_where(&self) -> bool {
+        !self.block.value("on").is_null()
+    }
+
+    /// Whether it runs on this node. A group that names its runtimes has those, wherever their modules would be by themselves.
+    pub(crate) fn is_on(&self, context: &NodeContext<'_>) -> bool {
+        match context.runtimes {
+            None => context.is_on(&self.on),
+            Some(named) => named.contains(&*self.block.label) && (!self.says_where() || context.is_on(&self.on)),
+        }
+    }
+}
+
+/// The runtimes of a cluster, each after those that it waits for.
+pub(crate) struct Runtimes<'e> {
+    pub(crate) list: Vec<Runtime<'e>>,
+    waits: Waits,
+}
+
+/// The runtimes of one node.
+#[derive(Default)]
+pub(crate) struct OnNode {
+    pub(crate) steps: Vec<StepSpec>,
+    pub(crate) exports: BTreeMap<Arc<str>, Value>,
+    pub(crate) memberships: Vec<MembershipConfig>,
+    /// What the node offers, with the place of the runtime.
+    pub(crate) services: Vec<(Arc<str>, ServiceConfig, Span)>,
+    /// The steps of a head that the controller does.
+    pub(crate) delegated: BTreeSet<Address>,
+}
+
+/// Loads the modules of a cluster's runtimes and reads what the spec says to them.
+pub(crate) fn read_runtimes<'e>(
+    expansion: &mut Expansion<'_>,
+    cluster: &Address,
+    evaluated: &'e Evaluated,
+    groups: &BTreeSet<Arc<str>>,
+    (block, instance): (&Block, &Instance),
+    found: &mut Diagnostics,
+) -> Runtimes<'e> {
+    let waits = waits(expansion, cluster, block, instance, found);
+    let mut list = Vec::new();
+    for runtime in in_order(&waits, evaluated.all("runtime"), found) {
+        let written =
+            |inner: &&Block| &*inner.kind.name == "runtime" && inner.labels.first().is_some_and(|label| label.text == runtime.label);
+        let Some(source) = block.body.blocks.iter().find(written) else { continue };
+        let Some(module) = load(expansion, runtime, source, found) else { continue };
+        let on = if runtime.value("on").is_null() { module.roles().to_vec() } else { runtime.strings("on") };
+        if let (Some(problem), Some(place)) = (check_roles(&on, groups), runtime.fields.get("on")) {
+            found.push(problem.at(place.span));
+            continue;
+        }
+        let Some((options, needs)) = options(expansion, &module, source, instance, found) else { continue };
+        list.push(Runtime { block: runtime, module, on, options, needs });
+    }
+    Runtimes { list, waits }
+}
+
+/// Runtimes that run on no node, and groups that name a runtime which says that it runs elsewhere.
+pub(crate) fn check_places(runtimes: &Runtimes<'_>, contexts: &[NodeContext<'_>], found: &mut Diagnostics) {
+    for runtime in &runtimes.list {
+        let label = &runtime.block.label;
+        for context in contexts {
+            let [_, group] = context.blocks;
+            let named = context.runtimes.is_some_and(|named| named.contains(&**label));
+            if named && !runtime.is_on(context) {
+                found.push(
+                    Diagnostic::error(
+                        "elsewhere",
+                        format!("runtime `{label}` is named by {} and says that it runs elsewhere", context.node),
+                    )
+                    .at(runtime.block.field("on").span)
+                    .and_at(group.field("runtimes").span, "named here")
+                    .help(format!("add `\"{}\"` to its `on`", context.role)),
+                );
+                return;
+            }
+        }
+        if !contexts.is_empty() && !contexts.iter().any(|context| runtime.is_on(context)) {
+            let title = format!("runtime `{label}` runs on no node: it belongs on {}", runtime.on.join(", "));
+            let help = "say where with `on`, or add what it runs on to the cluster";
+            found.push(Diagnostic::error("no-nodes", title).at(runtime.block.span).help(help));
+        }
+    }
+}
 
 /// The steps of all runtimes of a node, and what each runtime exports.
 pub(crate) fn runtime_steps(
     expansion: &mut Expansion<'_>,
     context: &NodeContext<'_>,
-    block: &Block,
-    instance: &Instance,
+    runtimes: &Runtimes<'_>,
+    discovered: &Discovered,
     after: &BTreeSet<Address>,
     found: &mut Diagnostics,
-) -> (Vec<StepSpec>, BTreeMap<Arc<str>, Value>) {
-    let mut steps = Vec::new();
-    let mut exports = BTreeMap::new();
-    let [cluster, _] = context.blocks;
+) -> OnNode {
+    let mut made = OnNode::default();
     let mut last_of: BTreeMap<Arc<str>, BTreeSet<Address>> = BTreeMap::new();
-    let waits = waits(expansion, context, block, instance, found);
-    for runtime in in_order(&waits, cluster.all("runtime"), found) {
-        let Some(source) = block
-            .body
-            .blocks
-            .iter()
-            .find(|inner| &*inner.kind.name == "runtime" && inner.labels.first().is_some_and(|l| l.text == runtime.label))
-        else {
-            continue;
-        };
-        let Some(module) = load(expansion, runtime, source, found) else { continue };
-        let on = if runtime.value("on").is_null() { module.roles().to_vec() } else { runtime.strings("on") };
-        if let (Some(refused), Some(place)) = (only_workers(&on), runtime.fields.get("on")) {
-            let help = "this version has heads only: write `\"head\"` or `\"all\"`";
-            found.push(Diagnostic::error("not-in-effect", refused).at(place.span).help(help));
-        }
-        if !context.is_on(&on) {
+    let mut delegated: BTreeSet<Arc<str>> = BTreeSet::new();
+    let nothing = BTreeMap::new();
+    for runtime in runtimes.list.iter().filter(|runtime| runtime.is_on(context)) {
+        let label = &runtime.block.label;
+        let waited = runtimes.waits.runtimes.get(label);
+        if let Some(problem) = membership_problem(context, runtime) {
+            found.push(problem);
             continue;
         }
-        let Some((options, needs)) = options(expansion, &module, source, instance, found) else { continue };
         let mut after = after.clone();
-        for needed in waits.runtimes.get(&runtime.label).into_iter().flatten() {
+        for needed in waited.into_iter().flatten() {
             after.extend(last_of.get(needed).into_iter().flatten().cloned());
         }
         let capabilities = context.capabilities.map(|all| all.iter().map(|capability| capability.as_str().to_owned()).collect());
         let mut expanded = expand(&ExpandRequest {
-            module: &module,
-            address: &context.node.child("runtime").child(Arc::clone(&runtime.label)),
+            module: &runtime.module,
+            address: &context.node.child("runtime").child(Arc::clone(label)),
             node: &context.node,
             cluster_name: context.cluster_name,
-            options: &options,
-            config: &runtime.value("config"),
-            env: &merge(&context.env, &runtime.value("env")),
-            version: runtime.text("version"),
+            options: &runtime.options,
+            config: &runtime.block.value("config"),
+            env: &merge(&context.env, &runtime.block.value("env")),
+            version: runtime.block.text("version"),
             capabilities: capabilities.as_ref(),
-            is_worker: false,
-            discovered: &BTreeMap::new(),
+            is_worker: context.is_worker(),
+            discovered: discovered.get(label).unwrap_or(&nothing),
             after: &after,
-            span: runtime.span,
+            span: runtime.block.span,
         });
         for step in &mut expanded.steps {
-            step.depends_on.extend(needs.iter().cloned());
-            if let Some(blocks) = waits.blocks.get(&runtime.label) {
+            step.depends_on.extend(runtime.needs.iter().cloned());
+            if let Some(blocks) = runtimes.waits.blocks.get(label) {
                 expansion.wanted.insert(step.address.clone(), blocks.clone());
+            }
+        }
+        if !context.is_worker() {
+            let follows = waited.is_some_and(|needed| !needed.is_disjoint(&delegated));
+            if let Some(name) = expanded.steps.iter().find_map(late_beside_node) {
+                if context.has_workers {
+                    delegated.insert(Arc::clone(label));
+                } else {
+                    found.push(
+                        Diagnostic::error(
+                            "needs-workers",
+                            format!("runtime `{label}` uses `{name}`, which only a cluster with workers has"),
+                        )
+                        .at(runtime.block.span)
+                        .help("add `workers \"NAME\" {}` to the cluster"),
+                    );
+                }
+            } else if follows {
+                delegated.insert(Arc::clone(label));
+            }
+            if delegated.contains(label) {
+                made.delegated.extend(expanded.steps.iter().map(|step| step.address.clone()));
             }
         }
         found.extend(expanded.diagnostics);
         expansion.notes.extend(expanded.notes);
-        last_of.insert(Arc::clone(&runtime.label), expanded.steps.iter().map(|step| step.address.clone()).collect());
-        exports.insert(Arc::clone(&runtime.label), expanded.exports);
-        steps.extend(expanded.steps);
+        let members = expanded.memberships.iter().map(|membership| membership.address.clone());
+        last_of.insert(Arc::clone(label), expanded.steps.iter().map(|step| step.address.clone()).chain(members).collect());
+        made.exports.insert(Arc::clone(label), expanded.exports);
+        made.services.extend(expanded.services.into_iter().map(|(name, service)| (name, service, runtime.block.span)));
+        made.memberships.extend(expanded.memberships);
+        made.steps.extend(expanded.steps);
     }
-    (steps, exports)
+    made
+}
+
+/// The first late name of a step that is not the node's own.
+fn late_beside_node(step: &StepSpec) -> Option<LateName> {
+    late_names_of(step).into_iter().find(|name| !matches!(name, LateName::Node(_)))
+}
+
+/// What forms a quorum runs on workers, of which there are enough.
+fn membership_problem(context: &NodeContext<'_>, runtime: &Runtime<'_>) -> Option<Diagnostic> {
+    let label = &runtime.block.label;
+    let needs = runtime.module.quorum_min();
+    if !runtime.module.has_membership() && needs <= 1 {
+        return None;
+    }
+    if !context.is_worker() {
+        let place = if runtime.says_where() { runtime.block.field("on").span } else { runtime.block.span };
+        return Some(
+            Diagnostic::error("no-members", format!("runtime `{label}` forms a quorum of workers, and cannot run on the head"))
+                .at(place)
+                .help("write `on = [\"workers\"]`"),
+        );
+    }
+    let [_, group] = context.blocks;
+    let min = group.value("min").as_number().and_then(cloudtik_model::Number::as_u64).unwrap_or(1);
+    if min >= needs.max(1) {
+        return None;
+    }
+    let needs = needs.max(1);
+    let written = group.field("min").span;
+    let title = format!("runtime `{label}` needs {needs} members for its quorum, and {} keeps up {min}", context.node);
+    let place = if written.is_none() { group.span } else { written };
+    let help = format!("write `min = {needs}` or more, or leave the runtime out of the group's `runtimes`");
+    Some(Diagnostic::error("no-quorum", title).at(place).and_at(runtime.block.span, "the runtime").help(help))
 }
 
 /// What the runtimes of a cluster wait for.
@@ -117,18 +266,17 @@ fn in_order<'e>(waits: &Waits, runtimes: &'e [Evaluated], found: &mut Diagnostic
 
 /// Reads the `depends_on` of all runtimes: `runtime.NAME` or `cluster.c.runtime.NAME` is one of the same cluster; everything else is a
 /// block that must be ready.
-fn waits(expansion: &Expansion<'_>, context: &NodeContext<'_>, block: &Block, instance: &Instance, found: &mut Diagnostics) -> Waits {
+fn waits(expansion: &Expansion<'_>, cluster: &Address, block: &Block, instance: &Instance, found: &mut Diagnostics) -> Waits {
     let evaluator = expansion.evaluator(instance);
     let runtimes: Vec<&Block> = block.body.blocks.iter().filter(|inner| &*inner.kind.name == "runtime").collect();
     let labels: BTreeSet<&str> = runtimes.iter().filter_map(|runtime| Some(&*runtime.labels.first()?.text)).collect();
-    let cluster = context.node.prefix(2);
     let mut waits = Waits::default();
     for runtime in &runtimes {
         let (Some(label), Some(list)) = (runtime.labels.first(), attribute(runtime, "depends_on")) else { continue };
         for (address, span) in located(&evaluator, &list.value, found) {
             let name = match address.segments() {
                 [root, name] if &*root.name == "runtime" => Some(name),
-                [.., part, name] if address.prefix(2) == cluster && &*part.name == "runtime" => Some(name),
+                [.., part, name] if address.prefix(2) == *cluster && &*part.name == "runtime" => Some(name),
                 _ => None,
             };
             match name {

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use cloudtik_model::{Address, Diagnostic, Diagnostics, Input, Key, Lifecycle, Segment, Span, StepKind, StepSpec, Value};
 
 use crate::check::duration_seconds;
-use crate::cluster::{NodeContext, merge, only_workers};
 use crate::evaluate::{Evaluated, marked_inside};
 use crate::expand::Expansion;
+use crate::node::{NodeContext, merge};
+use crate::roles::check_roles;
 
 /// Seconds that a command of a list may take; a `step` says its own.
 const COMMAND_TIMEOUT_SECS: u64 = 600;
@@ -120,14 +121,9 @@ pub(crate) fn setup_steps(
     for setup in &setups {
         for block in setup.all("step") {
             // Said once, where the phase is its own.
-            if let (true, Some(refused), Some(place)) =
-                (block.text("phase") == Some(phase), only_workers(&block.strings("on")), block.fields.get("on"))
-            {
-                found.push(
-                    Diagnostic::error("not-in-effect", refused)
-                        .at(place.span)
-                        .help("this version has heads only: write `\"head\"` or `\"all\"`"),
-                );
+            let roles = check_roles(&block.strings("on"), context.groups);
+            if let (true, Some(problem), Some(place)) = (block.text("phase") == Some(phase), roles, block.fields.get("on")) {
+                found.push(problem.at(place.span));
             }
         }
         for block in setup.all("step").iter().filter(|block| block.text("phase") == Some(phase) && context.is_on(&block.strings("on"))) {

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use cloudtik_model::spec::{Part, WorkspaceSpec};
 use cloudtik_model::{Address, Diagnostic, Diagnostics, Lifecycle, ProviderRef, Value};
-use cloudtik_provider_api::{Lowered, Provider, VALUE_KIND};
+use cloudtik_provider_api::{Lowered, Provider};
 use cloudtik_syntax::Block;
 
 use crate::check::check_value;
 use crate::declare::Name;
 use crate::evaluate::Evaluated;
-use crate::expand::{Expansion, attribute, attribute_of_lifecycle, located, merged_lifecycle};
+use crate::expand::{Expansion, attribute, attribute_of_lifecycle, is_for_specs, located, merged_lifecycle};
 use crate::language::NAME_CHARS_MAX;
 use crate::schema::{Check, not_in_effect};
 use crate::scope::Instance;
@@ -176,7 +176,7 @@ fn provider_of(expansion: &mut Expansion<'_>, block: &Block) -> Option<Arc<str>>
                 .input
                 .providers
                 .keys()
-                .filter(|name| **name != VALUE_KIND)
+                .filter(|name| is_for_specs(name))
                 .map(|name| format!("`provider \"{name}\" {{}}`"))
                 .collect();
             expansion.found.push(

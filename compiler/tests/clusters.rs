@@ -250,7 +250,7 @@ cluster "c" {
 7 bad-file: `files["e"]`: `mode` must be known when the plan is made
 7 bad-file: `files["f"]`: `content` is an object, not a string
 7 bad-file: `files["g"]`: `exclude` is a string, not a list of strings
-7 bad-file: `files["i"]`: `on = ["workers"]` is not in effect in this version
+7 bad-file: `files["i"]`: `on = ["workers"]`: the cluster has no workers
 7 bad-file: `files["j"]`: `template` is a string, not a map of names and values
 7 bad-file: `files["k"]`: there is no `ownr`
 "#,
@@ -416,8 +416,8 @@ cluster "e" {
 16 no-nodes: the cluster has no head, so there is no node for this `files`
 17 unknown-attribute: `ignore_changes`: nothing that cluster.d makes has an attribute `tgas`
 21 unknown-attribute: `ignore_changes`: cluster.e.head has no attribute `head.tags`
-27 not-in-effect: `on = ["workers"]` is not in effect in this version
-31 not-in-effect: `on = ["workers"]` is not in effect in this version
+27 no-workers: `on = ["workers"]`: the cluster has no workers
+31 no-workers: `on = ["workers"]`: the cluster has no workers
 "#,
     );
 }

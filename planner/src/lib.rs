@@ -18,6 +18,7 @@ mod resource;
 mod step;
 mod text;
 
+pub use cloudtik_lang::step_inputs_preview;
 pub use execution::{Execution, ExecutionError, Operation, OperationKind, execution};
 pub use input::{Mode, Observation, PlanInput};
 pub use json::{JSON_FORMAT_VERSION, to_json};
@@ -25,4 +26,4 @@ pub use lint::lint;
 pub use plan::{Action, AttributeChange, Change, Counts, OutputChange, PLAN_VERSION, Plan, Settled};
 pub use planner::plan;
 pub use render::{RenderOptions, render_text, summary};
-pub use step::{effective_undo, resource_identity, step_identity, step_inputs_preview};
+pub use step::{effective_undo, resource_identity, step_identity};

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use cloudtik_lang::preview;
+use cloudtik_lang::{preview, step_inputs_preview};
 use cloudtik_model::{Address, ChangeWord, Digest, Input, Node, NodeAction, Object, ProviderRef, Span, StepKind, StepSpec, Value};
 use serde_json::{Value as Json, json};
 
@@ -57,22 +57,6 @@ fn value_identity(value: &Value) -> Option<Json> {
     let mut addresses = BTreeSet::new();
     value.addresses(&mut addresses);
     addresses.is_empty().then(|| value.unmarked_deeply().to_json())
-}
-
-/// What the state keeps of a step's inputs, so that the next plan can show how they changed: an object of one value for each input, late
-/// values as `<node.address>`. The planner compares these and the executor writes them.
-#[must_use]
-pub fn step_inputs_preview(inputs: &BTreeMap<String, Input>) -> Value {
-    Value::object(inputs.iter().map(|(name, input)| {
-        let shown = match input {
-            Input::Value(value) => preview(value).marked(value.is_sensitive()),
-            Input::Template(template) => Value::from(Arc::clone(&template.preview)).marked(template.bindings.has_sensitive()),
-            Input::Artifact(artifact) => {
-                Value::object([("file", Value::from(artifact.file.as_str())), ("sha256", artifact.sha256.to_string().into())])
-            }
-        };
-        (name.as_str(), shown)
-    }))
 }
 
 /// The undo of an action, where there is something to undo: a step that only waited, or a command that says nothing of its undoing, needs
@@ -153,8 +137,20 @@ impl<'a> Planner<'_, 'a> {
         change.identity = step_identity(step, &inputs, &triggers);
         let previews = step_inputs_preview(&inputs);
         self.decide_step(step, &inputs, &previews, &mut change);
+        self.say_what_a_step_told(&change);
         change.desired = Some(Node::Step(StepSpec { inputs, span: Span::NONE, ..step.clone() }));
         self.changes.insert(step.address.clone(), change);
+    }
+
+    /// What a step answered when it ran, for those who refer to it: as long as it does not run again, it stays.
+    fn say_what_a_step_told(&mut self, change: &Change) {
+        if change.action != Action::NoOp || !self.is_referenced(&change.address) {
+            return;
+        }
+        let entry = self.input.state.resources.get(&change.address);
+        if let Some(object) = entry.and_then(|entry| entry.current.as_ref()) {
+            self.will_be(&change.address, object.attributes.clone());
+        }
     }
 
     fn resolved_inputs(&mut self, step: &StepSpec) -> BTreeMap<String, Input> {

@@ -22,4 +22,4 @@ pub use load::load_folder;
 pub use module::{DiscoverSchema, Health, Module, OptionSchema, PortSchema, SecretSchema, ServiceSchema};
 pub use shell::quote as shell_quote;
 pub use shipped::{load_shipped, shipped_names};
-pub use template::{MAX_NESTING, MAX_OUTPUT_BYTES, MAX_STEPS, MAX_TAGS, MAX_TEMPLATE_BYTES, RenderError, render};
+pub use template::{MAX_NESTING, MAX_OUTPUT_BYTES, MAX_STEPS, MAX_TAGS, MAX_TEMPLATE_BYTES, RenderError, preview_with, render};

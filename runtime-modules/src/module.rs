@@ -15,6 +15,7 @@ pub struct Module {
     pub(crate) version: Arc<str>,
     pub(crate) description: String,
     pub(crate) roles: Vec<String>,
+    pub(crate) quorum_min: u64,
     pub(crate) options: Vec<OptionSchema>,
     pub(crate) validations: Vec<Validation>,
     pub(crate) locals: BTreeMap<Arc<str>, Attribute>,
@@ -96,6 +97,12 @@ impl Module {
     #[must_use]
     pub const fn has_membership(&self) -> bool {
         self.membership.is_some()
+    }
+
+    /// So many workers its group must always have.
+    #[must_use]
+    pub const fn quorum_min(&self) -> u64 {
+        self.quorum_min
     }
 
     /// How its health is asked for while it runs.

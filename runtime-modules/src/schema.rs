@@ -74,8 +74,12 @@ static READY: Schema = block("ready", false, &[], &[&HTTP, &TCP]);
 static HEALTH: Schema = block("health", false, &[may("interval", Kind::Duration), may("timeout", Kind::Duration)], &[&HTTP, &TCP]);
 static VALIDATION: Schema =
     Schema { many: true, ..block("validation", false, &[must("condition", Kind::Free), must("error_message", Kind::Free)], &[]) };
-static MODULE: Schema =
-    block("module", true, &[must("version", Kind::Text), may("description", Kind::Text), must("roles", Kind::Texts)], &[]);
+static MODULE: Schema = block(
+    "module",
+    true,
+    &[must("version", Kind::Text), may("description", Kind::Text), must("roles", Kind::Texts), may("quorum_min", Kind::Count)],
+    &[],
+);
 static OPTION: Schema = block(
     "option",
     true,

@@ -47,6 +47,8 @@ fn block(schema: &BlockSchema, parent: &str, many: bool, level: usize, out: &mut
             "provider" => "Its attributes are those of the provider type: see [kinds](kinds.md).",
             "resource" => "Its attributes are those of its kind: see [kinds](kinds.md). Every resource also has the attributes below.",
             "runtime" => "It also takes the options of its module: see [runtimes](runtimes.md).",
+            "scaling" => "It is carried to the head and not in effect in this version: what stands in it is not looked at.",
+            _ if path.starts_with("cluster.scaling.") => "Carried as it is.",
             other => panic!("say what may stand in the open block `{other}`"),
         };
         write!(out, "\n{what}\n").unwrap();

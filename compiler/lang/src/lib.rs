@@ -16,6 +16,7 @@ mod json;
 pub mod limits;
 mod operators;
 mod parse_type;
+mod previews;
 mod references;
 mod render;
 mod repeat;
@@ -35,6 +36,7 @@ pub use instantiate::{
 };
 pub use json::{from_plain_json, to_json_text, to_plain_json};
 pub use parse_type::parse_type;
+pub use previews::step_inputs_preview;
 pub use references::{Reference, ReferenceStep, references};
 pub use render::{preview, render, render_line};
 pub use scope::{Context, Files, Found, Scope, Step, Traversal, Variables};

@@ -236,3 +236,15 @@ fn an_identity_is_of_what_is_done_and_not_of_how_it_is_written() {
     assert_eq!(identity(&config("a").set("owner", of("t_thing.x", "id"))), None);
     assert_eq!(identity(&daemon()), None, "what it follows has no identity");
 }
+
+#[test]
+fn what_a_step_told_is_known_as_long_as_it_does_not_run_again() {
+    let watcher = || thing("t_thing.watcher", 50).set("link", of("t_node.head.config", "identity"));
+    let mut world = World::with([node("x"), watcher()]);
+    world.and_steps([config("a")]).converge();
+    assert_eq!(world.plan().fine().says("t_thing.watcher"), "no-op");
+    world.wants([node("x"), watcher()]).and_steps([config("b")]);
+    let planned = world.plan().fine();
+    assert!(planned.says("t_thing.watcher").starts_with("update"), "{}", planned.says("t_thing.watcher"));
+    world.converge();
+}

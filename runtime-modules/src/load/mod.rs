@@ -55,6 +55,7 @@ fn empty(name: &str) -> Module {
         version: "".into(),
         description: String::new(),
         roles: Vec::new(),
+        quorum_min: 1,
         options: Vec::new(),
         validations: Vec::new(),
         locals: BTreeMap::new(),
@@ -157,6 +158,7 @@ impl Loader<'_> {
         module.version = reader.text("version", found).flatten().unwrap_or_default().into();
         module.description = reader.text("description", found).flatten().unwrap_or_default();
         module.roles = reader.texts("roles", found).unwrap_or_default();
+        module.quorum_min = reader.count("quorum_min", 1, found).unwrap_or(1).max(1);
         for role in &module.roles {
             if !ROLES.contains(&role.as_str()) {
                 let title = format!("there is no role `{role}`");

@@ -80,6 +80,16 @@ pub fn render(template: &Template, bindings: &Value) -> Result<String, RenderErr
     print::print(&parsed, bindings, print::Mode::Final).map_err(failed)
 }
 
+/// The preview of a template with other bindings.
+///
+/// # Errors
+/// As [`render`].
+pub fn preview_with(template: &Template, bindings: &Value) -> Result<String, RenderError> {
+    let failed = |fault: Fault| fault.into_error(&template.name, &template.text);
+    let parsed = parse(Arc::clone(&template.text)).map_err(failed)?;
+    preview(&parsed, bindings).map_err(failed)
+}
+
 /// The text of a template with what is not known, or not to be shown, said in its place: `<node.address>`.
 pub(crate) fn preview(parsed: &Parsed, bindings: &Value) -> Result<String, Fault> {
     print::print(parsed, bindings, print::Mode::Preview)
