@@ -8,7 +8,7 @@ use cloudtik_model::{
     Address, Diagnostic, Diagnostics, Expr, ExprKind, Graph, Key, Lifecycle, Node, Origin, OutputSpec, ProviderConfig, ProviderRef,
     ResourceSpec, Span, Type, Value, did_you_mean,
 };
-use cloudtik_provider_api::{KindSchema, Presence, Provider, VALUE_KIND};
+use cloudtik_provider_api::{CONTROLLER_PROVIDER, KindSchema, Presence, Provider, VALUE_KIND};
 use cloudtik_syntax::{Attribute, Block};
 
 use crate::cluster::expand_cluster;
@@ -258,8 +258,9 @@ impl<'a> Expansion<'a> {
     }
 
     fn provider(&mut self, label: &Arc<str>, block: &Block) {
-        let Some(provider) = self.input.providers.get(&**label).map(Arc::clone) else {
-            let known = self.input.providers.keys().copied().filter(|name| *name != VALUE_KIND);
+        // A controller is configured by the provider that makes its nodes, never by a block.
+        let Some(provider) = self.input.providers.get(&**label).filter(|_| &**label != CONTROLLER_PROVIDER).map(Arc::clone) else {
+            let known = self.input.providers.keys().copied().filter(|name| ![VALUE_KIND, CONTROLLER_PROVIDER].contains(name));
             let known: Vec<&str> = known.collect();
             let span = block.labels.first().map_or(block.header, |label| label.span);
             self.found.push(if matches!(&**label, "aws" | "onprem") {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cloudtik_model::spec::{Part, WorkspaceSpec};
 use cloudtik_model::{Address, Diagnostic, Diagnostics, Lifecycle, ProviderRef, Value};
-use cloudtik_provider_api::{Lowered, Provider, VALUE_KIND};
+use cloudtik_provider_api::{CONTROLLER_PROVIDER, Lowered, Provider, VALUE_KIND};
 use cloudtik_syntax::Block;
 
 use crate::check::check_value;
@@ -176,7 +176,7 @@ fn provider_of(expansion: &mut Expansion<'_>, block: &Block) -> Option<Arc<str>>
                 .input
                 .providers
                 .keys()
-                .filter(|name| **name != VALUE_KIND)
+                .filter(|name| ![VALUE_KIND, CONTROLLER_PROVIDER].contains(*name))
                 .map(|name| format!("`provider \"{name}\" {{}}`"))
                 .collect();
             expansion.found.push(

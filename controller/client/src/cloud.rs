@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use cloudtik_model::{Address, ProviderRef, Value};
 use cloudtik_provider_api::{
     Answer, BoxFuture, CLUSTER_TAG, Call, CallError, Cloud, Connection, DialTarget, ErrorClass, Found, HEAD_CONTROLLER_KIND, HEAD_ROLE,
-    ObjectAnswer, ROLE_TAG, STATUS_PREFIX, Verb, WORKER_GROUP_KIND,
+    ObjectAnswer, ROLE_TAG, STATUS_PREFIX, Verb, WORKER_GROUP_KIND, WORKER_ROLE,
 };
 
 use crate::group::{Wanted, controller_address};
@@ -102,14 +102,20 @@ impl Inner {
         Ok(ObjectAnswer { id, attributes })
     }
 
-    /// Controllers are there when their heads are; what they follow is published on the head.
+    /// Controllers are there as long as anything is that they made or that carries them: what outlived its head must not be forgotten. What one
+    /// follows is published on the head.
     async fn controllers(&self, address: &Address, ids: BTreeSet<String>) -> Result<Vec<Found>, CallError> {
         let mut found = Vec::new();
         for id in ids {
-            let Some(head) = self.find_head(address, &ControllerId::parse(&id)?.uid, None).await? else { continue };
-            let digest = head.tags.get(&format!("{STATUS_PREFIX}digest")).filter(|digest| !digest.is_empty());
+            let instances = self.instances(address, &ControllerId::parse(&id)?.uid, None).await?;
+            if instances.iter().all(|instance| role(instance, HEAD_ROLE).or(role(instance, WORKER_ROLE)).is_none()) {
+                continue;
+            }
+            let head = instances.into_iter().find(|instance| role(instance, HEAD_ROLE).is_some());
+            let tags = head.map(|head| head.tags).unwrap_or_default();
+            let digest = tags.get(&format!("{STATUS_PREFIX}digest")).filter(|digest| !digest.is_empty());
             let attributes = Value::object(digest.map(|digest| ("digest", Value::from(digest.as_str()))));
-            found.push(Found { object: ObjectAnswer { id, attributes }, tags: head.tags });
+            found.push(Found { object: ObjectAnswer { id, attributes }, tags });
         }
         Ok(found)
     }
@@ -137,7 +143,7 @@ impl Inner {
     /// The instance of a cluster's head at its provider.
     pub(crate) async fn find_head(&self, address: &Address, uid: &str, kind: Option<&str>) -> Result<Option<Found>, CallError> {
         let all = self.instances(address, uid, kind).await?;
-        Ok(all.into_iter().find(|found| found.tags.get(ROLE_TAG).is_some_and(|role| role == HEAD_ROLE)))
+        Ok(all.into_iter().find(|found| role(found, HEAD_ROLE).is_some()))
     }
 
     /// Everything that carries the cluster's uid. Where nobody says of which kind: the provider's instances.
@@ -181,6 +187,11 @@ impl Inner {
         heard.insert(by.clone(), last.max(after));
         (last > after).then_some(after)
     }
+}
+
+/// The instance, if it has that role.
+pub(crate) fn role<'a>(found: &'a Found, role: &str) -> Option<&'a Found> {
+    Some(found).filter(|found| found.tags.get(ROLE_TAG).is_some_and(|is| is == role))
 }
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -8,14 +8,14 @@ use cloudtik_model::{
     Address, ControllerCall, ControllerReply, Digest, NodeAction, NodeReply, NodeRequest, PushConfig, StepOutcome, Value, Verb as NodeVerb,
 };
 use cloudtik_provider_api::{
-    Answer, CLUSTER_TAG, Call, CallError, CreateRequest, ErrorClass, Found, Instance, ObjectAnswer, ROLE_TAG, STATUS_PREFIX, UpdateRequest,
-    Verb, WORKER_ROLE,
+    Answer, CLUSTER_TAG, Call, CallError, CreateRequest, ErrorClass, Found, Instance, ObjectAnswer, STATUS_PREFIX, UpdateRequest, Verb,
+    WORKER_ROLE,
 };
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::cloud::{Inner, text};
+use crate::cloud::{Inner, role, text};
 use crate::limits::{ADOPT_PARALLELISM, ADOPT_TIMEOUT, DRAIN_REACH_TIMEOUT, START_TIMEOUT};
 use crate::link::{Place, refused, unexpected};
 use crate::teardown::{Teardown, TeardownCommand, TeardownEvent, TeardownInput};
@@ -65,8 +65,7 @@ impl Inner {
         self.remember(&head, 0);
         let push = self.push_of(&head, id, attributes, None)?;
         self.push(&head, push).await?;
-        let workers: Vec<Found> =
-            workers.into_iter().filter(|found| found.tags.get(ROLE_TAG).is_some_and(|role| role == WORKER_ROLE)).collect();
+        let workers: Vec<Found> = workers.into_iter().filter(|found| role(found, WORKER_ROLE).is_some()).collect();
         if workers.is_empty() { Ok(()) } else { self.hand_over(&head, workers).await }
     }
 

@@ -21,5 +21,6 @@ pub use interface::{
     OperationWord, Progress, RenderedStep, Step, StepAnswer, StepJob, StepRenderer, Summary, Ticket, TimerId, TokenBucketLimit,
 };
 pub use machine::Engine;
+pub use objects::host_key;
 pub use settlement::{SettleMode, Settlement, SettlementInput, SettlementReport};
 pub use work::started;
