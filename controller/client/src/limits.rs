@@ -27,7 +27,7 @@ pub(crate) const GROUP_REMOVE_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 /// Events that are read at once; more were made in one interval by nobody yet.
 pub(crate) const EVENTS_PER_POLL_MAX: u64 = 200;
 /// How long a head may take to be asked while its cluster is destroyed: a dead one must not hold up the end.
-pub(crate) const DRAIN_REACH_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const DRAIN_REACH_TIMEOUT: Duration = Duration::from_secs(5);
 /// Workers that are spoken to at once when a new head takes them over.
 pub(crate) const ADOPT_PARALLELISM: usize = 16;
 /// How long one worker may take to let a new head in. One that does not is replaced by the head.
