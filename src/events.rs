@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use cloudtik_executor::engine::Progress;
-use cloudtik_model::Address;
+use cloudtik_model::{Address, ControllerEvent};
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +24,8 @@ pub enum Event {
         /// The text.
         text: String,
     },
+    /// Something happened on a head that is awaited.
+    Controller(ControllerEvent),
     /// Something that somebody should know and that stops nothing.
     Warning(String),
 }

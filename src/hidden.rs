@@ -1,10 +1,11 @@
-//! The subcommands that the program calls itself with: the local cloud's daemon, and what runs on a node. They are looked at before
-//! anything else, because some of them must run before the process has a second thread.
+//! The subcommands that the program calls itself with: the local cloud's daemon, what runs on a node, and what runs on a head. They are
+//! looked at before anything else, because some of them must run before the process has a second thread.
 
 use std::ffi::OsString;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use cloudtik_controller_client::{controller_call_main, controller_node_root};
 use cloudtik_local::{DaemonCommand, local_cloud_main};
 
 /// What a hidden subcommand ended with.
@@ -17,6 +18,24 @@ pub const LOCAL_CLOUD: &str = "local-cloud";
 /// The first argument of what runs on nodes.
 pub const NODE: &str = "node";
 
+/// The first argument of what runs on heads.
+pub const CONTROLLER: &str = "controller";
+
+/// What a hidden subcommand could not do: its exit code, and a sentence.
+struct Wrong {
+    code: i32,
+    message: String,
+}
+
+impl From<String> for Wrong {
+    fn from(message: String) -> Self {
+        Self { code: FAILED, message }
+    }
+}
+
+/// What runs as the controller of a head, with the folder that it keeps its state in.
+const CONTROLLER_MAIN: fn(&Path) -> Result<(), String> = no_controller;
+
 /// Runs a hidden subcommand, if the arguments (the program's name first) are one. Returns its exit code.
 ///
 /// What goes wrong is written to the error stream: that of a daemon is its log, that of a step runner goes back over SSH.
@@ -24,16 +43,17 @@ pub const NODE: &str = "node";
 pub fn run(arguments: &[OsString]) -> Option<i32> {
     let (first, rest) = arguments.get(1..)?.split_first()?;
     let result = match first.to_str()? {
-        LOCAL_CLOUD => local_cloud(rest),
-        NODE => node(rest)?,
+        LOCAL_CLOUD => local_cloud(rest).map_err(Wrong::from),
+        NODE => node(rest)?.map_err(Wrong::from),
+        CONTROLLER => controller(rest)?,
         _ => return None,
     };
     Some(match result {
         Ok(()) => DONE,
-        Err(message) => {
+        Err(Wrong { code, message }) => {
             // Nobody is left to tell when this fails.
             drop(writeln!(std::io::stderr(), "cloudtik: {message}"));
-            FAILED
+            code
         }
     })
 }
@@ -65,6 +85,29 @@ fn on_node(
         _ => None,
     };
     work(&cloudtik_node::node_root(given)?)
+}
+
+/// `controller run --root FOLDER`, `controller call [--root FOLDER]`: the folder of the first is where the controller keeps its state, that of
+/// the second is the node's.
+fn controller(arguments: &[OsString]) -> Option<Result<(), Wrong>> {
+    let (first, rest) = arguments.split_first()?;
+    let folder = match rest {
+        [] => None,
+        [option, folder] if option == "--root" => Some(PathBuf::from(folder)),
+        _ => return None,
+    };
+    match (first.to_str()?, folder) {
+        ("run", Some(folder)) => Some(CONTROLLER_MAIN(&folder).map_err(Wrong::from)),
+        ("call", folder) => {
+            let called = controller_node_root(folder).and_then(|root| controller_call_main(&root));
+            Some(called.map_err(|error| Wrong { code: i32::from(error.exit_code()), message: with_causes(&error) }))
+        }
+        _ => None,
+    }
+}
+
+fn no_controller(_root: &Path) -> Result<(), String> {
+    Err("the controller is not built into this program".to_owned())
 }
 
 /// An error and what lies below it, in one line.

@@ -27,6 +27,8 @@
 //!
 //! `examples/library.rs` shows the same for a cluster, with what happens on the way.
 
+mod around;
+mod clusters;
 mod disk;
 mod dot;
 mod events;
@@ -47,6 +49,7 @@ pub use cloudtik_model as model;
 pub use cloudtik_planner as planner;
 pub use cloudtik_provider_api as provider_api;
 
+pub use clusters::{ClusterStatus, ExecEnd, ExecRequest, ExecTarget, NodeOutput, PublishedNode, StatusSource};
 pub use disk::DiskSources;
 pub use dot::graph_dot;
 pub use events::{Event, Interrupt, Observer, Silent};

@@ -56,11 +56,21 @@ pub struct PlanOptions {
     pub delete_data: DeleteData,
     /// Operations that run at once.
     pub parallelism: Option<usize>,
+    /// Do not wait for workers: an apply ends when the heads have the new configuration.
+    pub no_wait: bool,
 }
 
 impl Default for PlanOptions {
     fn default() -> Self {
-        Self { destroy: false, offline: false, refresh: true, replace: BTreeSet::new(), delete_data: DeleteData::None, parallelism: None }
+        Self {
+            destroy: false,
+            offline: false,
+            refresh: true,
+            replace: BTreeSet::new(),
+            delete_data: DeleteData::None,
+            parallelism: None,
+            no_wait: false,
+        }
     }
 }
 

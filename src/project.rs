@@ -18,10 +18,11 @@ use cloudtik_executor::{Intent, RECORD_VERSION};
 use cloudtik_model::{
     Address, Diagnostic, Diagnostics, Graph, HeadConfig, MemorySources, OutputState, ProviderRef, SourceMap, SourceSet as _, State, Value,
 };
-use cloudtik_planner::{Execution, Mode, OperationKind, Plan, PlanInput, Settled, execution, plan};
-use cloudtik_provider_api::{CallError, Facts, ProviderSchema};
+use cloudtik_planner::{Action, Execution, Mode, OperationKind, Plan, PlanInput, Settled, execution, plan};
+use cloudtik_provider_api::{CallError, Facts, HEAD_CONTROLLER_KIND, ProviderSchema};
 
-use crate::providers::{providers, schemas};
+use crate::around::Around;
+use crate::providers::{providers, schemas, with_controller};
 use crate::run::{Run, run};
 use crate::world::{World, clouds};
 use crate::{DiskSources, Event, Failure, FailureKind, Interrupt, Observer, PlanOptions, ProjectOptions, Silent, VERSION};
@@ -102,6 +103,8 @@ pub struct Prepared<'p> {
     store: SessionStore,
     planned: Planned,
     clouds: Arc<Clouds>,
+    around: Arc<Around>,
+    no_wait: bool,
     run_id: String,
     settlement: SettlementReport,
     limits: Limits,
@@ -136,6 +139,7 @@ impl Project {
     #[must_use]
     pub fn with_providers(options: ProjectOptions, providers: Providers) -> Self {
         let folder = std::path::absolute(&options.folder).unwrap_or_else(|_| options.folder.clone());
+        let providers = with_controller(providers);
         Self {
             sources: DiskSources::new(options.folder.clone()).without(&options.data_dir),
             schemas: Arc::new(schemas(&providers)),
@@ -231,11 +235,11 @@ impl Project {
         let first = self.compile_for(options, &Facts::new())?;
         if options.offline {
             let mut snapshot = Ledger::new(State { version: cloudtik_model::STATE_VERSION, ..State::default() });
-            let clouds = Arc::new(self.clouds(&first.0, &snapshot.state));
+            let clouds = self.clouds(&first.0, &snapshot.state, &self.around());
             return self.planned(options, observer, first, &mut snapshot, Vec::new(), &clouds);
         }
         let mut snapshot = self.snapshot(&self.data(&first.0))?;
-        let clouds = Arc::new(self.clouds(&first.0, &snapshot.ledger.state));
+        let clouds = self.clouds(&first.0, &snapshot.ledger.state, &self.around());
         let mut report = SettlementReport::default();
         if !snapshot.ledger.open.is_empty() {
             let input = self.settlement_input(&snapshot.ledger, "plan", 0, SettleMode::Plan);
@@ -254,7 +258,8 @@ impl Project {
         observer.event(&Event::Stage("reading the spec".to_owned()));
         let first = self.compile_for(options, &Facts::new())?;
         let mut store = self.lock(&self.data(&first.0), if options.destroy { "destroy" } else { "apply" })?;
-        let clouds = Arc::new(self.clouds(&first.0, store.state()));
+        let around = self.around();
+        let clouds = self.clouds(&first.0, store.state(), &around);
         let timeouts = timeouts(&first.0);
         if !store.open_intents().is_empty() {
             observer.event(&Event::Stage("settling what an interrupted run left".to_owned()));
@@ -262,7 +267,8 @@ impl Project {
         let (run_id, settlement) = self.begin(&mut store, &clouds, options)?;
         let mut ledger = store.ledger().clone();
         let planned = self.planned(options, observer, first, &mut ledger, settlement.settled.clone(), &clouds)?;
-        Ok(Prepared { project: self, store, planned, clouds, run_id, settlement, limits: limits(options), timeouts })
+        let no_wait = options.no_wait;
+        Ok(Prepared { project: self, store, planned, clouds, around, no_wait, run_id, settlement, limits: limits(options), timeouts })
     }
 
     /// Takes the lock for a saved plan. It is refused when the state moved, or when the folder holds another spec.
@@ -276,11 +282,14 @@ impl Project {
         let store = self.lock(&self.data(&compiled), "apply")?;
         self.check_saved(&plan, &store, file)?;
         let configs = plan.providers.iter().map(|(name, config)| (name, &config.attributes));
-        let clouds = Arc::new(clouds(&self.providers, configs.chain(&store.state().providers), &self.folder));
+        let around = self.around();
+        around.know(store.state());
+        let clouds = clouds(&self.providers, configs.chain(&store.state().providers), &self.folder, &around);
         let planned = Planned { plan, warnings: Diagnostics::new(), sources: SourceMap::default() };
         let run_id = new_run_id()?;
         let settlement = SettlementReport::default();
-        Ok(Prepared { project: self, store, planned, clouds, run_id, settlement, limits: limits(options), timeouts: timeouts(&compiled) })
+        let (no_wait, limits, timeouts) = (options.no_wait, limits(options), timeouts(&compiled));
+        Ok(Prepared { project: self, store, planned, clouds, around, no_wait, run_id, settlement, limits, timeouts })
     }
 
     /// The spec as a saved plan has it, with the plan's own variables: where the state lies, how long connections may take. What the plan
@@ -411,10 +420,24 @@ impl Project {
         }
     }
 
-    fn clouds(&self, compiled: &Compiled, state: &State) -> Clouds {
+    fn clouds(&self, compiled: &Compiled, state: &State, around: &Arc<Around>) -> Arc<Clouds> {
         let spec = compiled.graph.providers.iter().map(|(name, config)| (name, &config.attributes));
         let known: BTreeMap<&ProviderRef, &Value> = state.providers.iter().chain(spec).collect();
-        clouds(&self.providers, known.into_iter(), &self.folder)
+        around.know(state);
+        clouds(&self.providers, known.into_iter(), &self.folder, around)
+    }
+
+    fn around(&self) -> Arc<Around> {
+        Around::new(self.vault(), Arc::clone(&self.schemas))
+    }
+
+    /// The state, and clouds for whatever made what is in it: for commands that look at what is there and need no spec.
+    pub(crate) fn looking(&self) -> Result<(State, Arc<Clouds>, Arc<Around>), Failure> {
+        let state = self.snapshot(&self.data_of_spec()?)?.ledger.state;
+        let around = self.around();
+        around.know(&state);
+        let clouds = clouds(&self.providers, state.providers.iter(), &self.folder, &around);
+        Ok((state, clouds, around))
     }
 
     /// The plan of a compiled spec and a settled ledger.
@@ -440,6 +463,9 @@ impl Project {
         check_addresses(options, &compiled.graph, &ledger.state)?;
         let goes = |address: &Address| options.destroy || !compiled.graph.nodes.contains_key(address);
         let mut notes = compiled.notes;
+        if !options.destroy {
+            notes.extend(world.adoptions(&ledger.state, &observed)?);
+        }
         notes.extend(keep.iter().filter(|address| goes(address)).map(|address| {
             format!("{address} says `on_destroy = \"keep\"`: it stays, and so does its entry in the state; `destroy --delete-data {address}` removes it")
         }));
@@ -564,6 +590,14 @@ fn timeouts(compiled: &Compiled) -> BTreeMap<Address, NodeTimeouts> {
     compiled.timeouts.iter().map(|(node, timeouts)| (node.clone(), of(timeouts))).collect()
 }
 
+/// The clusters whose controllers go.
+fn leaves(plan: &Plan) -> BTreeSet<Address> {
+    let goes = |address: &&Address, change: &&cloudtik_planner::Change| {
+        change.action == Action::Delete && address.segments().last().is_some_and(|last| &*last.name == HEAD_CONTROLLER_KIND)
+    };
+    plan.changes.iter().filter(|(address, change)| goes(address, change)).map(|(address, _)| address.prefix(2)).collect()
+}
+
 fn started(command: &str) -> Record {
     Record::Started { version: RECORD_VERSION, command: command.to_owned(), tool_version: VERSION.to_owned() }
 }
@@ -632,6 +666,7 @@ impl Prepared<'_> {
         let sources = std::mem::take(&mut self.planned.sources);
         observer
             .event(&Event::Operations(execution.operations.iter().filter(|operation| operation.kind != OperationKind::Waypoint).count()));
+        self.around.begin(Arc::clone(&observer), interrupt.clone(), !self.no_wait, leaves(&self.planned.plan));
         let mut engine = Engine::new(self.engine_input(run_started, execution));
         let driven = run(
             &mut engine,

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cloudtik_compiler::Providers;
-use cloudtik_provider_api::{Provider, ProviderSchema, VALUE_KIND, ValueProvider};
+use cloudtik_controller_client::ControllerProvider;
+use cloudtik_provider_api::{CONTROLLER_PROVIDER, Provider, ProviderSchema, VALUE_KIND, ValueProvider};
 
 /// All provider types.
 pub(crate) fn providers() -> Providers {
@@ -14,7 +15,13 @@ pub(crate) fn providers() -> Providers {
     all.insert("local", local);
     let sim: Arc<dyn Provider> = Arc::new(cloudtik_sim::SimProvider::new());
     all.insert("sim", sim);
-    all
+    with_controller(all)
+}
+
+/// The same with the kinds that stand for what the controller on a head does: every cluster with workers has them.
+pub(crate) fn with_controller(mut providers: Providers) -> Providers {
+    providers.entry(CONTROLLER_PROVIDER).or_insert_with(|| Arc::new(ControllerProvider::new()));
+    providers
 }
 
 /// Their schemas.

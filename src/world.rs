@@ -5,25 +5,38 @@ use std::path::Path;
 use std::sync::Arc;
 
 use cloudtik_compiler::Providers;
+use cloudtik_controller_client::{ControllerId, ControllerProvider};
 use cloudtik_executor::driver::Clouds;
 use cloudtik_model::{Address, Diagnostic, ProviderRef, State, Value};
 use cloudtik_planner::Observation;
-use cloudtik_provider_api::{Answer, Call, CallError, FactQuestion, Facts, Idempotency, ProviderSchema, Verb};
+use cloudtik_provider_api::{
+    Answer, CLUSTER_TAG, CONTROLLER_PROVIDER, Call, CallError, FactQuestion, Facts, Found, HEAD_CONTROLLER_KIND, Idempotency, ObjectAnswer,
+    Provider, ProviderSchema, ROLE_TAG, Verb, WORKER_ROLE,
+};
 
 use crate::Failure;
+use crate::around::{Around, AroundReach};
 
 /// The attribute of a configuration that is a folder, and relative to the project.
 const ROOT: &str = "root";
 
-/// The clouds of a run: every configuration of the spec, and those that made what is in the state.
-pub(crate) fn clouds<'a>(providers: &Providers, configs: impl Iterator<Item = (&'a ProviderRef, &'a Value)>, folder: &Path) -> Clouds {
-    let configured = configs
-        .filter_map(|(name, config)| {
-            let provider = providers.get(name.provider_type())?;
+/// The clouds of a run: every configuration of the spec, and those that made what is in the state. The one that speaks to controllers makes
+/// its calls through the same clouds.
+pub(crate) fn clouds<'a>(
+    providers: &Providers,
+    configs: impl Iterator<Item = (&'a ProviderRef, &'a Value)>,
+    folder: &Path,
+    around: &Arc<Around>,
+) -> Arc<Clouds> {
+    Arc::new_cyclic(|clouds| {
+        let reach = AroundReach::new(clouds.clone(), Arc::clone(around));
+        let controller: Arc<dyn Provider> = Arc::new(ControllerProvider::with_reach(Arc::new(reach)));
+        let configured = configs.filter_map(|(name, config)| {
+            let provider = if name.provider_type() == CONTROLLER_PROVIDER { &controller } else { providers.get(name.provider_type())? };
             Some((name.clone(), (Arc::clone(provider), absolute(config, folder))))
-        })
-        .collect();
-    Clouds::new(configured)
+        });
+        Clouds::new(configured.collect())
+    })
 }
 
 /// The configuration with its folder made absolute.
@@ -86,11 +99,35 @@ impl World<'_> {
             observed.extend(ids.values().map(|address| (address.clone(), Observation::Gone)));
             for found in found {
                 if let Some(address) = ids.get(&found.object.id) {
-                    observed.insert(address.clone(), Observation::Present(found.object));
+                    observed.insert(address.clone(), Observation::Present(whole(found.object, address, state)));
                 }
             }
         }
         Ok(observed)
+    }
+
+    /// The workers of clusters whose head is gone, as notes: the head that is made anew takes them over.
+    pub(crate) fn adoptions(&self, state: &State, observed: &BTreeMap<Address, Observation>) -> Result<Vec<String>, Failure> {
+        let controllers = state.resources.iter().filter(|(_, entry)| &*entry.kind == HEAD_CONTROLLER_KIND);
+        let lost = controllers.filter_map(|(address, entry)| {
+            let object = entry.current.as_ref()?;
+            let head = address.prefix(2).child("head");
+            observed.get(&head).filter(|seen| matches!(seen, Observation::Gone))?;
+            let provider = state.providers.get(&entry.provider)?.get("provider")?.as_str()?;
+            let kind = object.attributes.get("kind")?.as_str()?;
+            let uid = ControllerId::parse(&object.id).ok()?.uid;
+            let verb = Verb::FindByTag { key: CLUSTER_TAG.to_owned(), value: uid };
+            Some(Call { provider: ProviderRef::new(provider), address: address.clone(), kind: kind.into(), verb })
+        });
+        let mut notes = Vec::new();
+        for (call, answer) in self.all(lost.collect())? {
+            match answer {
+                Answer::Found(found) => notes.extend(found.iter().filter_map(adoption)),
+                Answer::Failed(error) => return Err(refused(&call, &error)),
+                _ => return Err(strange(&call)),
+            }
+        }
+        Ok(notes)
     }
 
     /// Makes calls at once and waits for all answers.
@@ -101,6 +138,23 @@ impl World<'_> {
         cloudtik_executor::driver::call_all(self.clouds, calls)
             .map_err(|error| Failure::plain(Diagnostic::error("runtime", error.to_string())).of(crate::FailureKind::Fault))
     }
+}
+
+/// What is said of a worker that outlived its head.
+fn adoption(found: &Found) -> Option<String> {
+    let is_worker = found.tags.get(ROLE_TAG).is_some_and(|role| role == WORKER_ROLE);
+    let address = found.tags.get("cloudtik:address").unwrap_or(&found.object.id);
+    is_worker.then(|| format!("{address} ({}) is adopted by the new head", found.object.id))
+}
+
+/// What the controller of a head does not repeat is as the state has it: it tells what it follows, not what it was told.
+fn whole(found: ObjectAnswer, address: &Address, state: &State) -> ObjectAnswer {
+    let entry = state.resources.get(address).filter(|entry| entry.provider.provider_type() == CONTROLLER_PROVIDER);
+    let known = entry.and_then(|entry| entry.current.as_ref()?.attributes.entries());
+    let (Some(known), Some(told)) = (known, found.attributes.entries()) else { return found };
+    let mut all = known.clone();
+    all.extend(told.clone());
+    ObjectAnswer { attributes: Value::object(all), ..found }
 }
 
 /// What is said when a provider does not answer.

@@ -25,6 +25,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("ssh", &["model"]),
     ("executor", &["model", "lang", "runtime-modules", "provider-api", "planner", "ssh"]),
     ("node", &["model", "ssh"]),
+    ("controller-client", &["model", "provider-api", "ssh"]),
     ("local", &["model", "provider-api"]),
     ("sim", &["model", "provider-api"]),
     ("conformance", &["model", "provider-api"]),

@@ -54,6 +54,9 @@ impl Arguments {
 
     /// What the syntax alone does not hold.
     fn check(&self) -> Result<(), Answer> {
+        if let Command::Exec { node: Some(_), all: true, .. } = self.command {
+            return Err(wrong("`--node` names one node, and `--all` means every one: give one of the two"));
+        }
         if matches!(self.command, Command::Output { name: None, raw: true, .. }) {
             return Err(wrong("`--raw` prints one output: name it"));
         }
@@ -74,6 +77,9 @@ impl Arguments {
         }
     }
 }
+
+/// Events that are shown when nobody says how many: about a screen.
+const EVENTS_SHOWN: u64 = 50;
 
 /// Longer lines of help are hard to read.
 const HELP_WIDTH_MAX: usize = 100;
@@ -182,6 +188,9 @@ pub(crate) enum Command {
         /// Destroy everything
         #[arg(long)]
         destroy: bool,
+        /// Do not wait for workers: end when the heads have the new configuration
+        #[arg(long)]
+        no_wait: bool,
         #[command(flatten)]
         delete_data: DeleteDataFlags,
         #[command(flatten)]
@@ -217,6 +226,48 @@ pub(crate) enum Command {
         /// Print the text of the output as it is, without quotes and without the end of a line
         #[arg(long)]
         raw: bool,
+    },
+    /// Show how things stand with a cluster: its groups, nodes and services
+    Status {
+        /// The cluster; may be left out where the project has one
+        #[arg(value_name = "CLUSTER")]
+        cluster: Option<String>,
+        /// Print it as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show what happened in a cluster, oldest first
+    Events {
+        /// The cluster; may be left out where the project has one
+        #[arg(value_name = "CLUSTER")]
+        cluster: Option<String>,
+        /// Only what came after the event of this number
+        #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+        after: u64,
+        /// At most so many, the newest
+        #[arg(long, value_name = "N", default_value_t = EVENTS_SHOWN)]
+        limit: u64,
+        /// Print them as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Run a command on the head of a cluster, or on other nodes of it; it ends with the command's exit code
+    Exec {
+        /// The cluster; may be left out where the project has one
+        #[arg(value_name = "CLUSTER")]
+        cluster: Option<String>,
+        /// Where: `head`, the end of an address such as `etcd[1]`, a sequence number, or an id
+        #[arg(long, value_name = "NODE")]
+        node: Option<String>,
+        /// On the head and on every worker; each line begins with the node's name
+        #[arg(long)]
+        all: bool,
+        /// Print one JSON document for each node
+        #[arg(long)]
+        json: bool,
+        /// Program and arguments, after `--`
+        #[arg(value_name = "CMD", last = true, required = true)]
+        words: Vec<String>,
     },
     /// List what the local cloud of this machine has, or remove what a deleted project left there
     Local {

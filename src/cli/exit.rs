@@ -19,6 +19,8 @@ pub(crate) enum Exit {
     Fault,
     /// Somebody interrupted it.
     Interrupted,
+    /// As the command that it ran on a node ended.
+    Command(u8),
 }
 
 impl Exit {
@@ -32,6 +34,7 @@ impl Exit {
             Self::LockHeld => 4,
             Self::Fault => 70,
             Self::Interrupted => 130,
+            Self::Command(code) => code,
         }
     }
 }

@@ -15,7 +15,6 @@ const LATER_COMMANDS: &[&str] = &[
     "console",
     "controller",
     "download",
-    "exec",
     "fmt",
     "force-unlock",
     "import",
@@ -24,7 +23,6 @@ const LATER_COMMANDS: &[&str] = &[
     "logs",
     "scale",
     "state",
-    "status",
     "submit",
     "upload",
     "verify",
@@ -34,7 +32,7 @@ const LATER_COMMANDS: &[&str] = &[
 /// Flags of the language that this version does not have, by command.
 const LATER_FLAGS: &[(&str, &[&str])] = &[
     ("plan", &["base", "data", "exclude", "refresh-facts", "refresh-only", "state", "target", "unset-vars"]),
-    ("apply", &["allow-disruption", "exclude", "json", "keep-failed", "no-wait", "refresh-facts", "refresh-only", "state", "target"]),
+    ("apply", &["allow-disruption", "exclude", "json", "keep-failed", "refresh-facts", "refresh-only", "state", "target"]),
     ("destroy", &["allow-disruption", "exclude", "json", "state", "target"]),
     ("show", &["record", "spec"]),
 ];

@@ -46,6 +46,21 @@ pub(crate) fn elapsed(duration: Duration) -> String {
     if seconds < 60 { format!("{seconds}s") } else { took(Duration::from_secs(seconds)) }
 }
 
+/// Seconds since 1970 as `2026-01-02 03:04:05`, in UTC.
+pub(crate) fn utc(seconds: u64) -> String {
+    let (days, of_day) = (seconds / 86_400, seconds % 86_400);
+    // Years that begin in March end with the day that some of them have more; eras of 400 years are all alike.
+    let shifted = days + 719_468;
+    let (era, of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let from_march = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * from_march + 2) / 5 + 1;
+    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02}", of_day / 3600, of_day / 60 % 60, of_day % 60)
+}
+
 /// The text without characters that would do something to a terminal. What stands in a spec or comes from a node is shown, never obeyed.
 pub(crate) fn harmless(text: &str) -> String {
     text.chars()
@@ -90,6 +105,20 @@ mod tests {
         );
         assert_eq!(elapsed(Duration::from_millis(7999)), "7s");
         assert_eq!(elapsed(Duration::from_secs(125)), "2m05s");
+    }
+
+    #[test]
+    fn moments_are_shown_in_utc() {
+        let shown = [0, 951_782_399, 951_782_400, 1_709_164_800, 1_767_323_045, 4_102_444_799].map(utc);
+        let expected = [
+            "1970-01-01 00:00:00",
+            "2000-02-28 23:59:59",
+            "2000-02-29 00:00:00",
+            "2024-02-29 00:00:00",
+            "2026-01-02 03:04:05",
+            "2099-12-31 23:59:59",
+        ];
+        assert_eq!(shown, expected);
     }
 
     #[test]

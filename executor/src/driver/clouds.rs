@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use cloudtik_model::{ProviderRef, Value};
+use cloudtik_model::{ControllerReply, ControllerRequest, NodeReply, NodeRequest, ProviderRef, Value};
 use cloudtik_provider_api::{Answer, Call, CallError, Cloud, Connection, DialTarget, ErrorClass, Provider};
 
 /// The clouds by the name of their provider configuration.
@@ -56,6 +56,27 @@ impl Clouds {
         match self.get(&call.provider) {
             Ok(cloud) => cloud.call(call).await,
             Err(error) => Answer::Failed(error),
+        }
+    }
+
+    /// Speaks to the controller of a head that is simulated; `None` for all others.
+    pub async fn controller(
+        &self,
+        provider: &ProviderRef,
+        instance: &str,
+        request: &ControllerRequest,
+    ) -> Option<Result<ControllerReply, CallError>> {
+        match self.get(provider) {
+            Ok(cloud) => Some(cloud.controller(instance, request)?.await),
+            Err(error) => Some(Err(error)),
+        }
+    }
+
+    /// Executes a step on an instance that is simulated; `None` for all others.
+    pub async fn run_step(&self, provider: &ProviderRef, instance: &str, request: &NodeRequest) -> Option<Result<NodeReply, CallError>> {
+        match self.get(provider) {
+            Ok(cloud) => Some(cloud.run_step(instance, request)?.await),
+            Err(error) => Some(Err(error)),
         }
     }
 

@@ -378,7 +378,11 @@ pub fn login_key(vault: &mut Vault, cluster: &Address) -> Result<String, Durable
     vault.key_pair(&key_name(cluster), || cloudtik_ssh::generate_ed25519().map(pair)).map(|pair| pair.public)
 }
 
-fn login_pair(vault: &mut Vault, node: &Address) -> Result<KeyPair, CallError> {
+/// The key pair that logs in to the nodes of a cluster, by the address of the cluster or of anything in it; made on first need.
+///
+/// # Errors
+/// It cannot be read or made.
+pub fn login_pair(vault: &mut Vault, node: &Address) -> Result<KeyPair, CallError> {
     vault.key_pair(&key_name(node), || cloudtik_ssh::generate_ed25519().map(pair)).map_err(|error| secret_error(&error))
 }
 

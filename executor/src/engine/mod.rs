@@ -21,6 +21,6 @@ pub use interface::{
     OperationWord, Progress, RenderedStep, Step, StepAnswer, StepJob, StepRenderer, Summary, Ticket, TimerId, TokenBucketLimit,
 };
 pub use machine::Engine;
-pub use objects::entry_host_key;
+pub use objects::{entry_host_key, host_key};
 pub use settlement::{SettleMode, Settlement, SettlementInput, SettlementReport};
 pub use work::started;

@@ -81,7 +81,8 @@ pub(crate) fn step_object(
 }
 
 /// The host key that the first contact with an instance left, if there was one.
-pub(crate) fn host_key(state: &State, instance_id: &str) -> Option<String> {
+#[must_use]
+pub fn host_key(state: &State, instance_id: &str) -> Option<String> {
     state.resources.values().find_map(|entry| entry_host_key(entry, instance_id))
 }
 

@@ -437,7 +437,9 @@ impl Settlement {
                     is.filter(|value| !value.is_null()) != wanted.filter(|value| !value.is_null())
                 };
                 if changed.iter().any(differs) {
-                    let observed = Record::Observed { address: intent.address.clone(), attributes: Some(object.attributes) };
+                    let before = self.input.state.resources.get(&intent.address).and_then(|entry| entry.current.as_ref());
+                    let found = before.map_or_else(|| object.clone(), |before| whole(object.clone(), &before.attributes));
+                    let observed = Record::Observed { address: intent.address.clone(), attributes: Some(found.attributes) };
                     return self.close(index, vec![observed], OpResult::Cleared, false, "it was not updated");
                 }
                 self.adopt(index, object);
@@ -482,7 +484,7 @@ impl Settlement {
         };
         let (object, text) = match &intent.operation {
             OpKind::Create { attributes, secrets, .. } => {
-                let mut object = resource_object(schema, answer, attributes, &intent.op_id);
+                let mut object = resource_object(schema, whole(answer, attributes), attributes, &intent.op_id);
                 object.public_keys = secrets.iter().map(|(name, secret)| (name.clone(), secret.public.clone())).collect();
                 let text = format!("{} was made", object.id);
                 (object, text)
@@ -490,7 +492,7 @@ impl Settlement {
             OpKind::Update { attributes, .. } => {
                 let before = self.input.state.resources.get(&intent.address).and_then(|entry| entry.current.as_ref());
                 let op_id = before.map_or_else(String::new, |object| object.op_id.clone());
-                let mut object = resource_object(schema, answer, attributes, &op_id);
+                let mut object = resource_object(schema, whole(answer, attributes), attributes, &op_id);
                 if let Some(before) = before {
                     object.public_keys.clone_from(&before.public_keys);
                     object.took_ms = before.took_ms;
@@ -526,6 +528,14 @@ impl Settlement {
             self.report.unsettled.push((case.intent.clone(), error));
         }
     }
+}
+
+/// What a look at an object leaves out is as it is known: the controller of a head does not repeat what it was told.
+fn whole(answer: ObjectAnswer, known: &Value) -> ObjectAnswer {
+    let (Some(found), Some(known)) = (answer.attributes.entries(), known.entries()) else { return answer };
+    let mut all = known.clone();
+    all.extend(found.clone());
+    ObjectAnswer { attributes: Value::object(all), ..answer }
 }
 
 /// Whether the same question later may get an answer. Reads and repeats have no effect that would have to be settled in turn.

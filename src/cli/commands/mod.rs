@@ -1,12 +1,15 @@
 //! One module per command; this one chooses.
 
 mod apply;
+mod events;
+mod exec;
 mod init;
 mod local;
 mod output;
 mod plan;
 mod show;
 mod spec;
+mod status;
 mod version;
 
 use std::path::Path;
@@ -50,9 +53,9 @@ fn choose(command: &Command, context: &Context<'_>) -> Result<Exit, Failure> {
             (options.destroy, options.offline, options.delete_data) = (*destroy, *offline, delete_data.to_options());
             plan::run(context, &wants, &options, plan)
         }
-        Command::Apply { file, auto_approve, destroy, delete_data, plan } => {
+        Command::Apply { file, auto_approve, destroy, no_wait, delete_data, plan } => {
             let mut options = super::project::plan_options(plan);
-            (options.destroy, options.delete_data) = (*destroy, delete_data.to_options());
+            (options.destroy, options.delete_data, options.no_wait) = (*destroy, delete_data.to_options(), *no_wait);
             apply::run(context, file.as_deref(), *auto_approve, &options, plan)
         }
         Command::Destroy { auto_approve, delete_data, plan } => {
@@ -62,6 +65,12 @@ fn choose(command: &Command, context: &Context<'_>) -> Result<Exit, Failure> {
         }
         Command::Show { file, json } => show::run(context, file.as_deref(), *json),
         Command::Output { name, json, raw } => output::run(context, name.as_deref(), *json, *raw),
+        Command::Status { cluster, json } => status::run(context, cluster.as_deref(), *json),
+        Command::Events { cluster, after, limit, json } => events::run(context, cluster.as_deref(), *after, *limit, *json),
+        Command::Exec { cluster, node, all, json, words } => {
+            let request = exec::request(cluster.as_deref(), node.as_deref(), *all, words);
+            exec::run(context, &request, *json)
+        }
         Command::Local { action: LocalAction::List, json, .. } => local::list(context, *json),
         Command::Local { action: LocalAction::Purge, ids, all, auto_approve, json } => {
             local::purge(context, ids, *all, *auto_approve, *json)

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use cloudtik::model::Address;
+use cloudtik::model::{Address, ControllerEvent, EventLevel};
 use cloudtik::{Event, OperationWord, Progress};
 
 use super::super::values::{elapsed, harmless, took};
@@ -81,6 +81,7 @@ impl Board {
             }
             Event::Progress(progress) => self.progress(progress, now),
             Event::Output { address, text, .. } => self.output(address, text),
+            Event::Controller(event) => vec![of_head(event)],
             Event::Warning(text) => vec![Line::new(Tone::Warning, &format!("warning: {text}"))],
         }
     }
@@ -198,6 +199,19 @@ impl Board {
     }
 }
 
+/// What happened on a head that is awaited: `cluster.c.workers.etcd[1]: ready`.
+fn of_head(event: &ControllerEvent) -> Line {
+    let tone = match event.level {
+        EventLevel::Info => Tone::Plain,
+        EventLevel::Warning => Tone::Warning,
+        EventLevel::Error => Tone::Failed,
+    };
+    match &event.address {
+        Some(address) => Line::new(tone, &format!("{address}: {}", event.text)),
+        None => Line::new(tone, &event.text),
+    }
+}
+
 /// What is said of an operation.
 struct Said {
     doing: &'static str,
@@ -268,6 +282,17 @@ mod tests {
         let skipped = Progress::Skipped { address: "c.t".parse().unwrap(), word: OperationWord::Run, because: "c.s".parse().unwrap() };
         assert_eq!(texts(board.take(&Event::Progress(skipped), at(3))), ["c.t: not done, because c.s failed"]);
         assert_eq!(board.status(), None);
+    }
+
+    #[test]
+    fn what_happens_on_a_head_is_a_line_that_stays() {
+        let mut board = Board::new(false);
+        let address = Some("cluster.c.workers.etcd[1]".to_owned());
+        let event = ControllerEvent { sequence: 1, time: 0, level: EventLevel::Info, address, text: "ready".to_owned() };
+        let lines = board.take(&Event::Controller(event.clone()), at(0));
+        assert_eq!(lines, [Line { tone: Tone::Plain, text: "cluster.c.workers.etcd[1]: ready".to_owned() }]);
+        let bad = ControllerEvent { address: None, level: EventLevel::Error, text: "its disk is full".to_owned(), ..event };
+        assert_eq!(board.take(&Event::Controller(bad), at(0)), [Line { tone: Tone::Failed, text: "its disk is full".to_owned() }]);
     }
 
     #[test]
