@@ -6,7 +6,7 @@ use std::sync::Arc;
 use cloudtik_model::{Address, ControllerReply, ControllerRequest, Digest, NodeReply, NodeRequest, Value};
 use cloudtik_provider_api::{
     Answer, CLUSTER_TAG, Call, CallError, CreateRequest, ErrorClass, FactQuestion, Found, Idempotency, KindSchema, ObjectAnswer, Presence,
-    ProviderSchema, STATUS_PREFIX, UpdateRequest, Verb,
+    ProviderSchema, SEQUENCE_TAG, STATUS_PREFIX, UpdateRequest, Verb,
 };
 use serde::{Deserialize, Serialize};
 
@@ -235,8 +235,12 @@ impl World {
         asked: Digest,
     ) -> Answer {
         let hides = matches!(kind.class, Idempotency::TagAtCreate { .. });
+        let mut attributes = self.complete(kind, &id, &request.attributes, &Value::NULL);
+        if let Some(number) = request.tags.get(SEQUENCE_TAG).and_then(|number| number.parse::<u64>().ok()) {
+            attributes = with_sequence(attributes, number);
+        }
         let object = SimObject {
-            attributes: self.complete(kind, &id, &request.attributes, &Value::NULL),
+            attributes,
             kind: kind.name.to_owned(),
             tags: request.tags.clone(),
             visible_at_ms: if hides { now_ms.saturating_add(invisible_ms) } else { 0 },
@@ -366,6 +370,15 @@ fn node_value(id: &str, number: u64, name: &str, address: Value, asked: &Value) 
         ("memory", of("memory_gib", 4).saturating_mul(1024).into()),
         ("zone", "zone-a".into()),
     ])
+}
+
+/// A worker has the number that its mark says.
+fn with_sequence(attributes: Value, number: u64) -> Value {
+    let (Some(all), Some(node)) = (attributes.entries(), attributes.get("node").and_then(Value::entries)) else { return attributes };
+    let (mut all, mut node) = (all.clone(), node.clone());
+    node.insert("sequence".into(), number.into());
+    all.insert("node".into(), Value::object(node));
+    Value::object(all)
 }
 
 fn check_attributes(kind: &KindSchema, attributes: &Value) -> Result<(), CallError> {

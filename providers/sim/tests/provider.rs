@@ -78,6 +78,12 @@ fn steps_run_on_simulated_nodes_and_leave_markers() {
     let Answer::Object(node) = now(cloud.call(create("sim_instance", "op-1", attributes))) else { panic!("no node") };
     assert_eq!(Instance::of(&node.attributes).unwrap().port, 22);
     assert_eq!(node.attributes.get("node").unwrap().get("cores"), Some(&3_u64.into()));
+    let mut worker = create("sim_instance", "op-2", Value::object([("name", Value::from("w"))]));
+    if let Verb::Create(request) = &mut worker.verb {
+        request.tags.insert("cloudtik:sequence".to_owned(), "41".to_owned());
+    }
+    let Answer::Object(worker) = now(cloud.call(worker)) else { panic!("no worker") };
+    assert_eq!(worker.attributes.get("node").unwrap().get("sequence"), Some(&41_u64.into()));
     let request = |run_id: &str, verb: NodeVerb| NodeRequest {
         version: NodeRequest::VERSION,
         run_id: run_id.to_owned(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use cloudtik_model::Value;
-use cloudtik_provider_api::{CallError, ErrorClass, Found, ObjectAnswer, STATUS_PREFIX};
+use cloudtik_provider_api::{CallError, ErrorClass, Found, ObjectAnswer, SEQUENCE_TAG, STATUS_PREFIX};
 
 use super::kinds::{MODE, ON_DESTROY};
 use super::request::{MARK_PREFIX, ON_DESTROY_TAG};
@@ -18,7 +18,7 @@ const SSH_PORT: u16 = 22;
 /// Where all of this machine is.
 const ZONE: &str = "local";
 
-/// The head of a cluster is its first node.
+/// The head of a cluster is its first node. A worker has the number that its mark says.
 const HEAD_SEQUENCE: u64 = 1;
 
 /// Whether an object is there. A node whose first process ended is not, and neither is what is half made or half removed.
@@ -73,7 +73,8 @@ pub(super) fn answer_of(object: &Object) -> Result<ObjectAnswer, CallError> {
             ("uri", text(&bucket.uri)),
         ]),
         (Attributes::LocalInstance(instance), ResourceSpec::LocalInstance(spec)) => {
-            instance_attributes(&object.id, instance, spec, tags())?
+            let sequence = object.tags.get(SEQUENCE_TAG).and_then(|number| number.parse().ok()).unwrap_or(HEAD_SEQUENCE);
+            instance_attributes(&object.id, instance, spec, sequence, tags())?
         }
         (Attributes::LocalInstance(_), _) => return Err(strange(&object.id, "it is an instance and was asked for as something else")),
     };
@@ -84,6 +85,7 @@ fn instance_attributes(
     id: &str,
     instance: &InstanceAttributes,
     spec: &InstanceSpec,
+    sequence: u64,
     tags: (&'static str, Value),
 ) -> Result<Value, CallError> {
     let publish = spec.publish.iter().map(|(host, node)| (host.to_string(), Value::from(u64::from(*node))));
@@ -96,7 +98,7 @@ fn instance_attributes(
     ]);
     let node = Value::object([
         ("id", text(id)),
-        ("sequence", HEAD_SEQUENCE.into()),
+        ("sequence", sequence.into()),
         ("address", text(&instance.address)),
         ("names", Value::list(instance.names.iter().map(|name| text(name)))),
         ("dirs", texts(&instance.dirs)),

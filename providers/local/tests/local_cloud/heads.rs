@@ -109,9 +109,13 @@ fn launches(form: Form) {
         // Two at once for one place: one of them gets it.
         let (one, two) =
             tokio::join!(client.create(worker(&stage, "w2", &network, |_| {})), client.create(worker(&stage, "w3", &network, |_| {})));
-        assert!(one.is_ok() != two.is_ok(), "{one:?} {two:?}");
-        let (second, late) = if one.is_ok() { (one.unwrap(), two) } else { (two.unwrap(), one) };
-        not_allowed(late);
+        let second = match (one, two) {
+            (Ok(second), late) | (late, Ok(second)) => {
+                not_allowed(late);
+                second
+            }
+            neither => panic!("{neither:?}"),
+        };
         assert_eq!(client.create(asked).await.unwrap().id, first.id, "a repeat needs no room");
 
         // The head reaches its workers, and so does this program on the head through what its environment says.
@@ -297,7 +301,7 @@ fn provider(form: Form) {
                 op_id: token.to_owned(),
                 token: token.to_owned(),
                 epoch: 1,
-                tags: [("cloudtik:cluster", CLUSTER), ("cloudtik:op", token)]
+                tags: [("cloudtik:cluster", CLUSTER), ("cloudtik:op", token), ("cloudtik:sequence", "7")]
                     .map(|(name, value)| (name.to_owned(), value.to_owned()))
                     .into(),
                 attributes: Value::object([("name", Value::from("c-g-1")), ("network", network.id.as_str().into())]),
@@ -306,6 +310,7 @@ fn provider(form: Form) {
             })
         };
         let Answer::Object(made) = call(create("op-1")).await else { panic!() };
+        assert_eq!(made.attributes.get("node").unwrap().get("sequence"), Some(&7_u64.into()));
         let named = call(Verb::FindByName { name: "c-g-1".into() }).await;
         assert!(matches!(&named, Answer::Found(found) if found.len() == 1), "{named:?}");
         for (id, key) in [(&made.id, "host_key"), (&head.id, "settled")] {
