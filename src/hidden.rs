@@ -3,8 +3,9 @@
 
 use std::ffi::OsString;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+use cloudtik_controller::service::ServiceOptions;
 use cloudtik_controller_client::{controller_call_main, controller_node_root};
 use cloudtik_local::{DaemonCommand, local_cloud_main};
 
@@ -33,8 +34,6 @@ impl From<String> for Wrong {
     }
 }
 
-/// What runs as the controller of a head, with the folder that it keeps its state in.
-const CONTROLLER_MAIN: fn(&Path) -> Result<(), String> = no_controller;
 
 /// Runs a hidden subcommand, if the arguments (the program's name first) are one. Returns its exit code.
 ///
@@ -97,7 +96,7 @@ fn controller(arguments: &[OsString]) -> Option<Result<(), Wrong>> {
         _ => return None,
     };
     match (first.to_str()?, folder) {
-        ("run", Some(folder)) => Some(CONTROLLER_MAIN(&folder).map_err(Wrong::from)),
+        ("run", Some(folder)) => Some(controller_main(folder).map_err(Wrong::from)),
         ("call", folder) => {
             let called = controller_node_root(folder).and_then(|root| controller_call_main(&root));
             Some(called.map_err(|error| Wrong { code: i32::from(error.exit_code()), message: with_causes(&error) }))
@@ -106,8 +105,17 @@ fn controller(arguments: &[OsString]) -> Option<Result<(), Wrong>> {
     }
 }
 
-fn no_controller(_root: &Path) -> Result<(), String> {
-    Err("the controller is not built into this program".to_owned())
+/// What runs as the controller of a head, with the folder that it keeps its state in.
+fn controller_main(root: PathBuf) -> Result<(), String> {
+    let of_node = |name: &str| std::env::var(name).map_err(|_| format!("{name} is not set, so this is no process of a node"));
+    let options = ServiceOptions {
+        root,
+        node_root: PathBuf::from(of_node(cloudtik_node::NODE_ROOT_VARIABLE)?),
+        instance: of_node(cloudtik_node::NODE_VARIABLE)?,
+        providers: crate::providers::providers(),
+        tool_version: crate::VERSION.to_owned(),
+    };
+    cloudtik_controller::service::run(options).map_err(|error| with_causes(&error))
 }
 
 /// An error and what lies below it, in one line.
