@@ -263,25 +263,30 @@ impl Controller {
         for memo in self.groups.values_mut() {
             *memo = Memo { turn: memo.turn.take(), ..Memo::default() };
         }
-        for unit in self.units.values_mut() {
-            unit.failures = 0;
-            unit.retry_at_ms = 0;
-            unit.checked = None;
-        }
         self.find_units();
-        self.dirty = true;
+        self.at_once();
     }
 
     /// Removes the workers of a group, whatever the configuration says.
     pub fn remove_group(&mut self, group: &str) {
         let generation = self.pushed.as_ref().map_or(0, |pushed| pushed.generation);
         self.remember([(facts::removed_key(group), Value::from(generation))]);
-        self.dirty = true;
+        self.at_once();
     }
 
     /// Removes all workers and makes no new ones.
     pub fn drain(&mut self) {
         self.remember([(facts::DRAINING.to_owned(), Value::from(true))]);
+        self.at_once();
+    }
+
+    /// What waits after a failure is tried now: what is wanted is another thing.
+    fn at_once(&mut self) {
+        for unit in self.units.values_mut() {
+            unit.failures = 0;
+            unit.retry_at_ms = 0;
+            unit.checked = None;
+        }
         self.dirty = true;
     }
 
