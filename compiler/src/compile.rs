@@ -8,7 +8,7 @@ use cloudtik_lang::Files;
 use cloudtik_model::{
     Address, Diagnostic, Diagnostics, Digest, FileId, Graph, HeadConfig, Node, ProviderRef, ReadError, SourceMap, Span, Value, did_you_mean,
 };
-use cloudtik_provider_api::FactQuestion;
+use cloudtik_provider_api::{FactQuestion, HEAD_CONTROLLER_KIND};
 use cloudtik_syntax::Block;
 
 use crate::declare::{Name, declare, order};
@@ -156,8 +156,13 @@ fn settings(expansion: &Expansion<'_>, block: &Block, input: &CompileInput<'_>, 
 /// `depends_on` names blocks; the graph's edges go between nodes. Also drops edges to what a block names and is no node.
 fn spread_dependencies(expansion: &mut Expansion<'_>) {
     let nodes: BTreeSet<Address> = expansion.graph.nodes.keys().cloned().collect();
-    let below =
-        |prefix: &Address| nodes.range(prefix.clone()..).take_while(|address| address.is_within(prefix)).cloned().collect::<Vec<_>>();
+    let told = told_steps(expansion);
+    let below = |prefix: &Address| {
+        let made = nodes.range(prefix.clone()..).take_while(|address| address.is_within(prefix));
+        // Whoever waits for a step of the controller waits until the controller is told of it.
+        let told = told.range(prefix.clone()..).take_while(|(address, _)| address.is_within(prefix)).map(|(_, controller)| controller);
+        made.chain(told).cloned().collect::<Vec<_>>()
+    };
     let mut found = Diagnostics::new();
     let failed = &expansion.world.failed;
     let expanded = &expansion.world.instances;
@@ -193,6 +198,16 @@ fn spread_dependencies(expansion: &mut Expansion<'_>) {
         depends_on.remove(address);
     }
     expansion.found.extend(found);
+}
+
+/// The steps that controllers do, with the resource that stands for the controller.
+fn told_steps(expansion: &Expansion<'_>) -> BTreeMap<Address, Address> {
+    let steps = |config: &HeadConfig| {
+        let controller = config.cluster.child(HEAD_CONTROLLER_KIND);
+        let all = config.head_steps.iter().chain(config.groups.values().flat_map(|group| &group.steps));
+        all.map(|step| (step.address.clone(), controller.clone())).collect::<Vec<_>>()
+    };
+    expansion.head_configs.values().flat_map(steps).collect()
 }
 
 /// The declaration that an address is of.

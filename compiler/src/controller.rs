@@ -23,12 +23,11 @@ use crate::workers::Group;
 /// What the supervisor of the head calls it.
 const DAEMON: &str = "cloudtik-controller";
 
-/// Restarts within the window: a controller that ends again and again must still be there when what ends it is mended, so this is as many
-/// as an hour of one every two seconds, in a sixth of the time.
+/// Restarts within the window: so many that they are not used up while what ends the controller, such as a full disk, is mended.
 const RESTARTS_MAX: u64 = 1_000;
 const RESTART_WINDOW_SECS: u64 = 600;
 
-/// Seconds until it must be up; nothing is asked of it then, so that they count for nothing.
+/// Seconds until it must be up; nothing is asked of it at its start, so they are there for the form alone.
 const READY_TIMEOUT_SECS: u64 = 60;
 
 /// Seconds that it may take to write down what is under way.
