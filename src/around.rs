@@ -25,15 +25,16 @@ struct About {
     observer: Arc<dyn Observer>,
     interrupt: Interrupt,
     waits: bool,
+    settles: bool,
     leaves: BTreeSet<Address>,
     known: BTreeMap<Address, Value>,
 }
 
 impl Around {
-    /// Nobody listens yet, and nothing is awaited.
+    /// Nobody listens yet, and nothing is awaited until a run begins.
     pub(crate) fn new(vault: Vault, schemas: Arc<BTreeMap<String, ProviderSchema>>) -> Arc<Self> {
         let (observer, interrupt) = (Arc::new(Silent), Interrupt::new());
-        let run = About { observer, interrupt, waits: true, leaves: BTreeSet::new(), known: BTreeMap::new() };
+        let run = About { observer, interrupt, waits: true, settles: true, leaves: BTreeSet::new(), known: BTreeMap::new() };
         Arc::new(Self { vault: Mutex::new(vault), schemas, run: Mutex::new(run) })
     }
 
@@ -47,7 +48,7 @@ impl Around {
     /// A run begins.
     pub(crate) fn begin(&self, observer: Arc<dyn Observer>, interrupt: Interrupt, waits: bool, leaves: BTreeSet<Address>) {
         let mut run = self.run();
-        (run.observer, run.interrupt, run.waits, run.leaves) = (observer, interrupt, waits, leaves);
+        *run = About { observer, interrupt, waits, settles: false, leaves, known: std::mem::take(&mut run.known) };
     }
 
     /// The key that logs in to the nodes of a cluster.
@@ -150,6 +151,10 @@ impl Reach for AroundReach {
 
     fn waits(&self) -> bool {
         self.around.run().waits
+    }
+
+    fn settles(&self) -> bool {
+        self.around.run().settles
     }
 
     fn leaves(&self, cluster: &Address) -> bool {

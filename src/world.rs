@@ -173,3 +173,160 @@ fn strange(call: &Call) -> Failure {
     let title = format!("provider `{}` answered `{}` with something else", call.provider, call.verb.as_str());
     Failure::plain(Diagnostic::error("provider", title)).of(crate::FailureKind::Fault)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use cloudtik_model::{Object, StateEntry};
+    use cloudtik_provider_api::{
+        BoxFuture, Capabilities, Cloud, Connection, DialTarget, HEAD_ROLE, Lowered, STATUS_PREFIX, WORKER_GROUP_KIND, controller_schema,
+    };
+
+    use super::*;
+    use crate::providers::with_controller;
+
+    const UID: &str = "l/w/c";
+
+    /// A provider whose instances are a list.
+    #[derive(Clone)]
+    struct Listed {
+        schema: ProviderSchema,
+        instances: Arc<Mutex<Vec<Found>>>,
+    }
+
+    impl Provider for Listed {
+        fn name(&self) -> &'static str {
+            "listed"
+        }
+
+        fn schema(&self) -> &ProviderSchema {
+            &self.schema
+        }
+
+        fn capabilities(&self, _: &ProviderRef, _: &Value, _: &Facts) -> Option<Capabilities> {
+            None
+        }
+
+        fn lower_workspace(&self, _: &Value, _: &cloudtik_model::spec::WorkspaceSpec, _: &Facts) -> Lowered {
+            Lowered::default()
+        }
+
+        fn lower_cluster(
+            &self,
+            _: &Value,
+            _: &cloudtik_model::spec::ClusterSpec,
+            _: &cloudtik_model::spec::WorkspaceSpec,
+            _: &Facts,
+        ) -> Lowered {
+            Lowered::default()
+        }
+
+        fn connect(&self, _: &Value) -> Result<Arc<dyn Cloud>, CallError> {
+            Ok(Arc::new(self.clone()))
+        }
+    }
+
+    impl Cloud for Listed {
+        fn call(&self, call: Call) -> BoxFuture<'_, Answer> {
+            assert_eq!(&*call.kind, "listed_instance");
+            Box::pin(std::future::ready(Answer::Found(self.instances.lock().unwrap().clone())))
+        }
+
+        fn dial(&self, _: DialTarget) -> BoxFuture<'_, Result<Connection, CallError>> {
+            panic!("a plan opens no connection")
+        }
+    }
+
+    fn instance(id: &str, role: &str, more: &[(&str, &str)]) -> Found {
+        let tags = [(ROLE_TAG, role), ("cloudtik:address", "cluster.c.workers.g[7]")];
+        let tags = tags.iter().chain(more).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Found { object: ObjectAnswer { id: id.to_owned(), attributes: Value::object::<&str>([]) }, tags }
+    }
+
+    fn state() -> State {
+        let entry = |kind: &str, id: &str| StateEntry {
+            kind: kind.into(),
+            provider: ProviderRef::new("controller.listed"),
+            current: Some(Object {
+                id: id.to_owned(),
+                attributes: Value::object([
+                    ("digest", Value::from("old")),
+                    ("document", Value::from("{}")),
+                    ("kind", Value::from("listed_instance")),
+                ]),
+                desired: Value::NULL,
+                schema_version: 1,
+                op_id: String::new(),
+                undo: None,
+                public_keys: BTreeMap::new(),
+                took_ms: None,
+                tainted: false,
+            }),
+            deposed: BTreeMap::new(),
+            depends_on: BTreeSet::new(),
+            create_before_destroy: false,
+        };
+        let resources = [
+            ("cluster.c.head_controller", entry(HEAD_CONTROLLER_KIND, &format!("{UID}#3"))),
+            ("cluster.c.workers.g", entry(WORKER_GROUP_KIND, &format!("{UID}#3/g"))),
+        ];
+        let providers = [
+            (ProviderRef::new("controller.listed"), Value::object([("provider", Value::from("listed"))])),
+            (ProviderRef::new("listed"), Value::object::<&str>([])),
+        ];
+        State {
+            resources: resources.into_iter().map(|(address, entry)| (address.parse().unwrap(), entry)).collect(),
+            providers: providers.into_iter().collect(),
+            ..State::default()
+        }
+    }
+
+    /// What is observed of the controller and of the group, and the notes, with these instances and a head that is there or gone.
+    fn look(instances: Vec<Found>, head_gone: bool) -> (Option<Value>, bool, Vec<String>) {
+        let schema = ProviderSchema { version: 1, config: Vec::new(), kinds: BTreeMap::new() };
+        let listed: Arc<dyn Provider> = Arc::new(Listed { schema, instances: Arc::new(Mutex::new(instances)) });
+        let providers = with_controller([("listed", listed)].into_iter().collect());
+        let schemas = Arc::new(BTreeMap::from([(CONTROLLER_PROVIDER.to_owned(), controller_schema())]));
+        let folder = tempfile::tempdir().unwrap();
+        let data = cloudtik_executor::durable::DataDir::new(folder.path(), None);
+        let vault = cloudtik_executor::durable::Vault::of(&data, Box::new(cloudtik_executor::durable::OsEntropy));
+        let around = Around::new(vault, Arc::clone(&schemas));
+        let state = state();
+        let clouds = clouds(&providers, state.providers.iter(), folder.path(), &around);
+        let world = World { clouds: &clouds, schemas: &schemas };
+        let mut observed = world.observe(&state).unwrap();
+        let attributes = match &observed[&"cluster.c.head_controller".parse::<Address>().unwrap()] {
+            Observation::Present(object) => Some(object.attributes.clone()),
+            Observation::Gone => None,
+        };
+        let group = matches!(observed[&"cluster.c.workers.g".parse::<Address>().unwrap()], Observation::Present(_));
+        if head_gone {
+            observed.insert("cluster.c.head".parse().unwrap(), Observation::Gone);
+        }
+        (attributes, group, world.adoptions(&state, &observed).unwrap())
+    }
+
+    #[test]
+    fn a_controller_is_as_the_state_has_it_but_for_what_it_follows() {
+        let published = [(&*format!("{STATUS_PREFIX}digest"), "new"), (&*format!("{STATUS_PREFIX}group.g"), "1/1/t")];
+        let (attributes, group, notes) = look(vec![instance("i-h", HEAD_ROLE, &published)], false);
+        let attributes = attributes.unwrap();
+        assert_eq!(attributes.get("digest").and_then(Value::as_str), Some("new"));
+        assert_eq!(attributes.get("document").and_then(Value::as_str), Some("{}"));
+        assert!(group && notes.is_empty());
+        // One that publishes other groups has not this one; one that published nothing yet is believed.
+        let other = [(&*format!("{STATUS_PREFIX}digest"), "new")];
+        assert!(!look(vec![instance("i-h", HEAD_ROLE, &other)], false).1);
+        assert!(look(vec![instance("i-h", HEAD_ROLE, &[])], false).1);
+    }
+
+    #[test]
+    fn workers_without_their_head_are_said_to_be_adopted() {
+        let (attributes, group, notes) = look(vec![instance("i-7", WORKER_ROLE, &[])], true);
+        assert!(attributes.is_some() && !group);
+        assert_eq!(notes, ["cluster.c.workers.g[7] (i-7) is adopted by the new head"]);
+        let (attributes, _, notes) = look(Vec::new(), true);
+        assert!(attributes.is_none() && notes.is_empty());
+    }
+}

@@ -7,7 +7,7 @@ use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, S
 use cloudtik::model::Address;
 
 use super::printer::Printer;
-use super::usage::{Answer, truth, wrong};
+use super::usage::{Answer, truth, wrong, wrong_with_help};
 use super::values::duration;
 use super::words::Words;
 
@@ -54,6 +54,9 @@ impl Arguments {
 
     /// What the syntax alone does not hold.
     fn check(&self) -> Result<(), Answer> {
+        if matches!(&self.command, Command::Exec { words, .. } if words.is_empty()) {
+            return Err(wrong_with_help("`exec` needs a command", "write it after `--`: `cloudtik exec -- uptime`"));
+        }
         if let Command::Exec { node: Some(_), all: true, .. } = self.command {
             return Err(wrong("`--node` names one node, and `--all` means every one: give one of the two"));
         }
@@ -242,10 +245,10 @@ pub(crate) enum Command {
         #[arg(value_name = "CLUSTER")]
         cluster: Option<String>,
         /// Only what came after the event of this number
-        #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+        #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true, value_parser = whole)]
         after: u64,
         /// At most so many, the newest
-        #[arg(long, value_name = "N", default_value_t = EVENTS_SHOWN)]
+        #[arg(long, value_name = "N", default_value_t = EVENTS_SHOWN, value_parser = whole)]
         limit: u64,
         /// Print them as JSON
         #[arg(long)]
@@ -266,7 +269,7 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
         /// Program and arguments, after `--`
-        #[arg(value_name = "CMD", last = true, required = true)]
+        #[arg(value_name = "CMD", last = true)]
         words: Vec<String>,
     },
     /// List what the local cloud of this machine has, or remove what a deleted project left there
@@ -404,6 +407,10 @@ fn address(text: &str) -> Result<Address, String> {
 
 fn data_address(text: &str) -> Result<DataAddress, String> {
     if text == "all" { Ok(DataAddress::All) } else { address(text).map(DataAddress::Of) }
+}
+
+fn whole(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| "a whole number is expected".to_owned())
 }
 
 fn parallelism(text: &str) -> Result<usize, String> {

@@ -83,7 +83,8 @@ pub(crate) fn wrong(title: impl Into<String>) -> Answer {
     Answer::Wrong(Box::new(Diagnostic::error("usage", title)))
 }
 
-fn wrong_with_help(title: impl Into<String>, help: impl Into<String>) -> Answer {
+/// The same, with what to type.
+pub(crate) fn wrong_with_help(title: impl Into<String>, help: impl Into<String>) -> Answer {
     Answer::Wrong(Box::new(Diagnostic::error("usage", title).help(help)))
 }
 

@@ -97,7 +97,11 @@ impl Inner {
             let head = self.head_of(address).ok_or_else(|| {
                 CallError::new(ErrorClass::Permanent, "no-head", format!("nobody knows how to log in to the head of {address}"))
             })?;
-            self.await_group(&head, address, &wanted).await?;
+            if self.reach.settles() {
+                self.look_at_group(&head, address, &wanted).await?;
+            } else {
+                self.await_group(&head, address, &wanted).await?;
+            }
         }
         Ok(ObjectAnswer { id, attributes })
     }

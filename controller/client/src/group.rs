@@ -8,8 +8,8 @@ use tokio::time::{Instant, sleep};
 
 use crate::cloud::Inner;
 use crate::limits::{
-    EVENTS_PER_POLL_MAX, GROUP_POLL_INTERVAL, GROUP_PROBLEM_GRACE, GROUP_READY_MARGIN_TIME, GROUP_REMOVE_TIMEOUT, HEAD_LOST_TIMEOUT,
-    START_TIMEOUT,
+    DRAIN_REACH_TIMEOUT, EVENTS_PER_POLL_MAX, GROUP_POLL_INTERVAL, GROUP_PROBLEM_GRACE, GROUP_READY_MARGIN_TIME, GROUP_REMOVE_TIMEOUT,
+    HEAD_LOST_TIMEOUT, START_TIMEOUT,
 };
 use crate::link::{UNREACHABLE, unexpected};
 use crate::{ControllerId, HeadTarget};
@@ -75,6 +75,14 @@ pub(crate) fn judge(status: &ControllerStatus, wanted: &Wanted) -> Judgement {
 }
 
 impl Inner {
+    /// Whether the group is as asked now.
+    pub(crate) async fn look_at_group(&self, head: &HeadTarget, address: &Address, wanted: &Wanted) -> Result<(), CallError> {
+        match judge(&self.link.status(head, DRAIN_REACH_TIMEOUT).await?, wanted) {
+            Judgement::Ready => Ok(()),
+            Judgement::Waiting { .. } => Err(not_ready(head, address, "it is not ready yet")),
+        }
+    }
+
     /// Waits until the group is as asked. It gets as long as a worker may take, again with everything that moves.
     pub(crate) async fn await_group(&self, head: &HeadTarget, address: &Address, wanted: &Wanted) -> Result<(), CallError> {
         let limit = std::time::Duration::from_secs(wanted.ready_timeout_secs) + GROUP_READY_MARGIN_TIME;
@@ -136,7 +144,7 @@ impl Inner {
             return Err(CallError::new(ErrorClass::Permanent, UNREACHABLE, text));
         };
         let leaves = self.reach.leaves(&head.cluster);
-        let patience = if leaves { crate::limits::DRAIN_REACH_TIMEOUT } else { START_TIMEOUT };
+        let patience = if leaves { DRAIN_REACH_TIMEOUT } else { START_TIMEOUT };
         match self.link.ask(&head, ControllerCall::RemoveGroup { group: group.clone() }, patience).await {
             Ok(ControllerReply::Done) => {}
             Ok(other) if leaves => {

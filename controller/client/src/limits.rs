@@ -26,7 +26,7 @@ pub(crate) const HEAD_LOST_TIMEOUT: Duration = Duration::from_secs(60);
 pub(crate) const GROUP_REMOVE_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 /// Events that are read at once; more were made in one interval by nobody yet.
 pub(crate) const EVENTS_PER_POLL_MAX: u64 = 200;
-/// How long a head may take to be asked while its cluster is destroyed: a dead one must not hold up the end.
+/// How long a head may take to be asked while its cluster is destroyed, or by whoever only looks once: a dead one must not hold up either.
 pub(crate) const DRAIN_REACH_TIMEOUT: Duration = Duration::from_secs(5);
 /// Workers that are spoken to at once when a new head takes them over.
 pub(crate) const ADOPT_PARALLELISM: usize = 16;

@@ -63,6 +63,10 @@ pub trait Reach: Send + Sync {
     /// Whether groups are awaited; not with `--no-wait`.
     fn waits(&self) -> bool;
 
+    /// Whether what an interrupted run left is only being found out: then a group is looked at once and not awaited. One that is not ready is
+    /// awaited by the run that follows, where everybody sees it.
+    fn settles(&self) -> bool;
+
     /// Whether this run removes the cluster, so that a head that does not answer is no reason to stop.
     fn leaves(&self, cluster: &Address) -> bool;
 

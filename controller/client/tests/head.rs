@@ -60,7 +60,7 @@ async fn a_create_fences_pushes_and_is_found_again() {
         assert_eq!(push.config, serde_json::json!({ "version": 1 }));
         assert_eq!(push.digest, Digest::of(r#"{"version":1}"#));
         assert_eq!(push.secrets["token"], "s3cret");
-        assert_eq!(push.operator_keys, [fake.operator.public_openssh.clone()]);
+        assert_eq!(push.operator_keys.concat(), fake.operator.public_openssh);
         assert_eq!(world.dials, 1, "one connection a head");
     }
     let list = || Verb::List { ids: [made.id.clone()].into() };
@@ -178,6 +178,19 @@ async fn nobody_waits_with_no_wait_or_after_an_interrupt() {
     let error = error(cloud.call(group(create(7, group_attributes(3, "t")))).await);
     assert_eq!(error.code, "group-not-ready");
     assert!(error.message.contains("interrupted"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settlement_looks_once_and_does_not_wait() {
+    let (fake, attributes) = head().await;
+    let cloud = fake.cloud();
+    object(cloud.call(controller(create(7, attributes))).await);
+    fake.world().status.groups.insert("etcd".to_owned(), group_status(2, "t"));
+    fake.world().settles = true;
+    let error = error(cloud.call(group(create(7, group_attributes(2, "t")))).await);
+    assert_eq!((error.code.as_str(), error.class), ("group-not-ready", ErrorClass::Permanent));
+    object(cloud.call(group(create(7, group_attributes(2, "t")))).await);
+    assert_eq!(fake.world().calls.iter().filter(|call| **call == ControllerCall::Status).count(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

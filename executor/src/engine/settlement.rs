@@ -570,3 +570,17 @@ fn check_job(input: &SettlementInput, intent: &Intent, ticket: Ticket) -> Option
         title: format!("ask whether {} is done", intent.address),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_look_leaves_out_is_as_it_is_known() {
+        let object = |parts: &[(&'static str, &'static str)]| Value::object(parts.iter().map(|(name, text)| (*name, Value::from(*text))));
+        let answer = |parts| ObjectAnswer { id: "i".to_owned(), attributes: object(parts) };
+        let known = object(&[("digest", "a"), ("document", "d")]);
+        assert_eq!(whole(answer(&[("digest", "b")]), &known).attributes, object(&[("digest", "b"), ("document", "d")]));
+        assert_eq!(whole(answer(&[]), &Value::NULL), answer(&[]));
+    }
+}

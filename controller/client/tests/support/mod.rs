@@ -48,6 +48,7 @@ pub(crate) struct World {
     pub(crate) no_wait: bool,
     pub(crate) leaves: bool,
     pub(crate) interrupted: bool,
+    pub(crate) settles: bool,
 }
 
 impl World {
@@ -325,6 +326,10 @@ impl Reach for Fake {
 
     fn waits(&self) -> bool {
         !self.world().no_wait
+    }
+
+    fn settles(&self) -> bool {
+        self.world().settles
     }
 
     fn leaves(&self, _cluster: &Address) -> bool {
