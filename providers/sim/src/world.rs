@@ -6,7 +6,7 @@ use std::sync::Arc;
 use cloudtik_model::{Address, Digest, NodeReply, NodeRequest, Value};
 use cloudtik_provider_api::{
     Answer, Call, CallError, CreateRequest, ErrorClass, FactQuestion, Found, Idempotency, KindSchema, ObjectAnswer, Presence,
-    ProviderSchema, UpdateRequest, Verb,
+    ProviderSchema, STATUS_PREFIX, UpdateRequest, Verb,
 };
 use serde::{Deserialize, Serialize};
 
@@ -391,7 +391,9 @@ fn answer_of(object: &SimObject) -> ObjectAnswer {
 }
 
 fn found_of(object: &SimObject) -> Found {
-    Found { object: answer_of(object), tags: object.tags.clone() }
+    // What was published comes back among the tags.
+    let status = object.status.iter().map(|(key, value)| (format!("{STATUS_PREFIX}{key}"), value.clone()));
+    Found { object: answer_of(object), tags: object.tags.clone().into_iter().chain(status).collect() }
 }
 
 fn failed(class: ErrorClass, code: &str, message: String) -> Answer {
