@@ -154,6 +154,7 @@ impl Controller {
         let label = executor.group().cloned().unwrap_or_default();
         let group = config.groups.get(&label).ok_or_else(|| wrong(format!("the group {label} is gone")))?;
         let live = self.live(&config, executor);
+        // What the member keeps counts as known: else a membership behind a frozen step would seem to wait.
         let frozen = self.frozen_of(executor).unwrap_or_default().values.into_keys().collect();
         let filling = Filling { references: &pushed.references, live: &live, frozen: &frozen };
         let fragment = instantiate(group, executor.sequence(), filling)

@@ -116,6 +116,8 @@ enum Route {
     Find,
     /// Nobody waits for it.
     Nobody,
+    /// Whether something was published: of a worker, or of the head.
+    Published(UnitId),
     /// To a hook of a unit, by the ticket of the call that it carries out.
     Hook(UnitId, Ticket),
 }
@@ -155,6 +157,8 @@ pub struct Controller {
     asking: bool,
     asked_at_ms: u64,
     published: Option<BTreeMap<String, String>>,
+    /// Units whose values are on their way to the provider.
+    publishing: BTreeSet<UnitId>,
     publish_due_ms: u64,
     problem: Option<String>,
     stopping: bool,
@@ -228,6 +232,7 @@ impl Controller {
             asking: false,
             asked_at_ms: 0,
             published: None,
+            publishing: BTreeSet::new(),
             publish_due_ms: 0,
             problem: None,
             stopping: false,
@@ -499,7 +504,11 @@ impl Controller {
 
     fn pass_on(&mut self, now_ms: u64, id: &UnitId, command: Command) {
         match command {
-            Command::Append { batch, records } => self.write(records, Some((id.clone(), batch))),
+            Command::Append { batch, records } => {
+                // The end of a unit's run is not the end of the controller's: a ledger forgets what only means something to a run that goes on.
+                let records = records.into_iter().filter(|record| !matches!(record, Record::Ended { .. })).collect();
+                self.write(records, Some((id.clone(), batch)));
+            }
             Command::Call { ticket, call } if plans::is_internal(&call.provider) => self.member_call(id, ticket, &call),
             Command::Call { ticket, call } => {
                 self.queued.push_back((id.clone(), ticket, call));
@@ -562,6 +571,7 @@ impl Controller {
             Some(Route::Unit(id, inner)) => self.inbox.push_back((id, Event::Answer { ticket: inner, answer })),
             Some(Route::List(ids)) => self.listed(now_ms, &ids, answer),
             Some(Route::Find) => self.found(now_ms, answer),
+            Some(Route::Published(id)) => self.was_published(&id, &answer),
             Some(Route::Nobody | Route::Hook(..)) | None => {}
         }
         self.send_calls();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use cloudtik_executor::engine::{OperationWord, Progress, entry_host_key};
 use cloudtik_model::{Address, ControllerEvent, ControllerStatus, EventLevel, GroupStatus, HeadConfig, NodeState, NodeStatus, Value};
-use cloudtik_provider_api::{Instance, Verb};
+use cloudtik_provider_api::{Answer, Instance, Verb};
 
 use super::unit::{UnitId, Work};
 use super::{Controller, Route, facts};
@@ -187,11 +187,11 @@ impl Controller {
             let template = group.template.map(|digest| digest.short()).unwrap_or_default();
             values.insert(format!("group.{label}"), format!("{}/{}/{template}", group.desired, group.ready));
         }
-        if self.published.as_ref() != Some(&values) {
+        if self.published.as_ref() != Some(&values) && self.publishing.insert(UnitId::Head) {
             let head = config.cluster.child("head");
             let verb = Verb::PublishStatus { id: self.identity.instance.clone(), status: values.clone() };
             self.published = Some(values);
-            self.ask(config, Route::Nobody, head, verb);
+            self.ask(config, Route::Published(UnitId::Head), head, verb);
         }
         let ids: Vec<UnitId> = self.units.keys().filter(|id| **id != UnitId::Head).cloned().collect();
         for id in ids {
@@ -207,11 +207,28 @@ impl Controller {
                 status.insert("frozen".to_owned(), text);
             }
             let mark = format!("{instance} {status:?}");
-            if self.units.get(&id).is_some_and(|unit| unit.published.as_ref() != Some(&mark) && !unit.gone) {
+            let due = self.units.get(&id).is_some_and(|unit| unit.published.as_ref() != Some(&mark) && !unit.gone);
+            if due && self.publishing.insert(id.clone()) {
                 if let Some(unit) = self.units.get_mut(&id) {
                     unit.published = Some(mark);
                 }
-                self.ask(config, Route::Nobody, address, Verb::PublishStatus { id: instance, status });
+                self.ask(config, Route::Published(id), address, Verb::PublishStatus { id: instance, status });
+            }
+        }
+    }
+
+    /// The provider has what was published, or it is published again.
+    pub(super) fn was_published(&mut self, id: &UnitId, answer: &Answer) {
+        self.publishing.remove(id);
+        if *answer == Answer::Done {
+            return;
+        }
+        match id {
+            UnitId::Head => self.published = None,
+            UnitId::Worker { .. } => {
+                if let Some(unit) = self.units.get_mut(id) {
+                    unit.published = None;
+                }
             }
         }
     }

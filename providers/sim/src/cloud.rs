@@ -85,6 +85,11 @@ impl SimCloud {
         self.faults.rules.push(rule);
     }
 
+    /// What was to go wrong for certain does not any more.
+    pub fn clear_rules(&mut self) {
+        self.faults.rules.clear();
+    }
+
     /// Whether all rules were used up.
     #[must_use]
     pub fn is_script_done(&self) -> bool {
