@@ -77,6 +77,7 @@ pub(crate) fn pushed(shape: Shape, generation: u64, network: &str) -> Result<Pus
         config: Arc::new(config),
         references: BTreeMap::from([(network_address(), network)]),
         secrets: BTreeMap::from([("token".into(), "hidden".to_owned())]),
+        login_key: "ssh-ed25519 head".to_owned(),
     })
 }
 

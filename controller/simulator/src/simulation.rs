@@ -239,7 +239,7 @@ impl Simulation {
             schemas: BTreeMap::from([("sim".to_owned(), sim_schema())]),
             renderer: Arc::new(Renderer),
             times: TIMES,
-            head: HeadIdentity { instance: self.head.clone(), login_key: "ssh-ed25519 head".to_owned() },
+            head: HeadIdentity { instance: self.head.clone() },
             tool_version: "simulated".to_owned(),
             began_secs: 0,
             events: VecDeque::new(),
