@@ -37,6 +37,12 @@ fn short(id: &str) -> String {
     id.rsplit('-').next().unwrap_or(id).chars().take(8).collect()
 }
 
+/// A locally administered hardware address that follows from the address: whoever talked to an address before finds the next node that has it
+/// at once, and not when its table of neighbours has grown old.
+fn hardware_address(address: Ipv4Addr) -> Vec<u8> {
+    [0x02, 0x63].into_iter().chain(address.octets()).collect()
+}
+
 /// Makes the bridge of a network, or completes one that is there.
 pub(crate) fn make_bridge(network: &str, cidr: Ipv4Net) -> Result<(), CloudError> {
     let name = bridge_of(network);
@@ -45,6 +51,8 @@ pub(crate) fn make_bridge(network: &str, cidr: Ipv4Net) -> Result<(), CloudError
             handle.link().add(LinkBridge::new(&name).build()).execute().await.map_err(failed("make the bridge", &name))?;
         }
         let index = need_index(&name)?;
+        let message = LinkUnspec::new_with_index(index).address(hardware_address(gateway_of(cidr))).build();
+        handle.link().set(message).execute().await.map_err(failed("give a hardware address to", &name))?;
         let address = IpAddr::V4(gateway_of(cidr));
         let request = handle.address().add(index, address, cidr.prefix_len()).replace();
         request.execute().await.map_err(failed("give an address to", &name))?;
@@ -68,7 +76,7 @@ pub(crate) fn connect_node(instance: &str, network: &str, pid: i32, address: Ipv
     let namespace = File::open(&path).map_err(|error| io_failure("open", &path, &error))?;
     with_netlink(Some(namespace), async move |handle| {
         let index = need_index(&inner_name)?;
-        let message = LinkUnspec::new_with_index(index).name(NODE_INTERFACE).build();
+        let message = LinkUnspec::new_with_index(index).name(NODE_INTERFACE).address(hardware_address(address)).build();
         handle.link().set(message).execute().await.map_err(failed("rename", &inner_name))?;
         let request = handle.address().add(index, IpAddr::V4(address), cidr.prefix_len());
         request.execute().await.map_err(failed("give an address to", NODE_INTERFACE))?;
