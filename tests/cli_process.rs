@@ -50,6 +50,38 @@ fn a_reader_that_goes_away_is_no_error() {
     assert!(!first.is_empty());
 }
 
+/// What `controller call` carries is a frame there and a frame back; that nobody listens is told by its exit code.
+#[test]
+fn frames_are_carried_to_the_controller_of_the_node() {
+    use std::io::Write as _;
+    let node = tempfile::tempdir().unwrap();
+    let call = |arguments: &[&str]| {
+        let mut command = cloudtik(node.path(), arguments);
+        command.env("CLOUDTIK_NODE_ROOT", node.path()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(b"{\"version\":1,\"call\":\"status\"}\n").unwrap();
+        child.wait_with_output().unwrap()
+    };
+    let nobody = call(&["controller", "call"]);
+    assert_eq!((nobody.status.code(), nobody.stdout.as_slice()), (Some(75), &b""[..]));
+    let said = String::from_utf8(nobody.stderr).unwrap();
+    assert!(said.starts_with("cloudtik: no controller answers at "), "{said}");
+
+    std::fs::create_dir(node.path().join("run")).unwrap();
+    let listener = std::os::unix::net::UnixListener::bind(node.path().join("run/controller.sock")).unwrap();
+    let controller = std::thread::spawn(move || {
+        let mut stream = BufReader::new(listener.accept().unwrap().0);
+        let mut line = String::new();
+        stream.read_line(&mut line).unwrap();
+        stream.get_mut().write_all(b"\"done\"\n").unwrap();
+        line
+    });
+    let root = node.path().to_str().unwrap();
+    let carried = call(&["controller", "call", "--root", root]);
+    assert_eq!((carried.status.code(), carried.stdout.as_slice()), (Some(0), &b"\"done\"\n"[..]));
+    assert_eq!(controller.join().unwrap(), "{\"version\":1,\"call\":\"status\"}\n");
+}
+
 #[test]
 fn data_that_cannot_be_written_is_an_error() {
     let project = project("");
