@@ -34,7 +34,6 @@ impl From<String> for Wrong {
     }
 }
 
-
 /// Runs a hidden subcommand, if the arguments (the program's name first) are one. Returns its exit code.
 ///
 /// What goes wrong is written to the error stream: that of a daemon is its log, that of a step runner goes back over SSH.

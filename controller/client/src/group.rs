@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cloudtik_model::{Address, ControllerCall, ControllerReply, ControllerStatus, Digest, Value};
+use cloudtik_model::{Address, ControllerCall, ControllerReply, ControllerStatus, Digest, NodeState, Value};
 use cloudtik_provider_api::{CallError, ErrorClass};
 use tokio::time::{Instant, sleep};
 
@@ -58,18 +58,21 @@ pub(crate) enum Judgement {
 /// Compares what a status says with what a group shall be.
 pub(crate) fn judge(status: &ControllerStatus, wanted: &Wanted) -> Judgement {
     let group = status.groups.get(&wanted.group);
+    let nodes = || status.nodes.values().filter(|node| node.group == wanted.group);
     let as_asked = group.filter(|group| {
         group.template == wanted.template
             && (group.min, group.max) == (wanted.min, wanted.max)
             && group.ready >= wanted.min
             && group.outdated == 0
+            // Those that are too many are gone.
+            && nodes().all(|node| !matches!(node.state, NodeState::Leaving | NodeState::Gone))
+            && u64::try_from(nodes().count()).is_ok_and(|count| count <= group.desired)
     });
     if as_asked.is_some() {
         return Judgement::Ready;
     }
-    let nodes = status.nodes.values().filter(|node| node.group == wanted.group);
     let mut numbers = group.map(|group| vec![group.desired, group.ready, group.outdated, u64::from(group.formed)]).unwrap_or_default();
-    numbers.extend(nodes.flat_map(|node| [node.state as u64, node.steps_done]));
+    numbers.extend(nodes().flat_map(|node| [node.state as u64, node.steps_done]));
     let problem = group.and_then(|group| group.problem.clone()).or_else(|| status.problem.clone());
     Judgement::Waiting { numbers, problem }
 }
@@ -126,7 +129,8 @@ impl Inner {
         let of_group =
             |text: &Option<String>| text.as_ref().and_then(|text| text.parse().ok()).is_some_and(|at: Address| at.is_within(address));
         let mut last = None;
-        for event in events.iter().filter(|event| of_group(&event.address)) {
+        // What came since the status was told is shown with the next one.
+        for event in events.iter().filter(|event| event.sequence <= status.last_event && of_group(&event.address)) {
             self.reach.event(event);
             last = Some(event.text.clone());
         }

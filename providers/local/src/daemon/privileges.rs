@@ -124,7 +124,14 @@ impl Cloud {
                 self.read(&id).map(|object| Answer::Metadata(object.metadata))
             }
             Request::Facts => self.facts().map(|facts| Answer::Facts(Box::new(facts))),
-            Request::Update(_) => Err(self.refuse(head, "update", "a head may change no object")),
+            Request::Update(request) => {
+                self.check_node(head, &request.id, "update")?;
+                let worker = self.read(&request.id)?;
+                if request.id == head || worker.spec != request.spec {
+                    return Err(self.refuse(head, "update", "a head may change nothing but the tags of its workers"));
+                }
+                self.update(&request).map(|object| Answer::Object(Box::new(object)))
+            }
             Request::Fence { .. } => Err(self.refuse(head, "fence", "a head may fence no cluster")),
             Request::Audit { .. } => Err(self.refuse(head, "audit", "a head may not read the audit log")),
             Request::Purge { .. } => Err(self.refuse(head, "purge", "a head may not purge")),

@@ -204,7 +204,7 @@ impl Cloud {
         Ok(self.view(object))
     }
 
-    fn update(&self, request: &UpdateRequest) -> Result<Object, CloudError> {
+    pub(super) fn update(&self, request: &UpdateRequest) -> Result<Object, CloudError> {
         check::tags(&request.tags)?;
         check::spec(&request.spec)?;
         let object = self.begin(&request.id)?;
