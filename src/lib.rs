@@ -40,7 +40,7 @@ mod run;
 mod starter;
 mod world;
 
-pub use cloudtik_compiler::{Providers, VariableArgument, VariableInputs};
+pub use cloudtik_compiler::{MissingVariable, Providers, VariableArgument, VariableInputs};
 pub use cloudtik_executor::engine::{AddressResult, AddressStatus, Counts, OperationWord, Progress, Summary};
 pub use cloudtik_lang as lang;
 pub use cloudtik_model as model;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use cloudtik_compiler::{CompileInput, Compiled, Providers, VariableInputs, compile};
+use cloudtik_compiler::{CompileInput, Compiled, MissingVariable, Providers, VariableInputs, compile, missing_variables};
 use cloudtik_executor::Record;
 use cloudtik_executor::driver::{Clouds, Driven, Durable, HandlebarsRenderer, NodeTimeouts};
 use cloudtik_executor::durable::{
@@ -153,14 +153,25 @@ impl Project {
     }
 
     fn compile_any(&self, facts: &Facts) -> (Compiled, SourceMap, Diagnostics) {
-        compile(&CompileInput {
+        compile(&self.compile_input(facts))
+    }
+
+    fn compile_input<'a>(&'a self, facts: &'a Facts) -> CompileInput<'a> {
+        CompileInput {
             sources: &self.sources,
             variables: &self.options.variables,
             providers: &self.providers,
             facts,
             provider_override: self.options.provider.as_deref(),
             tool_version: VERSION,
-        })
+        }
+    }
+
+    /// The variables that have neither a value nor a default: whoever can ask somebody asks for them, and opens the project with the answers
+    /// among its variables. None where the spec has errors of another sort, which come first.
+    #[must_use]
+    pub fn missing_variables(&self) -> Vec<MissingVariable> {
+        missing_variables(&self.compile_input(&Facts::new()))
     }
 
     /// The spec, as a plan wants it: a destroy works without one.

@@ -14,6 +14,7 @@ mod files;
 mod input;
 pub mod language;
 mod load;
+mod missing;
 mod runtime;
 pub mod schema;
 mod scope;
@@ -23,3 +24,4 @@ mod workspace;
 
 pub use compile::{Compiled, NodeTimeouts, compile};
 pub use input::{CompileInput, Providers, VariableArgument, VariableInputs};
+pub use missing::{MissingVariable, missing_variables};

@@ -57,15 +57,13 @@ impl Arguments {
         if matches!(self.command, Command::Output { name: None, raw: true, .. }) {
             return Err(wrong("`--raw` prints one output: name it"));
         }
-        let Command::Apply { file: Some(file), plan, destroy, delete_data, .. } = &self.command else { return Ok(()) };
-        let decided = [
-            (!self.given.is_empty(), "--var"),
-            (plan.provider.provider.is_some(), "--provider"),
-            (*destroy, "--destroy"),
-            (!plan.replace.is_empty(), "--replace"),
-            (!plan.refresh, "--refresh"),
-            (!delete_data.is_empty(), "--delete-data"),
-        ];
+        let (file, decided) = match &self.command {
+            Command::Show { file: Some(file), .. } => (file, vec![(!self.given.is_empty(), "--var")]),
+            Command::Apply { file: Some(file), plan, destroy, delete_data, .. } => {
+                (file, decided(&self.given, plan, *destroy, delete_data))
+            }
+            _ => return Ok(()),
+        };
         match decided.iter().find(|(given, _)| *given) {
             Some((_, flag)) => {
                 Err(wrong(format!("`{flag}` was decided when the plan `{}` was made and cannot be given again", file.display())))
@@ -73,6 +71,18 @@ impl Arguments {
             None => Ok(()),
         }
     }
+}
+
+/// The flags that say what a saved plan has decided, and whether each was given.
+fn decided(given: &[Given], plan: &PlanFlags, destroy: bool, delete_data: &DeleteDataFlags) -> Vec<(bool, &'static str)> {
+    vec![
+        (!given.is_empty(), "--var"),
+        (plan.provider.provider.is_some(), "--provider"),
+        (destroy, "--destroy"),
+        (!plan.replace.is_empty(), "--replace"),
+        (!plan.refresh, "--refresh"),
+        (!delete_data.is_empty(), "--delete-data"),
+    ]
 }
 
 /// Longer lines of help are hard to read.
@@ -205,6 +215,8 @@ pub(crate) enum Command {
         /// Print it as JSON
         #[arg(long)]
         json: bool,
+        #[command(flatten)]
+        variables: VariableFlags,
     },
     /// Show the outputs of the last apply
     Output {
@@ -217,6 +229,8 @@ pub(crate) enum Command {
         /// Print the text of the output as it is, without quotes and without the end of a line
         #[arg(long)]
         raw: bool,
+        #[command(flatten)]
+        variables: VariableFlags,
     },
     /// List what the local cloud of this machine has, or remove what a deleted project left there
     Local {
@@ -260,15 +274,22 @@ pub(crate) enum GraphFormat {
     Dot,
 }
 
-/// Where values and things come from.
+/// Where values come from.
 #[derive(Clone, Debug, Default, Args)]
-pub(crate) struct ProviderFlags {
+pub(crate) struct VariableFlags {
     /// Give a variable a value; may be repeated, later wins
     #[arg(long = "var", value_name = "NAME=VALUE", value_parser = assignment)]
     vars: Vec<Assignment>,
     /// Read values of variables from this file; may be repeated
     #[arg(long = "var-file", value_name = "FILE")]
     var_files: Vec<PathBuf>,
+}
+
+/// Where values and things come from.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct ProviderFlags {
+    #[command(flatten)]
+    variables: VariableFlags,
     /// Use this provider instead of every provider of the spec, for example `sim`
     #[arg(long, value_name = "TYPE")]
     pub(crate) provider: Option<String>,

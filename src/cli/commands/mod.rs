@@ -1,6 +1,7 @@
 //! One module per command; this one chooses.
 
 mod apply;
+mod ask;
 mod init;
 mod local;
 mod output;
@@ -60,8 +61,8 @@ fn choose(command: &Command, context: &Context<'_>) -> Result<Exit, Failure> {
             (options.destroy, options.delete_data) = (true, delete_data.to_options());
             apply::run(context, None, *auto_approve, &options, plan)
         }
-        Command::Show { file, json } => show::run(context, file.as_deref(), *json),
-        Command::Output { name, json, raw } => output::run(context, name.as_deref(), *json, *raw),
+        Command::Show { file, json, .. } => show::run(context, file.as_deref(), *json),
+        Command::Output { name, json, raw, .. } => output::run(context, name.as_deref(), *json, *raw),
         Command::Local { action: LocalAction::List, json, .. } => local::list(context, *json),
         Command::Local { action: LocalAction::Purge, ids, all, auto_approve, json } => {
             local::purge(context, ids, *all, *auto_approve, *json)
