@@ -51,7 +51,7 @@ pub use disk::DiskSources;
 pub use dot::graph_dot;
 pub use events::{Event, Interrupt, Observer, Silent};
 pub use failure::{Failure, FailureKind};
-pub use local::{LocalObject, local_objects, purge_local_objects};
+pub use local::{LocalInventory, LocalObject, forget_local_inventory, local_inventory, local_objects, purge_local_objects};
 pub use options::{DeleteData, PlanOptions, ProjectOptions};
 pub use project::{Applied, Compilation, Planned, Prepared, Project};
 pub use starter::{StarterFile, examples, starter};

@@ -325,3 +325,35 @@ fn a_truncated_journal() {
     stage.expect(0, &["plan"]);
     gets_well(&stage);
 }
+
+#[test]
+fn what_another_inventory_has_is_not_forgotten() {
+    let mut stage = Stage::new(Stage::any_form());
+    stage.spec("provider \"local\" {}\nresource \"local_network\" \"a\" {\n  name = \"a\"\n}\n");
+    stage.expect(0, &APPLY);
+    let listed = stage.expect(0, &["local", "list"]);
+    let (state, other) = (stage.root().join("state"), stage.root().join("run/state"));
+    let name = fs::read_to_string(state.join("cloudtik/local/name")).unwrap().trim().to_owned();
+    assert!(
+        listed.stdout.contains(&format!("net-{name}-")) && listed.stderr.contains(&format!("Inventory {name}, in ")),
+        "{}",
+        listed.text()
+    );
+    stage.set("XDG_STATE_HOME", other.to_str().unwrap());
+    let says = ["net-", "is in the inventory", &name, "XDG_STATE_HOME", &format!("local forget {name}")];
+    stage.fails(1, &["plan"], &says);
+    stage.fails(1, &["plan", "--destroy"], &says);
+    stage.fails(1, &DESTROY, &says);
+    // Without a look before, the delete itself finds out.
+    stage.fails(1, &["destroy", "--auto-approve", "--refresh=false"], &says);
+    stage.set("XDG_STATE_HOME", state.to_str().unwrap());
+    assert!(stage.expect(0, &["plan"]).stdout.contains("No changes"));
+    // Somebody who says that it is lost is believed, and only there.
+    stage.fails(1, &["local", "forget", &name], &["is the one here"]);
+    stage.set("XDG_STATE_HOME", other.to_str().unwrap());
+    stage.fails(1, &["local", "forget", "all"], &["is not the name of an inventory"]);
+    stage.expect(0, &["local", "forget", &name]);
+    assert!(stage.expect(0, &["plan"]).stdout.contains("Plan: 1 to create"));
+    stage.set("XDG_STATE_HOME", state.to_str().unwrap());
+    gets_well(&stage);
+}

@@ -237,7 +237,7 @@ pub(crate) enum Command {
         /// What to do
         #[arg(value_enum, value_name = "ACTION")]
         action: LocalAction,
-        /// What to remove: ids as `list` shows them
+        /// What to remove: ids as `list` shows them; what to forget: the name of an inventory
         #[arg(value_name = "ID")]
         ids: Vec<String>,
         /// Remove everything, whatever project made it
@@ -265,6 +265,8 @@ pub(crate) enum LocalAction {
     List,
     /// Remove it.
     Purge,
+    /// Take an inventory that is somewhere else for lost: its objects count as gone.
+    Forget,
 }
 
 /// How a graph is written.

@@ -211,6 +211,16 @@ impl LocalCloudOptions {
         self.state_dir.join("endpoint")
     }
 
+    /// The name of the inventory.
+    pub(crate) fn name_path(&self) -> PathBuf {
+        self.state_dir.join("name")
+    }
+
+    /// Names of inventories that are lost.
+    pub(crate) fn lost_path(&self) -> PathBuf {
+        self.state_dir.join("lost")
+    }
+
     pub(crate) fn inventory_path(&self) -> PathBuf {
         self.state_dir.join("inventory.log")
     }

@@ -67,6 +67,7 @@ fn choose(command: &Command, context: &Context<'_>) -> Result<Exit, Failure> {
         Command::Local { action: LocalAction::Purge, ids, all, auto_approve, json } => {
             local::purge(context, ids, *all, *auto_approve, *json)
         }
+        Command::Local { action: LocalAction::Forget, ids, .. } => local::forget(context, ids),
         Command::Version { json } => Ok(version::run(context, *json)),
     }
 }

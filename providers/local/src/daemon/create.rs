@@ -20,7 +20,7 @@ use crate::protocol::{
     Kind, NetworkAttributes, NetworkSpec, Object, ObjectState, Outcome, ResourceSpec, RunState, Secret,
 };
 
-/// Random bytes of an id: sixteen digits, as EC2 has.
+/// Random bytes of an id: sixteen digits behind the name of the inventory, as EC2 has.
 const ID_BYTES: usize = 8;
 
 /// Port of the SSH server where low ports are for root only.
@@ -39,7 +39,7 @@ struct Provisions {
 impl Cloud {
     /// Makes an object: on record first, then in the world, then on record as ready. A failure in between takes it out of both again.
     pub(super) fn make(&self, request: &CreateRequest) -> Result<Object, CloudError> {
-        let id = new_id(request.spec.kind())?;
+        let id = new_id(request.spec.kind(), &self.name)?;
         let mut provisions = match &request.spec {
             ResourceSpec::LocalInstance(spec) => Some(self.provide(spec)?),
             _ => None,
@@ -398,8 +398,8 @@ fn own_name() -> Result<String, CloudError> {
     Ok(user.map_or_else(|| format!("user{uid}"), |user| user.name))
 }
 
-fn new_id(kind: Kind) -> Result<String, CloudError> {
+fn new_id(kind: Kind, inventory: &str) -> Result<String, CloudError> {
     let mut random = [0_u8; ID_BYTES];
     getrandom::fill(&mut random).map_err(|error| permanent("no_randomness", format!("the system gives no random bytes: {error}")))?;
-    Ok(format!("{}{}", kind.id_prefix(), files::hex(&random)))
+    Ok(format!("{}{inventory}-{}", kind.id_prefix(), files::hex(&random)))
 }

@@ -31,11 +31,11 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::failure::{throttled, transient};
-use crate::files;
 use crate::options::LocalCloudOptions;
 use crate::protocol::{
     Answer, CloudError, DIAL_WAIT_MILLISECONDS_MAX, DialRequest, FrameError, Hello, PROTOCOL_VERSION, Request, read_frame, write_frame,
 };
+use crate::{files, identity};
 use forwards::Forwards;
 use inventory::{Inventory, InventoryError, complain};
 use service::Cloud;
@@ -73,8 +73,9 @@ pub(crate) fn run(options: LocalCloudOptions) -> Result<(), DaemonError> {
     files::make_private_folder(&options.state_dir).map_err(file_error("make", &options.state_dir))?;
     let Some(lock) = take_lock(&options)? else { return Ok(()) };
     let inventory = Inventory::open(&options)?;
+    let name = identity::name_or_make(&options).map_err(file_error("read or write", &options.name_path()))?;
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(DaemonError::Runtime)?;
-    let cloud = Arc::new(Cloud::new(options, inventory, Forwards::new(runtime.handle().clone())));
+    let cloud = Arc::new(Cloud::new(options, name, inventory, Forwards::new(runtime.handle().clone())));
     cloud.recover();
     let served = serve(&runtime, &cloud);
     // Connections and forwards end with the runtime; nodes are processes of their own.

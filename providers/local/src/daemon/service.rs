@@ -28,6 +28,8 @@ const BUSY_WAIT: Duration = Duration::from_secs(90);
 #[derive(Debug)]
 pub(crate) struct Cloud {
     pub(crate) options: LocalCloudOptions,
+    /// The name of the inventory: part of each id.
+    pub(super) name: String,
     pub(super) inventory: Mutex<Inventory>,
     settled: Condvar,
     pub(super) crash: CrashPoints,
@@ -38,7 +40,7 @@ pub(crate) struct Cloud {
 }
 
 impl Cloud {
-    pub(crate) fn new(options: LocalCloudOptions, inventory: Inventory, forwards: Forwards) -> Self {
+    pub(crate) fn new(options: LocalCloudOptions, name: String, inventory: Inventory, forwards: Forwards) -> Self {
         Self {
             crash: CrashPoints::new(options.die_after_events, &options.state_dir),
             binaries: Binaries::new(&options.cache_dir),
@@ -47,6 +49,7 @@ impl Cloud {
             settled: Condvar::new(),
             inventory: Mutex::new(inventory),
             forwards,
+            name,
             options,
         }
     }

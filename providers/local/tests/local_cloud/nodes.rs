@@ -51,7 +51,8 @@ pub(super) fn one_node(form: Form) {
         }
         let (network, node) = node_in_network(&stage).await;
         let attributes = instance_of(&node);
-        assert!(node.id.len() == 18 && node.id.starts_with("i-"), "{}", node.id);
+        let name = cloudtik_local::inventory_name(stage.client.options()).unwrap().unwrap();
+        assert!(node.id.len() == 27 && node.id.starts_with(&format!("i-{name}-")), "{}", node.id);
         assert_eq!(attributes.run_state, RunState::Running);
         assert_eq!(attributes.ssh_port, if form == Form::Plain { 2222 } else { 22 });
         assert_eq!((attributes.memory_mib, attributes.cores.to_string()), (facts.memory_mib, facts.cpus.to_string()));
