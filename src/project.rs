@@ -642,7 +642,7 @@ impl Prepared<'_> {
                 durable: &mut self.store,
                 clouds: Arc::clone(&self.clouds),
                 folder: self.project.folder.clone(),
-                observer,
+                observer: Arc::clone(&observer),
                 interrupt: interrupt.clone(),
                 timeouts: self.timeouts.clone(),
             },
@@ -651,9 +651,9 @@ impl Prepared<'_> {
             return Err(Failure::plain(Diagnostic::error("fault", "the engine ended as a settlement")).of(FailureKind::Fault));
         };
         let committed = self.store.commit();
-        // What is left running is not wrong, only untidy: the next command lets go of it too.
-        drop(cloudtik_executor::driver::finish(&self.clouds));
-        self.forget_secrets();
+        for warning in self.let_go().into_iter().chain(self.forget_secrets()) {
+            observer.event(&Event::Warning(warning));
+        }
         finished(*summary, committed, sources, &self.store)
     }
 
@@ -680,17 +680,43 @@ impl Prepared<'_> {
         }
     }
 
-    /// Secrets of creates are needed until their outcome is known.
-    fn forget_secrets(&mut self) {
+    /// Lets go of the clouds. What is left running is not wrong, only untidy, and the next command lets go of it too: it is told and fails
+    /// nothing.
+    fn let_go(&self) -> Vec<String> {
+        match cloudtik_executor::driver::finish(&self.clouds) {
+            Ok(failed) => failed
+                .into_iter()
+                .map(|(provider, error)| {
+                    format!("provider `{provider}` could not be let go of: {}; the next command tries again", error.message)
+                })
+                .collect(),
+            Err(error) => vec![format!("the providers could not be let go of: {error}; the next command tries again")],
+        }
+    }
+
+    /// Secrets of creates are needed until their outcome is known. One that stays is of no use to anybody, since its key was rotated, but
+    /// whoever looks after the machine should know of it.
+    fn forget_secrets(&mut self) -> Vec<String> {
         let open: BTreeSet<String> = self.store.ledger().open.keys().cloned().collect();
-        let names = self.store.vault().secrets().unwrap_or_default();
+        let why = |error: &DurableError| {
+            let said = error.to_diagnostic();
+            std::iter::once(said.title).chain(said.notes).collect::<Vec<_>>().join(": ")
+        };
+        let names = match self.store.vault().secrets() {
+            Ok(names) => names,
+            Err(error) => return vec![format!("keys that are not needed any more could not be looked for: {}", why(&error))],
+        };
+        let mut warnings = Vec::new();
         for name in names.iter().filter(|name| !name.ends_with(".ed25519") && !name.ends_with(".ed25519.pub")) {
             let needed = name.rsplit_once('.').is_some_and(|(op_id, _)| open.contains(op_id));
             if !needed && let Err(error) = self.store.vault().remove_secret(name) {
-                // It is of no use to anybody any more: the key was rotated. The next run tries again.
-                drop(error);
+                warnings.push(format!(
+                    "the key `{name}` is not needed any more and could not be removed: {}; the next run tries again",
+                    why(&error)
+                ));
             }
         }
+        warnings
     }
 }
 

@@ -357,10 +357,10 @@ impl Cloud for LocalCloud {
         })
     }
 
-    fn finish(&self) -> BoxFuture<'_, ()> {
+    fn finish(&self) -> BoxFuture<'_, Result<(), CallError>> {
         Box::pin(async move {
-            // An error here is one of asking whether something is left. The daemon sees for itself, and goes; what is lost is the wait.
-            let _waited = timeout(ANSWER_WAIT, self.client.clone().finish()).await;
+            let waited = timeout(ANSWER_WAIT, self.client.clone().finish()).await;
+            waited.map_err(|_| no_answer(ErrorClass::Transient))?.map_err(|error| call_error(&error))
         })
     }
 }
