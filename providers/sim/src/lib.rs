@@ -23,4 +23,4 @@ pub use kinds::{
 pub use node::{NodeMarker, SimNode};
 pub use provider::{SIM_PROVIDER, SimConnection, SimProvider};
 pub use random::Random;
-pub use world::{ADDRESS_TAG, CLUSTER_TAG, Effect, EffectKind, OP_TAG, SimObject, World};
+pub use world::{ADDRESS_TAG, Effect, EffectKind, OP_TAG, SimObject, World};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cloudtik_model::{Address, Digest, NodeReply, NodeRequest, Value};
 use cloudtik_provider_api::{
-    Answer, Call, CallError, CreateRequest, ErrorClass, FactQuestion, Found, Idempotency, KindSchema, ObjectAnswer, Presence,
+    Answer, CLUSTER_TAG, Call, CallError, CreateRequest, ErrorClass, FactQuestion, Found, Idempotency, KindSchema, ObjectAnswer, Presence,
     ProviderSchema, UpdateRequest, Verb,
 };
 use serde::{Deserialize, Serialize};
@@ -17,8 +17,6 @@ use crate::node::SimNode;
 pub const ADDRESS_TAG: &str = "cloudtik:address";
 /// The tag with the op id of its create.
 pub const OP_TAG: &str = "cloudtik:op";
-/// The tag with its cluster.
-pub const CLUSTER_TAG: &str = "cloudtik:cluster";
 
 /// An object.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use cloudtik_model::Value;
 use cloudtik_provider_api::{
-    Answer, BoxFuture, Call, CallError, Cloud, Connection, CreateRequest, DialTarget, ErrorClass, FactQuestion, Found, UpdateRequest, Verb,
+    Answer, BoxFuture, CLUSTER_TAG, Call, CallError, Cloud, Connection, CreateRequest, DialTarget, ErrorClass, FactQuestion, Found,
+    UpdateRequest, Verb,
 };
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
@@ -24,7 +25,6 @@ use crate::protocol::{self, Attributes, BucketSpec, FirewallSpec, Form, Instance
 
 /// Tags of the engine that the adapter itself looks at.
 const ADDRESS_TAG: &str = "cloudtik:address";
-const CLUSTER_TAG: &str = "cloudtik:cluster";
 const LINEAGE_TAG: &str = "cloudtik:lineage";
 
 /// Longest wait for an answer. The daemon waits up to 90 seconds for another request that works on the same object, and what it does itself
