@@ -234,6 +234,29 @@ impl LocalCloudOptions {
     }
 }
 
+/// How this machine itself reaches the network outside, as the usual variables say it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ProxyVariables {
+    /// For `http` URLs.
+    pub(crate) http: Option<String>,
+    /// For everything else.
+    pub(crate) https: Option<String>,
+    /// What needs none.
+    pub(crate) no_proxy: String,
+}
+
+impl ProxyVariables {
+    /// Those of this process.
+    pub(crate) fn from_environment() -> Self {
+        let one = |names: [&str; 2]| names.into_iter().find_map(|name| env::var(name).ok().filter(|value| !value.is_empty()));
+        Self {
+            http: one(["http_proxy", "HTTP_PROXY"]),
+            https: one(["https_proxy", "HTTPS_PROXY"]),
+            no_proxy: one(["no_proxy", "NO_PROXY"]).unwrap_or_default(),
+        }
+    }
+}
+
 /// The XDG specification: a relative path is not valid and counts as not set.
 fn folder_variable(name: &str) -> Option<PathBuf> {
     env::var_os(name).map(PathBuf::from).filter(|folder| folder.is_absolute())

@@ -149,13 +149,18 @@ impl Cloud {
             cidr: cidr.to_string(),
             gateway: gateway_of(cidr).to_string(),
             bridge: (spec.form == Form::Namespaces).then(|| links::bridge_of(id)),
+            // Known once there is an address to listen at.
+            proxy: None,
         })
     }
 
     fn build(&self, object: &mut Object, request: &CreateRequest, provisions: Option<&mut Provisions>) -> Result<(), CloudError> {
-        match (&object.attributes, provisions) {
+        match (&mut object.attributes, provisions) {
             (Attributes::LocalNetwork(network), _) if network.form == Form::Namespaces => {
-                links::make_bridge(&object.id, parse(&network.cidr)?)
+                let cidr = parse(&network.cidr)?;
+                links::make_bridge(&object.id, cidr)?;
+                network.proxy = Some(self.proxies.open(&object.id, cidr)?.to_string());
+                Ok(())
             }
             (Attributes::LocalBucket(bucket), _) => build_bucket(&object.spec, bucket),
             (Attributes::LocalInstance(attributes), Some(provisions)) => {
@@ -176,7 +181,8 @@ impl Cloud {
         let ResourceSpec::LocalInstance(spec) = &request.spec else { return Ok(()) };
         let host_key = request.secrets.get(HOST_KEY_SECRET).ok_or_else(|| permanent("bad_request", "the bootstrap host key is missing"))?;
         let launching = {
-            let node = Node { id: &object.id, spec, attributes, binary: &provisions.binary, host_key };
+            let outside = network_of(&self.lock(), &spec.network)?.clone();
+            let node = Node { id: &object.id, spec, attributes, binary: &provisions.binary, host_key, network: &outside };
             node.write_files(&self.options)?;
             node.prepare(&self.options)?
         };
@@ -202,6 +208,7 @@ impl Cloud {
         match &object.attributes {
             Attributes::LocalNetwork(network) => {
                 if network.form == Form::Namespaces {
+                    self.proxies.close(&object.id);
                     links::remove_bridge(&object.id)?;
                 }
                 self.claims.drop_of(&object.id);
@@ -231,7 +238,7 @@ impl Cloud {
                     self.lock().busy.insert(object.id.clone());
                     self.finish_removal(object)
                 }
-                (ObjectState::Ready, Attributes::LocalNetwork(network)) => self.recover_network(&object.id, network),
+                (ObjectState::Ready, Attributes::LocalNetwork(network)) => self.recover_network(object, network),
                 (ObjectState::Ready, Attributes::LocalInstance(attributes)) => self.recover_forwards(object, attributes),
                 (ObjectState::Ready, _) => Ok(()),
             };
@@ -241,12 +248,20 @@ impl Cloud {
         }
     }
 
-    fn recover_network(&self, id: &str, network: &NetworkAttributes) -> Result<(), CloudError> {
+    fn recover_network(&self, object: &Object, network: &NetworkAttributes) -> Result<(), CloudError> {
         let cidr = parse(&network.cidr)?;
-        match network.form {
-            Form::Plain => self.claims.take(id, cidr),
-            Form::Namespaces => links::make_bridge(id, cidr),
+        if network.form == Form::Plain {
+            return self.claims.take(&object.id, cidr);
         }
+        links::make_bridge(&object.id, cidr)?;
+        if let Some(address) = network.proxy.as_ref().and_then(|proxy| proxy.parse().ok()) {
+            self.proxies.open_again(&object.id, cidr, address);
+            return Ok(());
+        }
+        // A network of before there were proxies: nodes that are made from now on have it.
+        let proxy = Some(self.proxies.open(&object.id, cidr)?.to_string());
+        let attributes = Attributes::LocalNetwork(NetworkAttributes { proxy, ..network.clone() });
+        self.lock().change(Change::Put(Box::new(Object { attributes, ..object.clone() })), None)
     }
 
     fn recover_forwards(&self, object: &Object, attributes: &InstanceAttributes) -> Result<(), CloudError> {

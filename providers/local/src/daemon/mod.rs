@@ -9,6 +9,7 @@ mod forwards;
 mod inventory;
 mod links;
 mod node;
+mod proxy;
 mod record_log;
 mod service;
 
@@ -31,13 +32,14 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::failure::{throttled, transient};
-use crate::options::LocalCloudOptions;
+use crate::options::{LocalCloudOptions, ProxyVariables};
 use crate::protocol::{
     Answer, CloudError, DIAL_WAIT_MILLISECONDS_MAX, DialRequest, FrameError, Hello, PROTOCOL_VERSION, Request, read_frame, write_frame,
 };
 use crate::{files, identity};
 use forwards::Forwards;
 use inventory::{Inventory, InventoryError, complain};
+use proxy::Proxies;
 use service::Cloud;
 
 pub(crate) use node::HOST_KEY_SECRET;
@@ -75,7 +77,8 @@ pub(crate) fn run(options: LocalCloudOptions) -> Result<(), DaemonError> {
     let inventory = Inventory::open(&options)?;
     let name = identity::name_or_make(&options).map_err(file_error("read or write", &options.name_path()))?;
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(DaemonError::Runtime)?;
-    let cloud = Arc::new(Cloud::new(options, name, inventory, Forwards::new(runtime.handle().clone())));
+    let proxies = Proxies::new(runtime.handle().clone(), &ProxyVariables::from_environment());
+    let cloud = Arc::new(Cloud::new(options, name, inventory, Forwards::new(runtime.handle().clone()), proxies));
     cloud.recover();
     let served = serve(&runtime, &cloud);
     // Connections and forwards end with the runtime; nodes are processes of their own.

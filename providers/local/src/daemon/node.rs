@@ -12,12 +12,13 @@ use cloudtik_model::NodeBoot;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::binaries::Copy;
+use super::proxy;
 use crate::failure::{io_failure, permanent, system_failure};
 use crate::files::{self, make_folder};
 use crate::launch::{Isolation, LaunchFile, Report, RootPlan};
 use crate::options::{LocalCloudOptions, NODE_VARIABLE};
 use crate::process;
-use crate::protocol::{CloudError, Form, InstanceAttributes, InstanceSpec, ProcessIdentity, Secret};
+use crate::protocol::{CloudError, Form, InstanceAttributes, InstanceSpec, NetworkAttributes, ProcessIdentity, Secret};
 
 /// Name of the secret that a create of an instance carries.
 pub(crate) const HOST_KEY_SECRET: &str = "bootstrap_host_key";
@@ -67,6 +68,7 @@ pub(crate) struct Node<'a> {
     pub(crate) attributes: &'a InstanceAttributes,
     pub(crate) binary: &'a Copy,
     pub(crate) host_key: &'a Secret,
+    pub(crate) network: &'a NetworkAttributes,
 }
 
 impl Node<'_> {
@@ -161,6 +163,9 @@ impl Node<'_> {
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value))
         .collect();
+        if let Some(proxy) = &self.network.proxy {
+            env.extend(proxy::variables(proxy, &self.network.cidr, &self.attributes.address));
+        }
         env.extend(self.spec.env.clone());
         env.insert(NODE_VARIABLE.to_owned(), self.id.to_owned());
         env

@@ -11,6 +11,7 @@ use super::check;
 use super::crash::CrashPoints;
 use super::forwards::Forwards;
 use super::inventory::{Change, Inventory, complain};
+use super::proxy::Proxies;
 use crate::audit::read_entries;
 use crate::failure::{conflict, gone, io_failure, permanent, transient};
 use crate::launch::probe::probe_facts;
@@ -34,13 +35,14 @@ pub(crate) struct Cloud {
     settled: Condvar,
     pub(super) crash: CrashPoints,
     pub(super) forwards: Forwards,
+    pub(super) proxies: Proxies,
     pub(super) binaries: Binaries,
     pub(super) claims: Claims,
     facts: OnceLock<Facts>,
 }
 
 impl Cloud {
-    pub(crate) fn new(options: LocalCloudOptions, name: String, inventory: Inventory, forwards: Forwards) -> Self {
+    pub(crate) fn new(options: LocalCloudOptions, name: String, inventory: Inventory, forwards: Forwards, proxies: Proxies) -> Self {
         Self {
             crash: CrashPoints::new(options.die_after_events, &options.state_dir),
             binaries: Binaries::new(&options.cache_dir),
@@ -49,6 +51,7 @@ impl Cloud {
             settled: Condvar::new(),
             inventory: Mutex::new(inventory),
             forwards,
+            proxies,
             name,
             options,
         }

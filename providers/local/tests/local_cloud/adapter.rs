@@ -78,8 +78,9 @@ impl Adapter {
     /// Ends as a command does, and looks for what is left.
     async fn nothing_is_left(self) {
         // The daemon waits for both.
-        let (ended, ()) = tokio::join!(self.stage.client.clone().finish(), self.cloud.finish());
+        let (ended, let_go) = tokio::join!(self.stage.client.clone().finish(), self.cloud.finish());
         ended.unwrap();
+        let_go.unwrap();
         drop(self.cloud);
         self.stage.nothing_is_left().await;
     }
