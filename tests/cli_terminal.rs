@@ -178,16 +178,14 @@ fn values_that_are_missing_are_asked_for_and_secrets_are_not_shown() {
 #[test]
 fn nobody_is_asked_who_must_not_be_and_an_end_of_input_is_no_answer() {
     let folder = project("variable \"size\" { type = number }\noutput \"size\" { value = var.size }\n");
-    let cases: [(&[&str], &[(&str, &str)]); 4] = [
-        (&["plan", "-input=false"], &[]),
-        (&["plan"], &[("CLOUDTIK_INPUT", "0")]),
-        (&["plan"], &[("CLOUDTIK_IN_AUTOMATION", "1")]),
-        (&["output"], &[]),
-    ];
-    for (arguments, variables) in cases {
-        let Some(session) = Session::start_with(folder.path(), arguments, variables) else { return };
+    // The arguments, and a variable that forbids to ask.
+    let cases = [("plan -input=false", ""), ("plan", "CLOUDTIK_INPUT=0"), ("plan", "CLOUDTIK_IN_AUTOMATION=1"), ("output", "")];
+    for (arguments, variable) in cases {
+        let words: Vec<&str> = arguments.split(' ').collect();
+        let variables: Vec<(&str, &str)> = variable.split_once('=').into_iter().collect();
+        let Some(session) = Session::start_with(folder.path(), &words, &variables) else { return };
         let (code, screen) = session.end();
-        assert!(!screen.contains("Enter a value"), "{arguments:?} {variables:?}: {screen}");
+        assert!(!screen.contains("Enter a value"), "{arguments} {variable}: {screen}");
         assert_eq!(code == 1, screen.contains("variable `size` has no value"), "{screen}");
     }
     let Some(mut session) = Session::start(folder.path(), &["plan"]) else { return };
