@@ -42,7 +42,7 @@ mod run;
 mod starter;
 mod world;
 
-pub use cloudtik_compiler::{Providers, VariableArgument, VariableInputs};
+pub use cloudtik_compiler::{MissingVariable, Providers, VariableArgument, VariableInputs};
 pub use cloudtik_executor::engine::{AddressResult, AddressStatus, Counts, OperationWord, Progress, Summary};
 pub use cloudtik_lang as lang;
 pub use cloudtik_model as model;
@@ -54,7 +54,7 @@ pub use disk::DiskSources;
 pub use dot::graph_dot;
 pub use events::{Event, Interrupt, Observer, Silent};
 pub use failure::{Failure, FailureKind};
-pub use local::{LocalObject, local_objects, purge_local_objects};
+pub use local::{LocalInventory, LocalObject, forget_local_inventory, local_inventory, local_objects, purge_local_objects};
 pub use options::{DeleteData, PlanOptions, ProjectOptions};
 pub use project::{Applied, Compilation, Planned, Prepared, Project};
 pub use starter::{StarterFile, examples, starter};

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use cloudtik_compiler::{CompileInput, Compiled, Providers, VariableInputs, compile};
+use cloudtik_compiler::{CompileInput, Compiled, MissingVariable, Providers, VariableInputs, compile, missing_variables};
 use cloudtik_executor::Record;
 use cloudtik_executor::driver::{Clouds, Driven, Durable, HandlebarsRenderer, NodeTimeouts};
 use cloudtik_executor::durable::{
@@ -164,14 +164,25 @@ impl Project {
     }
 
     fn compile_any(&self, facts: &Facts) -> (Compiled, SourceMap, Diagnostics) {
-        compile(&CompileInput {
+        compile(&self.compile_input(facts))
+    }
+
+    fn compile_input<'a>(&'a self, facts: &'a Facts) -> CompileInput<'a> {
+        CompileInput {
             sources: &self.sources,
             variables: &self.options.variables,
             providers: &self.providers,
             facts,
             provider_override: self.options.provider.as_deref(),
             tool_version: VERSION,
-        })
+        }
+    }
+
+    /// The variables that have neither a value nor a default: whoever can ask somebody asks for them, and opens the project with the answers
+    /// among its variables. None where the spec has errors of another sort, which come first.
+    #[must_use]
+    pub fn missing_variables(&self) -> Vec<MissingVariable> {
+        missing_variables(&self.compile_input(&Facts::new()))
     }
 
     /// The spec, as a plan wants it: a destroy works without one.
@@ -674,7 +685,7 @@ impl Prepared<'_> {
                 durable: &mut self.store,
                 clouds: Arc::clone(&self.clouds),
                 folder: self.project.folder.clone(),
-                observer,
+                observer: Arc::clone(&observer),
                 interrupt: interrupt.clone(),
                 timeouts: self.timeouts.clone(),
             },
@@ -683,9 +694,9 @@ impl Prepared<'_> {
             return Err(Failure::plain(Diagnostic::error("fault", "the engine ended as a settlement")).of(FailureKind::Fault));
         };
         let committed = self.store.commit();
-        // What is left running is not wrong, only untidy: the next command lets go of it too.
-        drop(cloudtik_executor::driver::finish(&self.clouds));
-        self.forget_secrets();
+        for warning in self.let_go().into_iter().chain(self.forget_secrets()) {
+            observer.event(&Event::Warning(warning));
+        }
         finished(*summary, committed, sources, &self.store)
     }
 
@@ -713,17 +724,43 @@ impl Prepared<'_> {
         }
     }
 
-    /// Secrets of creates are needed until their outcome is known.
-    fn forget_secrets(&mut self) {
+    /// Lets go of the clouds. What is left running is not wrong, only untidy, and the next command lets go of it too: it is told and fails
+    /// nothing.
+    fn let_go(&self) -> Vec<String> {
+        match cloudtik_executor::driver::finish(&self.clouds) {
+            Ok(failed) => failed
+                .into_iter()
+                .map(|(provider, error)| {
+                    format!("provider `{provider}` could not be let go of: {}; the next command tries again", error.message)
+                })
+                .collect(),
+            Err(error) => vec![format!("the providers could not be let go of: {error}; the next command tries again")],
+        }
+    }
+
+    /// Secrets of creates are needed until their outcome is known. One that stays is of no use to anybody, since its key was rotated, but
+    /// whoever looks after the machine should know of it.
+    fn forget_secrets(&mut self) -> Vec<String> {
         let open: BTreeSet<String> = self.store.ledger().open.keys().cloned().collect();
-        let names = self.store.vault().secrets().unwrap_or_default();
+        let why = |error: &DurableError| {
+            let said = error.to_diagnostic();
+            std::iter::once(said.title).chain(said.notes).collect::<Vec<_>>().join(": ")
+        };
+        let names = match self.store.vault().secrets() {
+            Ok(names) => names,
+            Err(error) => return vec![format!("keys that are not needed any more could not be looked for: {}", why(&error))],
+        };
+        let mut warnings = Vec::new();
         for name in names.iter().filter(|name| !name.ends_with(".ed25519") && !name.ends_with(".ed25519.pub")) {
             let needed = name.rsplit_once('.').is_some_and(|(op_id, _)| open.contains(op_id));
             if !needed && let Err(error) = self.store.vault().remove_secret(name) {
-                // It is of no use to anybody any more: the key was rotated. The next run tries again.
-                drop(error);
+                warnings.push(format!(
+                    "the key `{name}` is not needed any more and could not be removed: {}; the next run tries again",
+                    why(&error)
+                ));
             }
         }
+        warnings
     }
 }
 

@@ -36,10 +36,15 @@ struct Session {
 impl Session {
     /// `None`: this machine gives no pseudo-terminal, and the test says so.
     fn start(folder: &Path, arguments: &[&str]) -> Option<Self> {
+        Self::start_with(folder, arguments, &[])
+    }
+
+    fn start_with(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Option<Self> {
         let OpenptyResult { master, slave } = pseudo_terminal()?;
         let side = |slave: &OwnedFd| Stdio::from(slave.try_clone().unwrap());
         let mut command = Command::new(env!("CARGO_BIN_EXE_cloudtik"));
         command.args(arguments).current_dir(folder).env_clear().env("TERM", "xterm").env("LANG", "C.UTF-8").env("HOME", folder);
+        command.envs(variables.iter().copied());
         let child = command.stdin(side(&slave)).stdout(side(&slave)).stderr(side(&slave)).spawn().unwrap();
         drop((slave, command));
         let keyboard = File::from(master);
@@ -122,6 +127,92 @@ fn only_yes_is_a_yes() {
     session.say("yes\n");
     let (ended, screen) = session.end();
     assert!(ended == 0 && screen.contains("Destroy complete! 1 deleted"), "{screen}");
+}
+
+const QUESTIONS: &str = r#"
+variable "size" {
+  type        = number
+  description = "How many."
+}
+variable "password" {
+  type      = string
+  sensitive = true
+}
+variable "region" { default = "here" }
+resource "value" "a" { input = { size = var.size, password = var.password, region = var.region } }
+output "size" { value = var.size }
+output "password" {
+  value     = var.password
+  sensitive = true
+}
+"#;
+
+#[test]
+fn values_that_are_missing_are_asked_for_and_secrets_are_not_shown() {
+    let folder = project(QUESTIONS);
+    for (command, end) in
+        [("plan", "Plan: 1 to create"), ("apply", "Apply complete! 1 created"), ("destroy", "Destroy complete! 1 deleted")]
+    {
+        let Some(mut session) = Session::start(folder.path(), &[command]) else { return };
+        // By name, and without the one that has a default.
+        session.wait_for("var.password\r\n");
+        session.wait_for("Enter a value: ");
+        // The last letter was wrong, and is two bytes long.
+        session.say("Sesamé\u{7f}e!\n");
+        session.wait_for("var.size\r\n  How many.\r\n");
+        session.say("42\n");
+        if command != "plan" {
+            session.wait_for("Only 'yes' is accepted.");
+            session.say("yes\n");
+        }
+        let (code, screen) = session.end();
+        assert!(code == 0 && screen.contains(end), "{screen}");
+        assert!(screen.contains("42") && !screen.contains("Sesam") && !screen.contains("var.region"), "{screen}");
+        if command == "apply" {
+            let given = |name: &str| run(folder.path(), &["output", "-raw", name, "-var", "size=1", "-var", "password=x"]);
+            assert_eq!((given("size"), given("password")), ((0, "42".to_owned()), (0, "Sesame!".to_owned())));
+        }
+    }
+}
+
+#[test]
+fn nobody_is_asked_who_must_not_be_and_an_end_of_input_is_no_answer() {
+    let folder = project("variable \"size\" { type = number }\noutput \"size\" { value = var.size }\n");
+    // The arguments, and a variable that forbids to ask.
+    let cases = [("plan -input=false", ""), ("plan", "CLOUDTIK_INPUT=0"), ("plan", "CLOUDTIK_IN_AUTOMATION=1"), ("output", "")];
+    for (arguments, variable) in cases {
+        let words: Vec<&str> = arguments.split(' ').collect();
+        let variables: Vec<(&str, &str)> = variable.split_once('=').into_iter().collect();
+        let Some(session) = Session::start_with(folder.path(), &words, &variables) else { return };
+        let (code, screen) = session.end();
+        assert!(!screen.contains("Enter a value"), "{arguments} {variable}: {screen}");
+        assert_eq!(code == 1, screen.contains("variable `size` has no value"), "{screen}");
+    }
+    let Some(mut session) = Session::start(folder.path(), &["plan"]) else { return };
+    session.wait_for("Enter a value: ");
+    session.say("\u{4}");
+    let (code, screen) = session.end();
+    assert!(code == 1 && screen.contains("variable `size` has no value"), "{screen}");
+    let (code, text) = run(folder.path(), &["plan"]);
+    assert!(code == 1 && text.contains("variable `size` has no value") && !text.contains("Enter a value"), "{text}");
+}
+
+#[test]
+fn an_interrupted_secret_leaves_a_terminal_that_shows_what_is_typed() {
+    let folder = project("variable \"key\" { sensitive = true }\noutput \"key\" {\n  value = var.key\n  sensitive = true\n}\n");
+    let Some(mut session) = Session::start(folder.path(), &["plan"]) else { return };
+    let flags = |session: &Session| nix::sys::termios::tcgetattr(&session.keyboard).unwrap().local_flags;
+    let before = flags(&session);
+    session.wait_for("Enter a value: ");
+    let until = Instant::now() + PATIENCE;
+    while flags(&session) == before {
+        assert!(Instant::now() < until, "it never stopped showing what is typed");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    session.say("hal\u{3}");
+    let status = session.child.wait().unwrap();
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(2), "{status}");
+    assert_eq!(flags(&session), before);
 }
 
 #[test]

@@ -325,3 +325,72 @@ fn a_truncated_journal() {
     stage.expect(0, &["plan"]);
     gets_well(&stage);
 }
+
+#[test]
+fn what_another_inventory_has_is_not_forgotten() {
+    let mut stage = Stage::new(Stage::any_form());
+    stage.spec("provider \"local\" {}\nresource \"local_network\" \"a\" {\n  name = \"a\"\n}\n");
+    stage.expect(0, &APPLY);
+    let listed = stage.expect(0, &["local", "list"]);
+    let (state, other) = (stage.root().join("state"), stage.root().join("run/state"));
+    let name = fs::read_to_string(state.join("cloudtik/local/name")).unwrap().trim().to_owned();
+    assert!(
+        listed.stdout.contains(&format!("net-{name}-")) && listed.stderr.contains(&format!("Inventory {name}, in ")),
+        "{}",
+        listed.text()
+    );
+    stage.set("XDG_STATE_HOME", other.to_str().unwrap());
+    let says = ["net-", "is in the inventory", &name, "XDG_STATE_HOME", &format!("local forget {name}")];
+    stage.fails(1, &["plan"], &says);
+    stage.fails(1, &["plan", "--destroy"], &says);
+    stage.fails(1, &DESTROY, &says);
+    // Without a look before, the delete itself finds out.
+    stage.fails(1, &["destroy", "--auto-approve", "--refresh=false"], &says);
+    stage.set("XDG_STATE_HOME", state.to_str().unwrap());
+    assert!(stage.expect(0, &["plan"]).stdout.contains("No changes"));
+    // Somebody who says that it is lost is believed, and only there.
+    stage.fails(1, &["local", "forget", &name], &["is the one here"]);
+    stage.set("XDG_STATE_HOME", other.to_str().unwrap());
+    stage.fails(1, &["local", "forget", "all"], &["is not the name of an inventory"]);
+    stage.expect(0, &["local", "forget", &name]);
+    assert!(stage.expect(0, &["plan"]).stdout.contains("Plan: 1 to create"));
+    stage.set("XDG_STATE_HOME", state.to_str().unwrap());
+    gets_well(&stage);
+}
+
+/// The look for what is left must see what is the test's, and nothing of what goes on beside it.
+#[test]
+fn what_others_have_on_the_machine_is_not_ours() {
+    let stage = Stage::new(Stage::any_form());
+    stage.spec("provider \"local\" {}\nresource \"local_network\" \"a\" {\n  name = \"a\"\n}\n");
+    let others = tempfile::Builder::new().prefix("other-").tempdir().unwrap();
+    let _port = TcpListener::bind("127.0.0.1:0").unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(others.path().join("local.sock")).unwrap();
+    let mut sleeper = Command::new("sleep");
+    sleeper.arg("600").current_dir(others.path()).env("CLOUDTIK_NODE", "i-of-somebody-else");
+    if support::is_root() {
+        // As the node of another local cloud: with a network of its own.
+        let enter = || nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).map_err(std::io::Error::from);
+        #[expect(unsafe_code, reason = "what is between fork and exec has no safe form")]
+        // SAFETY: it is one system call, and touches nothing of the parent.
+        unsafe {
+            std::os::unix::process::CommandExt::pre_exec(&mut sleeper, enter);
+        }
+    }
+    let mut sleeper = sleeper.spawn().unwrap();
+    assert_eq!(stage.there(), Vec::<String>::new());
+
+    stage.expect(0, &APPLY);
+    let there = stage.there();
+    let has = |what: &str| there.iter().any(|thing| thing.contains(what));
+    assert!(has("local-cloud --state-dir") && has("listening socket: ") && has("run/cloudtik/local.sock"), "{there:?}");
+    assert!(!support::is_root() || has("interface: ctb-"), "{there:?}");
+    assert!(!has("other-") && !has("sleep"), "{there:?}");
+    let mut ours = Command::new("sleep").arg("600").current_dir(stage.project()).spawn().unwrap();
+    assert!(stage.there().iter().any(|thing| thing.contains("sleep")), "who works in its folder is the test's");
+    for child in [&mut ours, &mut sleeper] {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    gets_well(&stage);
+}

@@ -16,6 +16,7 @@ mod files;
 mod input;
 pub mod language;
 mod load;
+mod missing;
 mod node;
 mod roles;
 mod runtime;
@@ -29,3 +30,4 @@ mod workspace;
 
 pub use compile::{Compiled, NodeTimeouts, compile};
 pub use input::{CompileInput, Providers, VariableArgument, VariableInputs};
+pub use missing::{MissingVariable, missing_variables};

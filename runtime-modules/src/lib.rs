@@ -18,7 +18,7 @@ mod shipped;
 mod template;
 
 pub use expand::{ExpandRequest, Expanded, expand};
-pub use load::load_folder;
+pub use load::{CAPABILITIES, load_folder};
 pub use module::{DiscoverSchema, Health, Module, OptionSchema, PortSchema, SecretSchema, ServiceSchema};
 pub use shell::quote as shell_quote;
 pub use shipped::{load_shipped, shipped_names};

@@ -63,15 +63,13 @@ impl Arguments {
         if matches!(self.command, Command::Output { name: None, raw: true, .. }) {
             return Err(wrong("`--raw` prints one output: name it"));
         }
-        let Command::Apply { file: Some(file), plan, destroy, delete_data, .. } = &self.command else { return Ok(()) };
-        let decided = [
-            (!self.given.is_empty(), "--var"),
-            (plan.provider.provider.is_some(), "--provider"),
-            (*destroy, "--destroy"),
-            (!plan.replace.is_empty(), "--replace"),
-            (!plan.refresh, "--refresh"),
-            (!delete_data.is_empty(), "--delete-data"),
-        ];
+        let (file, decided) = match &self.command {
+            Command::Show { file: Some(file), .. } => (file, vec![(!self.given.is_empty(), "--var")]),
+            Command::Apply { file: Some(file), plan, destroy, delete_data, .. } => {
+                (file, decided(&self.given, plan, *destroy, delete_data))
+            }
+            _ => return Ok(()),
+        };
         match decided.iter().find(|(given, _)| *given) {
             Some((_, flag)) => {
                 Err(wrong(format!("`{flag}` was decided when the plan `{}` was made and cannot be given again", file.display())))
@@ -83,6 +81,17 @@ impl Arguments {
 
 /// Events that are shown when nobody says how many: about a screen.
 const EVENTS_SHOWN: u64 = 50;
+/// The flags that say what a saved plan has decided, and whether each was given.
+fn decided(given: &[Given], plan: &PlanFlags, destroy: bool, delete_data: &DeleteDataFlags) -> Vec<(bool, &'static str)> {
+    vec![
+        (!given.is_empty(), "--var"),
+        (plan.provider.provider.is_some(), "--provider"),
+        (destroy, "--destroy"),
+        (!plan.replace.is_empty(), "--replace"),
+        (!plan.refresh, "--refresh"),
+        (!delete_data.is_empty(), "--delete-data"),
+    ]
+}
 
 /// Longer lines of help are hard to read.
 const HELP_WIDTH_MAX: usize = 100;
@@ -217,6 +226,8 @@ pub(crate) enum Command {
         /// Print it as JSON
         #[arg(long)]
         json: bool,
+        #[command(flatten)]
+        variables: VariableFlags,
     },
     /// Show the outputs of the last apply
     Output {
@@ -229,6 +240,8 @@ pub(crate) enum Command {
         /// Print the text of the output as it is, without quotes and without the end of a line
         #[arg(long)]
         raw: bool,
+        #[command(flatten)]
+        variables: VariableFlags,
     },
     /// Show how things stand with a cluster: its groups, nodes and services
     Status {
@@ -277,7 +290,7 @@ pub(crate) enum Command {
         /// What to do
         #[arg(value_enum, value_name = "ACTION")]
         action: LocalAction,
-        /// What to remove: ids as `list` shows them
+        /// What to remove: ids as `list` shows them; what to forget: the name of an inventory
         #[arg(value_name = "ID")]
         ids: Vec<String>,
         /// Remove everything, whatever project made it
@@ -305,6 +318,8 @@ pub(crate) enum LocalAction {
     List,
     /// Remove it.
     Purge,
+    /// Take an inventory that is somewhere else for lost: its objects count as gone.
+    Forget,
 }
 
 /// How a graph is written.
@@ -314,15 +329,22 @@ pub(crate) enum GraphFormat {
     Dot,
 }
 
-/// Where values and things come from.
+/// Where values come from.
 #[derive(Clone, Debug, Default, Args)]
-pub(crate) struct ProviderFlags {
+pub(crate) struct VariableFlags {
     /// Give a variable a value; may be repeated, later wins
     #[arg(long = "var", value_name = "NAME=VALUE", value_parser = assignment)]
     vars: Vec<Assignment>,
     /// Read values of variables from this file; may be repeated
     #[arg(long = "var-file", value_name = "FILE")]
     var_files: Vec<PathBuf>,
+}
+
+/// Where values and things come from.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct ProviderFlags {
+    #[command(flatten)]
+    variables: VariableFlags,
     /// Use this provider instead of every provider of the spec, for example `sim`
     #[arg(long, value_name = "TYPE")]
     pub(crate) provider: Option<String>,

@@ -28,8 +28,8 @@ fn walk(folder: &Path, found: &mut BTreeMap<String, String>) {
             if !MADE.contains(&entry.file_name().to_string_lossy().as_ref()) {
                 walk(&path, found);
             }
-        } else if kind.is_file() {
-            // What is no text is no prose. A file may also go while somebody else works in the folder.
+        } else if kind.is_file() && entry.file_name() != ".git" {
+            // In a second work tree `.git` is a file. What is no text is no prose. A file may also go while somebody else works in the folder.
             if let Ok(text) = fs::read_to_string(&path) {
                 found.insert(path.strip_prefix(root()).unwrap().display().to_string(), text);
             }

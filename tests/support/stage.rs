@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
 
-use super::machine::{self, Machine, Process};
+use super::machine::{Own, Process};
 use super::user::User;
 
 /// Names a program that was built before; without it, the one that cargo built with the test.
@@ -39,9 +39,8 @@ pub struct Stage {
     folder: tempfile::TempDir,
     user: Option<User>,
     binary: PathBuf,
-    before: Machine,
     environment: Vec<(String, String)>,
-    /// Only one test at a time uses the machine: they look at what is on it.
+    /// Only one test at a time uses the machine: several clusters at once would only wait for each other.
     _turn: File,
 }
 
@@ -121,7 +120,6 @@ impl Stage {
     pub fn new(form: Form) -> Self {
         let turn = File::create(Path::new(env!("CARGO_TARGET_TMPDIR")).join("one-at-a-time.lock")).unwrap();
         turn.lock().unwrap();
-        let before = Machine::now();
         // The path of a socket may have 107 bytes: the folder's name is short.
         let folder = tempfile::Builder::new().prefix("ct-").tempdir().unwrap();
         let root = folder.path();
@@ -137,7 +135,7 @@ impl Stage {
         if fs::hard_link(&built, &binary).is_err() {
             fs::copy(&built, &binary).unwrap();
         }
-        let stage = Self { form, folder, user, binary, before, environment: Vec::new(), _turn: turn };
+        let stage = Self { form, folder, user, binary, environment: Vec::new(), _turn: turn };
         stage.take_artifacts();
         stage.give();
         stage
@@ -264,23 +262,32 @@ impl Stage {
         self.audit().iter().filter(|entry| entry["verb"] == verb).count()
     }
 
-    /// The ids of instances that there ever were.
-    fn nodes(&self) -> BTreeSet<String> {
-        let audit = self.audit();
-        audit.iter().filter(|entry| entry["kind"] == "local_instance").filter_map(|entry| entry["id"].as_str().map(str::to_owned)).collect()
+    /// The ids of everything that there ever was.
+    fn ids(&self) -> BTreeSet<String> {
+        self.audit().iter().filter_map(|entry| entry["id"].as_str().map(str::to_owned)).collect()
+    }
+
+    fn own<'a>(&'a self, ids: &'a BTreeSet<String>) -> Own<'a> {
+        Own { folder: self.root(), ids, uid: self.user.as_ref().map(|user| user.uid) }
     }
 
     /// The processes that belong here.
     pub fn processes(&self) -> Vec<Process> {
-        machine::processes_of(self.root(), &self.nodes(), self.user.as_ref().map(|user| user.uid))
+        self.own(&self.ids()).processes()
     }
 
-    /// What is left on the machine that was not there before: waits for it to go.
+    /// What of this test is on the machine now.
+    pub fn there(&self) -> Vec<String> {
+        let mut there = self.own(&self.ids()).things();
+        there.extend(self.processes().iter().map(|process| format!("process {}: {}", process.pid, process.command.join(" "))));
+        there
+    }
+
+    /// What of this test is left on the machine: waits for it to go.
     pub fn left(&self) -> Vec<String> {
         let until = Instant::now() + GOING_MAX;
         loop {
-            let mut left = Machine::now().added_since(&self.before);
-            left.extend(self.processes().iter().map(|process| format!("process {}: {}", process.pid, process.command.join(" "))));
+            let left = self.there();
             if left.is_empty() || Instant::now() > until {
                 return left;
             }

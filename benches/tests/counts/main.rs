@@ -213,7 +213,7 @@ impl Cloud for WatchedCloud {
         self.inner.dial(target)
     }
 
-    fn finish(&self) -> BoxFuture<'_, ()> {
+    fn finish(&self) -> BoxFuture<'_, Result<(), CallError>> {
         self.inner.finish()
     }
 }

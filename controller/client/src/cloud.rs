@@ -55,8 +55,11 @@ impl Cloud for ControllerCloud {
         Box::pin(std::future::ready(Err(CallError::new(ErrorClass::Permanent, "dial", text))))
     }
 
-    fn finish(&self) -> BoxFuture<'_, ()> {
-        Box::pin(self.inner.link.close())
+    fn finish(&self) -> BoxFuture<'_, Result<(), CallError>> {
+        Box::pin(async move {
+            self.inner.link.close().await;
+            Ok(())
+        })
     }
 }
 

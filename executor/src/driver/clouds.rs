@@ -37,12 +37,16 @@ impl Clouds {
         Ok(cloud)
     }
 
-    /// Lets go of what was opened, and waits for whatever ends with it. For the end of a command.
-    pub async fn finish(&self) {
-        let open: Vec<_> = std::mem::take(&mut *self.open.lock().unwrap_or_else(PoisonError::into_inner)).into_values().collect();
-        for cloud in open {
-            cloud.finish().await;
+    /// Lets go of what was opened, and waits for whatever ends with it. For the end of a command. Gives what could not be let go of.
+    pub async fn finish(&self) -> Vec<(ProviderRef, CallError)> {
+        let open = std::mem::take(&mut *self.open.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut failed = Vec::new();
+        for (name, cloud) in open {
+            if let Err(error) = cloud.finish().await {
+                failed.push((name, error));
+            }
         }
+        failed
     }
 
     /// Whether any cloud was opened.

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-use cloudtik_model::{Address, Diagnostic};
+use cloudtik_model::{Address, Diagnostic, ProviderRef};
 use cloudtik_provider_api::{Answer, Call, CallError, ErrorClass, Secret, SecretKind};
 
 pub use artifacts::{ArtifactCache, ArtifactError};
@@ -197,13 +197,14 @@ pub fn call_all(clouds: &Arc<Clouds>, calls: Vec<Call>) -> Result<Vec<(Call, Ans
 ///
 /// # Errors
 /// The runtime cannot be started.
-pub fn finish(clouds: &Clouds) -> Result<(), DriveError> {
-    if clouds.is_open() {
-        let runtime = new_runtime()?;
-        runtime.block_on(clouds.finish());
-        runtime.shutdown_background();
+pub fn finish(clouds: &Clouds) -> Result<Vec<(ProviderRef, CallError)>, DriveError> {
+    if !clouds.is_open() {
+        return Ok(Vec::new());
     }
-    Ok(())
+    let runtime = new_runtime()?;
+    let failed = runtime.block_on(clouds.finish());
+    runtime.shutdown_background();
+    Ok(failed)
 }
 
 fn new_runtime() -> Result<tokio::runtime::Runtime, DriveError> {

@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use cloudtik_model::spec::{Fields, Part, WorkspaceSpec};
+use cloudtik_model::spec::{ClusterSpec, Fields, NodeSpec, Part, WorkspaceSpec};
 use cloudtik_model::{Address, Expr, ExprKind, LateName, Lifecycle, Origin, ProviderRef, ResourceSpec, Span, TemplatePart, Type, Value};
+
+use crate::tags::{CLUSTER_TAG, HEAD_ROLE, ROLE_TAG, WORKSPACE_TAG};
 
 /// A resource in the making. What an attribute refers to becomes a dependency, and where the spec wrote it becomes its origin.
 #[derive(Clone, Debug)]
@@ -133,6 +135,116 @@ pub fn firewall_rules(workspace: &WorkspaceSpec) -> Value {
     };
     let rules = general.chain(labelled("in", &workspace.ingress)).chain(labelled("out", &workspace.egress));
     Value::tuple(rules.collect::<Vec<_>>())
+}
+
+/// What the resources of a workspace begin with, whatever the cloud is: each provider adds what only it has.
+#[derive(Clone, Debug)]
+pub struct WorkspaceStart<'a> {
+    /// The name in the world.
+    pub name: Arc<str>,
+    /// `workspace.w.network` with its name, mode and tags.
+    pub network: ResourceBuilder,
+    /// `workspace.w.firewall` with its name, network, rules and tags.
+    pub firewall: ResourceBuilder,
+    /// What references to the workspace see of these two.
+    pub exports: Vec<(&'static str, Value)>,
+    workspace: &'a WorkspaceSpec,
+}
+
+impl<'a> WorkspaceStart<'a> {
+    /// With these kinds.
+    #[must_use]
+    pub fn new(workspace: &'a WorkspaceSpec, network_kind: &'static str, firewall_kind: &'static str) -> Self {
+        let name = real_name(&workspace.address, &workspace.fields);
+        let (network_address, firewall_address) = (workspace.address.child("network"), workspace.address.child("firewall"));
+        let of_network = |attribute| reference(&network_address, attribute, Type::String);
+        let exports = vec![
+            ("name", Value::from(Arc::clone(&name))),
+            ("id", of_network("id")),
+            ("network", Value::object([("id", of_network("id")), ("cidr", of_network("cidr"))])),
+            ("firewall", Value::object([("id", reference(&firewall_address, "id", Type::String))])),
+        ];
+        let part = |address: &Address, kind: &'static str, part: &Part| {
+            ResourceBuilder::part(address.clone(), kind, workspace, part)
+                .mark(WORKSPACE_TAG, &*name)
+                .set("name", Arc::clone(&name))
+                .field(&workspace.fields, "tags")
+        };
+        let network = part(&network_address, network_kind, &workspace.network).field(&workspace.network.fields, "mode");
+        let firewall = part(&firewall_address, firewall_kind, &workspace.firewall)
+            .set("network", of_network("id"))
+            .set("rules", firewall_rules(workspace));
+        Self { network, firewall, exports, workspace, name }
+    }
+
+    /// `workspace.w.storage.LABEL` with its name and tags, and what references see of it.
+    #[must_use]
+    pub fn bucket(&self, label: &Arc<str>, part: &Part, kind: &'static str) -> (ResourceBuilder, Value) {
+        let address = self.workspace.address.child("storage").child(Arc::clone(label));
+        let written = part.fields.get("name").map(|field| field.value.clone()).filter(|value| !value.is_null());
+        let name = written.unwrap_or_else(|| format!("cloudtik-{}-{label}", self.name).into());
+        let export = Value::object([("name", name.clone()), ("uri", reference(&address, "uri", Type::String))]);
+        let bucket = ResourceBuilder::part(address, kind, self.workspace, part)
+            .mark(WORKSPACE_TAG, &*self.name)
+            .set("name", name)
+            .origin("name", &part.fields)
+            .field(&self.workspace.fields, "tags");
+        (bucket, export)
+    }
+}
+
+/// What the resources of a cluster begin with.
+#[derive(Clone, Debug)]
+pub struct ClusterStart {
+    /// The cluster's name in the world.
+    pub name: Arc<str>,
+    /// The head's host name.
+    pub head_name: String,
+    /// `cluster.c.head`; what it takes of the spec beside what all nodes take is the provider's to say.
+    pub head: Option<ResourceBuilder>,
+    /// What a worker of each group is made of, by label.
+    pub workers: BTreeMap<Arc<str>, ResourceBuilder>,
+    /// What references to the cluster see.
+    pub exports: Vec<(&'static str, Value)>,
+}
+
+impl ClusterStart {
+    /// With nodes of this kind, which take these attributes of the spec.
+    #[must_use]
+    pub fn new(cluster: &ClusterSpec, workspace: &WorkspaceSpec, kind: &'static str, fields: &[&str]) -> Self {
+        let name = real_name(&cluster.address, &cluster.fields);
+        let workspace_name = real_name(&workspace.address, &workspace.fields);
+        let (id, head_name) = (format!("{workspace_name}/{name}"), format!("{name}-head"));
+        let mut exports =
+            vec![("name", Value::from(Arc::clone(&name))), ("id", id.as_str().into()), ("workspace", Arc::clone(&workspace_name).into())];
+        let node = |node: &NodeSpec| {
+            let start = ResourceBuilder::new(node.address.clone(), kind, cluster.provider.clone(), node.span)
+                .lifecycle(&node.lifecycle, &cluster.lifecycle)
+                .depends_on(&cluster.depends_on)
+                // The rules are there before the first node that they are for.
+                .depends_on([&workspace.address.child("firewall")])
+                .mark(WORKSPACE_TAG, &*workspace_name)
+                .set("network", reference(&workspace.address.child("network"), "id", Type::String));
+            fields.iter().fold(start, |start, field| start.field(&node.fields, field))
+        };
+        let head = cluster.head.as_ref().map(|head| {
+            let parts = ["id", "private_ip", "public_ip", "hostname", "ssh_command"];
+            exports.push(("head", Value::object(parts.map(|part| (part, reference(&head.address, part, Type::String))))));
+            let start =
+                node(head).mark(CLUSTER_TAG, &*id).mark(ROLE_TAG, HEAD_ROLE).set("name", &*head_name).field(&head.fields, "publish");
+            if cluster.workers_max > 0 { start.set("max_workers", cluster.workers_max) } else { start }
+        });
+        // The mark of the cluster is the controller's to give: it knows the whole of it.
+        let worker = |(group, spec): (&Arc<str>, &NodeSpec)| (Arc::clone(group), node(spec).set("name", worker_name(&name, group)));
+        let workers = cluster.workers.iter().map(worker).collect();
+        Self { name, head_name, head, workers, exports }
+    }
+
+    /// The workers as templates.
+    #[must_use]
+    pub fn templates(workers: BTreeMap<Arc<str>, ResourceBuilder>) -> BTreeMap<Arc<str>, ResourceSpec> {
+        workers.into_iter().map(|(group, worker)| (group, worker.build())).collect()
+    }
 }
 
 #[cfg(test)]

@@ -100,8 +100,8 @@ pub trait Cloud: Send + Sync {
     }
 
     /// The end of a command that may have changed something: lets go of what was kept open, and waits for what ends with it. Calls may
-    /// still follow.
-    fn finish(&self) -> BoxFuture<'_, ()> {
-        Box::pin(std::future::ready(()))
+    /// still follow. An error is no error of the command: it is shown as a warning.
+    fn finish(&self) -> BoxFuture<'_, Result<(), CallError>> {
+        Box::pin(std::future::ready(Ok(())))
     }
 }

@@ -3,6 +3,9 @@
 /// The cluster's uid: `<lineage>/<workspace>/<cluster>`. What is fenced.
 pub const CLUSTER_TAG: &str = "cloudtik:cluster";
 
+/// The workspace's name: what everything that belongs to it is marked with.
+pub const WORKSPACE_TAG: &str = "cloudtik:workspace";
+
 /// What a node is in its cluster: [`HEAD_ROLE`] or [`WORKER_ROLE`].
 pub const ROLE_TAG: &str = "cloudtik:role";
 

@@ -12,6 +12,7 @@ mod daemon;
 mod entry;
 mod failure;
 mod files;
+mod identity;
 mod launch;
 mod options;
 mod process;
@@ -20,6 +21,7 @@ mod provider;
 
 pub use client::{Client, DialedStream, LocalError};
 pub use entry::{EntryError, daemon_main, launch_main, local_cloud_main};
+pub use identity::{forget_inventory, inventory_name, is_name as is_inventory_name};
 pub use launch::probe::probe_facts;
 pub use options::{CRASH_VARIABLE, DaemonCommand, LocalCloudOptions, NODE_VARIABLE, OptionsError, SOCKET_VARIABLE};
 pub use provider::{BUCKET_KIND, FIREWALL_KIND, INSTANCE_KIND, LOCAL_PROVIDER, LocalCloud, LocalProvider, NETWORK_KIND};

@@ -220,6 +220,16 @@ impl LocalCloudOptions {
         self.state_dir.join("endpoint")
     }
 
+    /// The name of the inventory.
+    pub(crate) fn name_path(&self) -> PathBuf {
+        self.state_dir.join("name")
+    }
+
+    /// Names of inventories that are lost.
+    pub(crate) fn lost_path(&self) -> PathBuf {
+        self.state_dir.join("lost")
+    }
+
     pub(crate) fn inventory_path(&self) -> PathBuf {
         self.state_dir.join("inventory.log")
     }
@@ -230,6 +240,29 @@ impl LocalCloudOptions {
 
     pub(crate) fn log_path(&self) -> PathBuf {
         self.state_dir.join("daemon.log")
+    }
+}
+
+/// How this machine itself reaches the network outside, as the usual variables say it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ProxyVariables {
+    /// For `http` URLs.
+    pub(crate) http: Option<String>,
+    /// For everything else.
+    pub(crate) https: Option<String>,
+    /// What needs none.
+    pub(crate) no_proxy: String,
+}
+
+impl ProxyVariables {
+    /// Those of this process.
+    pub(crate) fn from_environment() -> Self {
+        let one = |names: [&str; 2]| names.into_iter().find_map(|name| env::var(name).ok().filter(|value| !value.is_empty()));
+        Self {
+            http: one(["http_proxy", "HTTP_PROXY"]),
+            https: one(["https_proxy", "HTTPS_PROXY"]),
+            no_proxy: one(["no_proxy", "NO_PROXY"]).unwrap_or_default(),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The kinds: one for each idempotency class, with an attribute for each change word, and what a workspace and a cluster become.
 
 use cloudtik_model::{ChangeWord, Type, Value};
-use cloudtik_provider_api::{AttributeSchema, Expected, Idempotency, KindSchema, ProviderSchema, SecretKind};
+use cloudtik_provider_api::{AttributeSchema, Expected, Idempotency, KindSchema, ProviderSchema, SecretKind, node_attributes};
 
 /// Repeated by token.
 pub const TOKEN_KIND: &str = "sim_token";
@@ -159,19 +159,7 @@ fn bucket() -> Vec<AttributeSchema> {
 }
 
 fn instance() -> Vec<AttributeSchema> {
-    let ssh =
-        Type::object([("user", Type::String), ("port", Type::Number), ("run_step", Type::list(Type::String)), ("artifacts", Type::String)]);
-    let node = Type::object([
-        ("id", Type::String),
-        ("sequence", Type::Number),
-        ("address", Type::String),
-        ("names", Type::list(Type::String)),
-        ("dirs", Type::map(Type::String)),
-        ("cores", Type::Number),
-        ("memory", Type::Number),
-        ("zone", Type::String),
-    ]);
-    vec![
+    [
         AttributeSchema::required("name", Type::String, ChangeWord::Recreate, "Its host name."),
         AttributeSchema::optional("network", Type::String, ChangeWord::Recreate, "Id of its network."),
         AttributeSchema::with_default("cpus", Type::Number, 2_u64, ChangeWord::Rolling, "Processors."),
@@ -184,7 +172,8 @@ fn instance() -> Vec<AttributeSchema> {
         AttributeSchema::computed("public_ip", Type::String, "Its address outside."),
         AttributeSchema::computed("hostname", Type::String, "Its name."),
         AttributeSchema::computed("ssh_command", Type::String, "What a person would type."),
-        AttributeSchema::computed("ssh", ssh, "How steps are run."),
-        AttributeSchema::computed("node", node, "What late names are filled with."),
     ]
+    .into_iter()
+    .chain(node_attributes())
+    .collect()
 }

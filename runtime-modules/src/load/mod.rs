@@ -21,7 +21,7 @@ use crate::template;
 const MANIFEST_FILE: &str = "module.hcl";
 
 /// What a node can be able to do; `requires` names some of them.
-pub(crate) const CAPABILITIES: [&str; 6] = ["egress", "init", "low_ports", "names", "own_root", "packages"];
+pub const CAPABILITIES: [&str; 6] = ["egress", "init", "low_ports", "names", "own_root", "packages"];
 
 /// Where a runtime can be.
 const ROLES: [&str; 2] = ["head", "workers"];

@@ -1,6 +1,5 @@
 //! `cloudtik apply` and `cloudtik destroy`
 
-use std::io::{BufRead as _, IsTerminal as _, Read as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,10 +11,7 @@ use super::super::arguments::PlanFlags;
 use super::super::progress::View;
 use super::super::values::{many, took};
 use super::super::{Exit, diagnostics, interrupt, project};
-use super::{Context, output, plan};
-
-/// The longest answer that is read.
-const ANSWER_BYTES_MAX: u64 = 1024;
+use super::{Context, ask, output, plan};
 
 pub(crate) fn run(
     context: &Context<'_>,
@@ -30,7 +26,11 @@ pub(crate) fn run(
         return Err(Failure::plain(Diagnostic::error("usage", title).help(help)));
     }
     let printer = context.printer;
-    let project = project::open(context.environment, context.given, Some(&flags.provider), Some(flags))?;
+    // A saved plan has the values that it was made with.
+    let project = match file {
+        Some(_) => project::open(context.environment, context.given, Some(&flags.provider), Some(flags))?,
+        None => ask::open(context, flags)?,
+    };
     let view = View::start(printer, flags.verbose);
     let prepared = match file {
         Some(file) => project.prepare_saved(file, options, &view),
@@ -133,18 +133,15 @@ fn unfinished(summary: &Summary, kind: FailureKind, destroys: bool, time: &str) 
 /// Asks, on a terminal; only `yes` is a yes.
 fn approval(context: &Context<'_>, destroys: bool, input: bool) -> Result<bool, Failure> {
     let printer = context.printer;
-    let stdin = std::io::stdin();
     let why = if !input || !context.environment.input() {
         "nobody may be asked"
-    } else if !stdin.is_terminal() || !printer.people_look().terminal {
+    } else if !ask::is_terminal(printer) {
         "there is no terminal to ask on"
     } else {
         let question =
             if destroys { "Do you really want to destroy all of this? There is no undo." } else { "Do you want to perform these actions?" };
         printer.say(&format!("\n{question}\n  Only 'yes' is accepted.\n\n  Enter a value: "));
-        let mut answer = String::new();
-        let read = stdin.lock().take(ANSWER_BYTES_MAX).read_line(&mut answer);
-        return Ok(read.is_ok() && answer.trim() == "yes");
+        return Ok(ask::line().is_some_and(|answer| answer.trim() == "yes"));
     };
     let diagnostic = Diagnostic::error("approval", format!("this needs a yes, and {why}"));
     let plan = if destroys { "cloudtik plan --destroy --out FILE" } else { "cloudtik plan --out FILE" };

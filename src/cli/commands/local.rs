@@ -1,7 +1,7 @@
 //! `cloudtik local list`, `cloudtik local purge`
 
 use cloudtik::model::Diagnostic;
-use cloudtik::{Failure, LocalObject, local_objects, purge_local_objects};
+use cloudtik::{Failure, LocalObject, forget_local_inventory, local_inventory, local_objects, purge_local_objects};
 use serde_json::json;
 
 use super::super::Exit;
@@ -12,7 +12,24 @@ pub(crate) fn list(context: &Context<'_>, as_json: bool) -> Result<Exit, Failure
     if objects.is_empty() && !as_json {
         context.printer.say_line("The local cloud has nothing.");
     } else {
-        print(context, &objects, as_json);
+        print(context, &objects, as_json)?;
+    }
+    let inventory = local_inventory()?;
+    if let Some(name) = inventory.name.filter(|_| !as_json) {
+        context.printer.say_line(&format!("Inventory {name}, in {}", inventory.folder.display()));
+    }
+    Ok(Exit::Done)
+}
+
+/// Takes inventories that are somewhere else for lost.
+pub(crate) fn forget(context: &Context<'_>, names: &[String]) -> Result<Exit, Failure> {
+    if names.is_empty() {
+        let error = Diagnostic::error("usage", "`local forget` needs the name of an inventory");
+        return Err(Failure::plain(error.help("the error that says what is in another inventory has its name")));
+    }
+    for name in names {
+        forget_local_inventory(name)?;
+        context.printer.say_line(&format!("What the inventory {name} had counts as gone."));
     }
     Ok(Exit::Done)
 }
@@ -29,7 +46,7 @@ pub(crate) fn purge(context: &Context<'_>, ids: &[String], all: bool, approved: 
     }
     let wanted = if all { local_objects()?.into_iter().map(|object| object.id).collect() } else { ids.to_vec() };
     let removed = purge_local_objects(wanted)?;
-    print(context, &removed, as_json);
+    print(context, &removed, as_json)?;
     if !as_json {
         context.printer.say_line(&format!("{} removed.", removed.len()));
     }
@@ -37,14 +54,16 @@ pub(crate) fn purge(context: &Context<'_>, ids: &[String], all: bool, approved: 
 }
 
 /// One line each: id, kind, address; and the cluster, where there is one.
-fn print(context: &Context<'_>, objects: &[LocalObject], as_json: bool) {
+fn print(context: &Context<'_>, objects: &[LocalObject], as_json: bool) -> Result<(), Failure> {
     if as_json {
         let all: Vec<_> = objects
             .iter()
             .map(|object| json!({ "id": object.id, "kind": object.kind, "address": object.address, "tags": object.tags }))
             .collect();
-        context.printer.json(&json!({ "format_version": "1.0", "objects": all }));
-        return;
+        let inventory = local_inventory()?;
+        let inventory = json!({ "name": inventory.name, "folder": inventory.folder.display().to_string() });
+        context.printer.json(&json!({ "format_version": "1.1", "inventory": inventory, "objects": all }));
+        return Ok(());
     }
     let width = |of: fn(&LocalObject) -> &str| objects.iter().map(|object| of(object).len()).max().unwrap_or(0);
     let (ids, kinds) = (width(|object| &object.id), width(|object| &object.kind));
@@ -52,4 +71,5 @@ fn print(context: &Context<'_>, objects: &[LocalObject], as_json: bool) {
         let cluster = object.tags.get("cloudtik:cluster").map_or_else(String::new, |cluster| format!("  ({cluster})"));
         context.printer.data_line(&format!("{:ids$}  {:kinds$}  {}{cluster}", object.id, object.kind, object.address));
     }
+    Ok(())
 }

@@ -1,6 +1,7 @@
 //! One module per command; this one chooses.
 
 mod apply;
+mod ask;
 mod events;
 mod exec;
 mod init;
@@ -63,8 +64,8 @@ fn choose(command: &Command, context: &Context<'_>) -> Result<Exit, Failure> {
             (options.destroy, options.delete_data) = (true, delete_data.to_options());
             apply::run(context, None, *auto_approve, &options, plan)
         }
-        Command::Show { file, json } => show::run(context, file.as_deref(), *json),
-        Command::Output { name, json, raw } => output::run(context, name.as_deref(), *json, *raw),
+        Command::Show { file, json, .. } => show::run(context, file.as_deref(), *json),
+        Command::Output { name, json, raw, .. } => output::run(context, name.as_deref(), *json, *raw),
         Command::Status { cluster, json } => status::run(context, cluster.as_deref(), *json),
         Command::Events { cluster, after, limit, json } => events::run(context, cluster.as_deref(), *after, *limit, *json),
         Command::Exec { cluster, node, all, json, words } => {
@@ -75,6 +76,7 @@ fn choose(command: &Command, context: &Context<'_>) -> Result<Exit, Failure> {
         Command::Local { action: LocalAction::Purge, ids, all, auto_approve, json } => {
             local::purge(context, ids, *all, *auto_approve, *json)
         }
+        Command::Local { action: LocalAction::Forget, ids, .. } => local::forget(context, ids),
         Command::Version { json } => Ok(version::run(context, *json)),
     }
 }

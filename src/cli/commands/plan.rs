@@ -8,8 +8,8 @@ use cloudtik::{Failure, PlanOptions};
 use super::super::arguments::PlanFlags;
 use super::super::printer::Printer;
 use super::super::progress::View;
-use super::super::{Exit, diagnostics, project};
-use super::Context;
+use super::super::{Exit, diagnostics};
+use super::{Context, ask};
 
 /// What is done with the plan.
 pub(crate) struct Wants<'a> {
@@ -23,7 +23,7 @@ pub(crate) struct Wants<'a> {
 
 pub(crate) fn run(context: &Context<'_>, wants: &Wants<'_>, options: &PlanOptions, flags: &PlanFlags) -> Result<Exit, Failure> {
     let printer = context.printer;
-    let project = project::open(context.environment, context.given, Some(&flags.provider), Some(flags))?;
+    let project = ask::open(context, flags)?;
     let view = View::start(printer, flags.verbose);
     let planned = project.plan(options, &view);
     view.finish();

@@ -21,7 +21,7 @@ use crate::protocol::{
     Kind, NetworkAttributes, NetworkSpec, Object, ObjectState, Outcome, ResourceSpec, RunState, Secret,
 };
 
-/// Random bytes of an id: sixteen digits, as EC2 has.
+/// Random bytes of an id: sixteen digits behind the name of the inventory, as EC2 has.
 const ID_BYTES: usize = 8;
 
 /// Port of the SSH server where low ports are for root only.
@@ -41,7 +41,7 @@ impl Cloud {
     /// Makes an object: on record first, then in the world, then on record as ready. A failure in between takes it out of both again.
     /// `head`: the node that asks, when it is one.
     pub(super) fn make(&self, request: &CreateRequest, head: Option<&str>) -> Result<Object, CloudError> {
-        let id = new_id(request.spec.kind())?;
+        let id = new_id(request.spec.kind(), &self.name)?;
         let mut provisions = match &request.spec {
             ResourceSpec::LocalInstance(spec) => Some(self.provide(spec)?),
             _ => None,
@@ -158,13 +158,18 @@ impl Cloud {
             cidr: cidr.to_string(),
             gateway: gateway_of(cidr).to_string(),
             bridge: (spec.form == Form::Namespaces).then(|| links::bridge_of(id)),
+            // Known once there is an address to listen at.
+            proxy: None,
         })
     }
 
     fn build(&self, object: &mut Object, request: &CreateRequest, provisions: Option<&mut Provisions>) -> Result<(), CloudError> {
-        match (&object.attributes, provisions) {
+        match (&mut object.attributes, provisions) {
             (Attributes::LocalNetwork(network), _) if network.form == Form::Namespaces => {
-                links::make_bridge(&object.id, parse(&network.cidr)?)
+                let cidr = parse(&network.cidr)?;
+                links::make_bridge(&object.id, cidr)?;
+                network.proxy = Some(self.proxies.open(&object.id, cidr)?.to_string());
+                Ok(())
             }
             (Attributes::LocalBucket(bucket), _) => build_bucket(&object.spec, bucket),
             (Attributes::LocalInstance(attributes), Some(provisions)) => {
@@ -186,7 +191,8 @@ impl Cloud {
         let host_key = request.secrets.get(HOST_KEY_SECRET).ok_or_else(|| permanent("bad_request", "the bootstrap host key is missing"))?;
         let launching = {
             let is_head = request.tags.get(ROLE_TAG).is_some_and(|role| role == HEAD_ROLE);
-            let node = Node { id: &object.id, spec, attributes, binary: &provisions.binary, host_key, is_head };
+            let outside = network_of(&self.lock(), &spec.network)?.clone();
+            let node = Node { id: &object.id, spec, attributes, binary: &provisions.binary, host_key, is_head, network: &outside };
             node.write_files(&self.options)?;
             self.heads.follow(object)?;
             node.prepare(&self.options)?
@@ -213,6 +219,7 @@ impl Cloud {
         match &object.attributes {
             Attributes::LocalNetwork(network) => {
                 if network.form == Form::Namespaces {
+                    self.proxies.close(&object.id);
                     links::remove_bridge(&object.id)?;
                 }
                 self.claims.drop_of(&object.id);
@@ -243,7 +250,7 @@ impl Cloud {
                     self.lock().busy.insert(object.id.clone());
                     self.finish_removal(object)
                 }
-                (ObjectState::Ready, Attributes::LocalNetwork(network)) => self.recover_network(&object.id, network),
+                (ObjectState::Ready, Attributes::LocalNetwork(network)) => self.recover_network(object, network),
                 (ObjectState::Ready, Attributes::LocalInstance(attributes)) => self.recover_forwards(object, attributes),
                 (ObjectState::Ready, _) => Ok(()),
             };
@@ -259,12 +266,20 @@ impl Cloud {
         }
     }
 
-    fn recover_network(&self, id: &str, network: &NetworkAttributes) -> Result<(), CloudError> {
+    fn recover_network(&self, object: &Object, network: &NetworkAttributes) -> Result<(), CloudError> {
         let cidr = parse(&network.cidr)?;
-        match network.form {
-            Form::Plain => self.claims.take(id, cidr),
-            Form::Namespaces => links::make_bridge(id, cidr),
+        if network.form == Form::Plain {
+            return self.claims.take(&object.id, cidr);
         }
+        links::make_bridge(&object.id, cidr)?;
+        if let Some(address) = network.proxy.as_ref().and_then(|proxy| proxy.parse().ok()) {
+            self.proxies.open_again(&object.id, cidr, address);
+            return Ok(());
+        }
+        // A network of before there were proxies: nodes that are made from now on have it.
+        let proxy = Some(self.proxies.open(&object.id, cidr)?.to_string());
+        let attributes = Attributes::LocalNetwork(NetworkAttributes { proxy, ..network.clone() });
+        self.lock().change(Change::Put(Box::new(Object { attributes, ..object.clone() })), None)
     }
 
     fn recover_forwards(&self, object: &Object, attributes: &InstanceAttributes) -> Result<(), CloudError> {
@@ -416,8 +431,8 @@ fn own_name() -> Result<String, CloudError> {
     Ok(user.map_or_else(|| format!("user{uid}"), |user| user.name))
 }
 
-fn new_id(kind: Kind) -> Result<String, CloudError> {
+fn new_id(kind: Kind, inventory: &str) -> Result<String, CloudError> {
     let mut random = [0_u8; ID_BYTES];
     getrandom::fill(&mut random).map_err(|error| permanent("no_randomness", format!("the system gives no random bytes: {error}")))?;
-    Ok(format!("{}{}", kind.id_prefix(), files::hex(&random)))
+    Ok(format!("{}{inventory}-{}", kind.id_prefix(), files::hex(&random)))
 }

@@ -11,6 +11,7 @@ mod inventory;
 mod links;
 mod node;
 mod privileges;
+mod proxy;
 mod record_log;
 mod service;
 
@@ -33,14 +34,15 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::failure::{throttled, transient};
-use crate::files;
-use crate::options::LocalCloudOptions;
+use crate::options::{LocalCloudOptions, ProxyVariables};
 use crate::protocol::{
     Answer, CloudError, DIAL_WAIT_MILLISECONDS_MAX, DialRequest, FrameError, Hello, PROTOCOL_VERSION, Request, read_frame, write_frame,
 };
+use crate::{files, identity};
 use forwards::Forwards;
 use heads::Heads;
 use inventory::{Inventory, InventoryError, complain};
+use proxy::Proxies;
 use service::Cloud;
 
 pub(crate) use node::HOST_KEY_SECRET;
@@ -76,10 +78,12 @@ pub(crate) fn run(options: LocalCloudOptions) -> Result<(), DaemonError> {
     files::make_private_folder(&options.state_dir).map_err(file_error("make", &options.state_dir))?;
     let Some(lock) = take_lock(&options)? else { return Ok(()) };
     let inventory = Inventory::open(&options)?;
+    let name = identity::name_or_make(&options).map_err(file_error("read or write", &options.name_path()))?;
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(DaemonError::Runtime)?;
+    let proxies = Proxies::new(runtime.handle().clone(), &ProxyVariables::from_environment());
     let cloud = Arc::new_cyclic(|cloud| {
         let handle = || runtime.handle().clone();
-        Cloud::new(options, inventory, Forwards::new(handle()), Heads::new(handle(), cloud.clone()))
+        Cloud::new(options, name, inventory, Forwards::new(handle()), Heads::new(handle(), cloud.clone()), proxies)
     });
     cloud.recover();
     let served = serve(&runtime, &cloud);

@@ -13,12 +13,13 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::binaries::Copy;
 use super::heads::SOCKET_NAME;
+use super::proxy;
 use crate::failure::{io_failure, permanent, system_failure};
 use crate::files::{self, make_folder};
 use crate::launch::{Isolation, LaunchFile, Report, RootPlan};
 use crate::options::{LocalCloudOptions, NODE_VARIABLE, SOCKET_VARIABLE};
 use crate::process;
-use crate::protocol::{CloudError, Form, InstanceAttributes, InstanceSpec, ProcessIdentity, Secret};
+use crate::protocol::{CloudError, Form, InstanceAttributes, InstanceSpec, NetworkAttributes, ProcessIdentity, Secret};
 
 /// Name of the secret that a create of an instance carries.
 pub(crate) const HOST_KEY_SECRET: &str = "bootstrap_host_key";
@@ -70,6 +71,7 @@ pub(crate) struct Node<'a> {
     pub(crate) host_key: &'a Secret,
     /// Whether it is the head of a cluster, which may be allowed to launch others later.
     pub(crate) is_head: bool,
+    pub(crate) network: &'a NetworkAttributes,
 }
 
 impl Node<'_> {
@@ -169,6 +171,9 @@ impl Node<'_> {
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value))
         .collect();
+        if let Some(proxy) = &self.network.proxy {
+            env.extend(proxy::variables(proxy, &self.network.cidr, &self.attributes.address));
+        }
         env.extend(self.spec.env.clone());
         env.insert(NODE_VARIABLE.to_owned(), self.id.to_owned());
         if self.has_socket() {

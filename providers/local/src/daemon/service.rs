@@ -13,6 +13,7 @@ use super::crash::CrashPoints;
 use super::forwards::Forwards;
 use super::heads::Heads;
 use super::inventory::{Change, Inventory, complain};
+use super::proxy::Proxies;
 use crate::audit::read_entries;
 use crate::failure::{conflict, gone, io_failure, permanent, transient};
 use crate::launch::probe::probe_facts;
@@ -30,18 +31,28 @@ const BUSY_WAIT: Duration = Duration::from_secs(90);
 #[derive(Debug)]
 pub(crate) struct Cloud {
     pub(crate) options: LocalCloudOptions,
+    /// The name of the inventory: part of each id.
+    pub(super) name: String,
     pub(super) inventory: Mutex<Inventory>,
     settled: Condvar,
     pub(super) crash: CrashPoints,
     pub(super) forwards: Forwards,
     pub(super) heads: Heads,
+    pub(super) proxies: Proxies,
     pub(super) binaries: Binaries,
     pub(super) claims: Claims,
     facts: OnceLock<Facts>,
 }
 
 impl Cloud {
-    pub(crate) fn new(options: LocalCloudOptions, inventory: Inventory, forwards: Forwards, heads: Heads) -> Self {
+    pub(crate) fn new(
+        options: LocalCloudOptions,
+        name: String,
+        inventory: Inventory,
+        forwards: Forwards,
+        heads: Heads,
+        proxies: Proxies,
+    ) -> Self {
         Self {
             crash: CrashPoints::new(options.die_after_events, &options.state_dir),
             binaries: Binaries::new(&options.cache_dir),
@@ -51,6 +62,8 @@ impl Cloud {
             inventory: Mutex::new(inventory),
             forwards,
             heads,
+            proxies,
+            name,
             options,
         }
     }

@@ -234,6 +234,9 @@ pub struct NetworkAttributes {
     pub gateway: String,
     /// The bridge, in the namespaces form.
     pub bridge: Option<String>,
+    /// Where its nodes find the proxy that leads outside, as `address:port`, in the namespaces form.
+    #[serde(default)]
+    pub proxy: Option<String>,
 }
 
 /// What a firewall turned out to be.

@@ -188,7 +188,7 @@ pub struct MetadataRequest {
 /// A thing in the inventory.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Object {
-    /// Its id, such as `i-0123456789abcdef`.
+    /// Its id, such as `i-1a2b3c4d-0123456789abcdef`: its kind, the inventory that has it, a number.
     pub id: String,
     /// Its kind.
     pub kind: Kind,

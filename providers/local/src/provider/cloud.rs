@@ -18,6 +18,7 @@ use super::kinds::LOGIN_SECRET;
 use super::request::{self, MARK_PREFIX, ON_DESTROY_TAG, refused};
 use crate::client::{Client, LocalError};
 use crate::daemon::HOST_KEY_SECRET;
+use crate::identity::{inventory_name, inventory_of, lost_inventories};
 use crate::launch::probe::probe_facts;
 use crate::options::LocalCloudOptions;
 use crate::protocol::{
@@ -125,7 +126,7 @@ impl LocalCloud {
 
     async fn delete(&self, kind: Kind, id: &str, address: &str) -> Result<Answer, CallError> {
         if !self.client.has_inventory() {
-            return Err(gone(id));
+            return Err(self.gone(id));
         }
         let op_id = format!("delete {address}");
         if kind == Kind::LocalNetwork {
@@ -133,7 +134,7 @@ impl LocalCloud {
             let instances = self.client.list(Some(Kind::LocalInstance)).await.map_err(|error| call_error(&error))?;
             self.clear(instances.iter().filter(|object| network_of(object) == Some(id)), &op_id).await?;
         }
-        done(self.client.delete(id, &op_id).await)
+        done(self.client.delete(id, &op_id).await).map_err(|error| self.gone_or(id, error))
     }
 
     async fn find_by_name(&self, kind: Kind, name: &str) -> Result<Answer, CallError> {
@@ -147,8 +148,11 @@ impl LocalCloud {
         if ids.is_empty() {
             return Ok(Answer::Found(Vec::new()));
         }
-        let objects = self.objects(kind).await?;
-        objects.iter().filter(|object| ids.contains(&object.id)).map(found_of).collect::<Result<_, _>>().map(Answer::Found)
+        let listed = self.all_objects(kind).await?;
+        let missing: Vec<&String> = ids.iter().filter(|id| !listed.iter().any(|object| object.id == **id)).collect();
+        self.check_gone(&missing)?;
+        let objects = listed.iter().filter(|object| is_there(object));
+        objects.filter(|object| ids.contains(&object.id)).map(found_of).collect::<Result<_, _>>().map(Answer::Found)
     }
 
     async fn find(&self, query: TagQuery) -> Result<Vec<Found>, CallError> {
@@ -174,9 +178,9 @@ impl LocalCloud {
 
     async fn publish_status(&self, id: &str, status: BTreeMap<String, String>) -> Result<Answer, CallError> {
         if !self.client.has_inventory() {
-            return Err(gone(id));
+            return Err(self.gone(id));
         }
-        let before = self.client.metadata(id).await.map_err(|error| call_error(&error))?;
+        let before = self.client.metadata(id).await.map_err(|error| self.gone_or(id, call_error(&error)))?;
         let mut values: BTreeMap<String, Option<String>> = before.into_keys().map(|key| (key, None)).collect();
         values.extend(status.into_iter().map(|(key, value)| (key, Some(value))));
         done(self.client.set_metadata(id, values).await)
@@ -278,26 +282,65 @@ impl LocalCloud {
         Ok(())
     }
 
-    /// An object that is there.
+    /// An object that is there. That it is not is known only of what this inventory has or had.
     async fn object(&self, kind: Kind, id: &str) -> Result<Option<Object>, CallError> {
         if !self.client.has_inventory() {
-            return Ok(None);
+            return self.check_gone(&[id]).map(|()| None);
         }
         match self.client.read(id).await {
             Ok(object) => Ok(Some(object).filter(|object| object.kind == kind && is_there(object))),
-            Err(error) if error.class() == protocol::ErrorClass::Gone => Ok(None),
+            Err(error) if error.class() == protocol::ErrorClass::Gone => self.check_gone(&[id]).map(|()| None),
             Err(error) => Err(call_error(&error)),
         }
     }
 
     /// All objects of a kind that are there.
     async fn objects(&self, kind: Kind) -> Result<Vec<Object>, CallError> {
+        let mut objects = self.all_objects(kind).await?;
+        objects.retain(is_there);
+        Ok(objects)
+    }
+
+    /// All objects of a kind, also what is left of some.
+    async fn all_objects(&self, kind: Kind) -> Result<Vec<Object>, CallError> {
         if !self.client.has_inventory() {
             return Ok(Vec::new());
         }
-        let mut objects = self.client.list(Some(kind)).await.map_err(|error| call_error(&error))?;
-        objects.retain(is_there);
-        Ok(objects)
+        self.client.list(Some(kind)).await.map_err(|error| call_error(&error))
+    }
+
+    /// What this inventory does not have is gone if it is the one that had it, or if the one that had it is lost. An error otherwise: the
+    /// object is somewhere else, and nobody may forget it.
+    fn check_gone<T: AsRef<str>>(&self, ids: &[T]) -> Result<(), CallError> {
+        let options = self.client.options();
+        let failed = |path: PathBuf| move |source| call_error(&LocalError::File { doing: "read", path, source });
+        let here = inventory_name(options).map_err(failed(options.name_path()))?;
+        let elsewhere = |id: &str| inventory_of(id).filter(|name| Some(*name) != here.as_deref()).map(str::to_owned);
+        let named = ids.iter().filter_map(|id| Some((id.as_ref(), elsewhere(id.as_ref())?)));
+        let named: Vec<(&str, String)> = named.collect();
+        if named.is_empty() {
+            return Ok(());
+        }
+        let lost = lost_inventories(options).map_err(failed(options.lost_path()))?;
+        let Some((id, other)) = named.iter().find(|(_, name)| !lost.contains(name)) else { return Ok(()) };
+        let here = here.map_or_else(|| "has none yet".to_owned(), |here| format!("is `{here}`"));
+        let folder = options.state_dir.display();
+        let message = format!("`{id}` is in the inventory `{other}` of a local cloud, and the one here, in {folder}, {here}");
+        let help = format!(
+            "run this as the user and on the machine that made it, with the same XDG_STATE_HOME or HOME: `cloudtik local list` there names \
+             `{other}`; if that inventory is lost with all that it had, run `cloudtik local forget {other}`"
+        );
+        Err(CallError::new(ErrorClass::Conflict, "other_inventory", message).help(help))
+    }
+
+    /// The error of an object that is gone, or that is somewhere else.
+    fn gone(&self, id: &str) -> CallError {
+        self.check_gone(&[id]).err().unwrap_or_else(|| gone(id))
+    }
+
+    /// An error as it is; that something is gone only where that is known.
+    fn gone_or(&self, id: &str, error: CallError) -> CallError {
+        if error.class == ErrorClass::Gone { self.check_gone(&[id]).err().unwrap_or(error) } else { error }
     }
 
     /// Names are this project's own: another one may have the same. Of networks and firewalls nobody says whose they are. What a head is
@@ -325,7 +368,8 @@ impl Cloud for LocalCloud {
     fn dial(&self, target: DialTarget) -> BoxFuture<'_, Result<Connection, CallError>> {
         Box::pin(async move {
             let dialled = timeout(ANSWER_WAIT, self.client.dial(&target.instance, target.port, DIAL_WAIT)).await;
-            let stream = dialled.map_err(|_| no_answer(ErrorClass::Transient))?.map_err(|error| call_error(&error))?;
+            let dialled = dialled.map_err(|_| no_answer(ErrorClass::Transient))?;
+            let stream = dialled.map_err(|error| self.gone_or(&target.instance, call_error(&error)))?;
             let failed =
                 |error| CallError::new(ErrorClass::Transient, "stream", format!("the stream to {} broke: {error}", target.instance));
             // It stays in the mode in which reads do not block.
@@ -333,10 +377,10 @@ impl Cloud for LocalCloud {
         })
     }
 
-    fn finish(&self) -> BoxFuture<'_, ()> {
+    fn finish(&self) -> BoxFuture<'_, Result<(), CallError>> {
         Box::pin(async move {
-            // An error here is one of asking whether something is left. The daemon sees for itself, and goes; what is lost is the wait.
-            let _waited = timeout(ANSWER_WAIT, self.client.clone().finish()).await;
+            let waited = timeout(ANSWER_WAIT, self.client.clone().finish()).await;
+            waited.map_err(|_| no_answer(ErrorClass::Transient))?.map_err(|error| call_error(&error))
         })
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use cloudtik_model::{ChangeWord, Type, Value};
-use cloudtik_provider_api::{AttributeSchema, Expected, Idempotency, KindSchema, ProviderSchema, SecretKind};
+use cloudtik_provider_api::{AttributeSchema, Expected, Idempotency, KindSchema, ProviderSchema, SecretKind, node_attributes};
 
 use super::request::ports_of;
 use crate::daemon::HOST_KEY_SECRET;
@@ -134,21 +134,9 @@ fn bucket() -> Vec<AttributeSchema> {
 }
 
 fn instance() -> Vec<AttributeSchema> {
-    let ssh =
-        Type::object([("user", Type::String), ("port", Type::Number), ("run_step", Type::list(Type::String)), ("artifacts", Type::String)]);
-    let node = Type::object([
-        ("id", Type::String),
-        ("sequence", Type::Number),
-        ("address", Type::String),
-        ("names", Type::list(Type::String)),
-        ("dirs", Type::map(Type::String)),
-        ("cores", Type::Number),
-        ("memory", Type::Number),
-        ("zone", Type::String),
-    ]);
     let no_ports = Value::map(BTreeMap::<&str, Value>::new());
     let publish = "Ports of this machine, and the port of the node that each leads to.";
-    vec![
+    [
         name("Its host name."),
         AttributeSchema::required("network", Type::String, ChangeWord::Recreate, "Id of its network."),
         AttributeSchema::optional("cpus", Type::Number, ChangeWord::Rolling, "Processors that it counts for; without it the machine's."),
@@ -167,9 +155,10 @@ fn instance() -> Vec<AttributeSchema> {
         AttributeSchema::computed("ssh_command", Type::String, "What a person would type on this machine."),
         AttributeSchema::computed("form", Type::String, "Its form."),
         AttributeSchema::computed("published", Type::list(Type::String), "Where its published ports are reached on this machine."),
-        AttributeSchema::computed("ssh", ssh, "How steps are run."),
-        AttributeSchema::computed("node", node, "What late names are filled with."),
     ]
+    .into_iter()
+    .chain(node_attributes())
+    .collect()
 }
 
 /// Where published ports are reached follows from which they are.

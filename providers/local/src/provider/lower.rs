@@ -1,13 +1,10 @@
 //! What a workspace and a cluster become on this machine, and what of a spec it cannot do.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use cloudtik_model::spec::{ClusterSpec, Field, Fields, NodeSpec, Part, WorkspaceSpec};
-use cloudtik_model::{Diagnostic, Diagnostics, Number, ProviderRef, Span, Type, Value};
-use cloudtik_provider_api::{
-    CLUSTER_TAG, Facts, HEAD_ROLE, Lowered, ROLE_TAG, ResourceBuilder, firewall_rules, real_name, reference, worker_name,
-};
+use cloudtik_model::spec::{ClusterSpec, Field, Fields, NodeSpec, WorkspaceSpec};
+use cloudtik_model::{Diagnostic, Diagnostics, Number, ProviderRef, Span, Value};
+use cloudtik_provider_api::{ClusterStart, Facts, Lowered, WorkspaceStart};
 
 use super::form::{form_of, known};
 use super::kinds::{BUCKET_KIND, FIREWALL_KIND, INSTANCE_KIND, MODE, NETWORK_KIND};
@@ -16,118 +13,59 @@ use crate::daemon::addresses::check_asked;
 use crate::daemon::check::label;
 use crate::protocol::Form;
 
-/// Marks what belongs to a workspace.
-const WORKSPACE_MARK: &str = "cloudtik:workspace";
-
 /// The longest number that a worker's host name is checked with: of a million workers that a group ever had.
 const LONGEST_SEQUENCE: &str = "999999";
 
 /// `workspace.w.network`, `.firewall`, `.storage.<n>`.
 pub(super) fn workspace(config: &Value, workspace: &WorkspaceSpec, facts: &Facts) -> Lowered {
     let mut found = Diagnostics::new();
-    let name = real_name(&workspace.address, &workspace.fields);
-    check_name(&name, place(&workspace.fields, "name", workspace.span), &mut found);
+    let start = WorkspaceStart::new(workspace, NETWORK_KIND, FIREWALL_KIND);
+    check_name(&start.name, place(&workspace.fields, "name", workspace.span), &mut found);
     check_tags(&workspace.fields, &mut found);
     let mode = check_mode(workspace, &mut found);
     let form = form_of(&workspace.provider, config, facts);
-    let network_address = workspace.address.child("network");
-    let firewall_address = workspace.address.child("firewall");
-
-    let mut network = ResourceBuilder::part(network_address.clone(), NETWORK_KIND, workspace, &workspace.network)
-        .mark(WORKSPACE_MARK, &*name)
-        .set("name", Arc::clone(&name))
-        .field(&workspace.network.fields, "mode")
-        .field(&workspace.fields, "tags");
+    let mut network = start.network.clone();
     if let Some(form) = form {
         network = network.set("form", form.name());
     }
     if takes_cidr(form, workspace, &mut found) {
         network = network.field(&workspace.network.fields, "cidr");
     }
-    let firewall = ResourceBuilder::part(firewall_address.clone(), FIREWALL_KIND, workspace, &workspace.firewall)
-        .mark(WORKSPACE_MARK, &*name)
-        .set("name", Arc::clone(&name))
-        .set("network", reference(&network_address, "id", Type::String))
-        .set("rules", firewall_rules(workspace))
-        .field(&workspace.fields, "tags");
-    let mut resources = vec![network.build(), firewall.build()];
+    let mut resources = vec![network.build(), start.firewall.clone().build()];
     let mut storage = Vec::new();
     for (label, part) in &workspace.storage {
-        let address = workspace.address.child("storage").child(Arc::clone(label));
-        let bucket_name = bucket_name(&name, label, part, &mut found);
-        let bucket = ResourceBuilder::part(address.clone(), BUCKET_KIND, workspace, part)
-            .mark(WORKSPACE_MARK, &*name)
-            .set("name", bucket_name.clone())
-            .origin("name", &part.fields)
-            .field(&part.fields, "on_destroy")
-            .field(&workspace.fields, "tags");
-        resources.push(bucket.build());
-        storage.push((Arc::clone(label), Value::object([("name", bucket_name), ("uri", reference(&address, "uri", Type::String))])));
+        let (bucket, export) = start.bucket(label, part, BUCKET_KIND);
+        if let Some(name) = export.get("name").and_then(Value::as_str) {
+            check_name(name, place(&part.fields, "name", part.span), &mut found);
+        }
+        resources.push(bucket.field(&part.fields, "on_destroy").build());
+        storage.push((Arc::clone(label), export));
     }
-    let of_network = |attribute| reference(&network_address, attribute, Type::String);
-    let exports = Value::object([
-        ("name", Value::from(name)),
-        ("id", of_network("id")),
-        ("region", "local".into()),
-        ("mode", mode),
-        ("network", Value::object([("id", of_network("id")), ("cidr", of_network("cidr"))])),
-        ("firewall", Value::object([("id", reference(&firewall_address, "id", Type::String))])),
-        ("storage", Value::object(storage)),
-    ]);
-    Lowered { resources, exports, diagnostics: found, ..Lowered::default() }
+    let own = [("region", "local".into()), ("mode", mode), ("storage", Value::object(storage))];
+    Lowered { resources, exports: Value::object(start.exports.into_iter().chain(own)), diagnostics: found, ..Lowered::default() }
 }
 
 /// `cluster.c.head`, and a worker of each group.
 pub(super) fn cluster(config: &Value, cluster: &ClusterSpec, workspace: &WorkspaceSpec, facts: &Facts) -> Lowered {
     let mut found = Diagnostics::new();
-    let name = real_name(&cluster.address, &cluster.fields);
-    let workspace_name = real_name(&workspace.address, &workspace.fields);
-    let id = format!("{workspace_name}/{name}");
-    let mut exports =
-        vec![("name", Value::from(Arc::clone(&name))), ("id", id.as_str().into()), ("workspace", Arc::clone(&workspace_name).into())];
+    let start = ClusterStart::new(cluster, workspace, INSTANCE_KIND, &["cpus", "memory_gib", "tags"]);
     let mut resources = Vec::new();
-    if let Some(head) = &cluster.head {
-        let host_name = format!("{name}-head");
-        check_name(&host_name, place(&cluster.fields, "name", cluster.span), &mut found);
+    if let (Some(head), Some(instance)) = (&cluster.head, start.head) {
+        check_name(&start.head_name, place(&cluster.fields, "name", cluster.span), &mut found);
         check_tags(&head.fields, &mut found);
-        let mut instance = instance(cluster, head, workspace, &workspace_name)
-            .mark(CLUSTER_TAG, id)
-            .mark(ROLE_TAG, HEAD_ROLE)
-            .set("name", host_name)
-            .field(&head.fields, "publish");
-        if cluster.workers_max > 0 {
-            instance = instance.set("max_workers", cluster.workers_max);
-        }
         resources.push(instance.build());
-        let parts = ["id", "private_ip", "public_ip", "hostname", "ssh_command"];
-        exports.push(("head", Value::object(parts.map(|part| (part, reference(&head.address, part, Type::String))))));
     }
-    let mut workers = BTreeMap::new();
     for (group, node) in &cluster.workers {
-        check_worker_name(&format!("{name}-{group}-{LONGEST_SEQUENCE}"), node, &mut found);
+        check_worker_name(&format!("{}-{group}-{LONGEST_SEQUENCE}", start.name), node, &mut found);
         check_tags(&node.fields, &mut found);
-        let worker = instance(cluster, node, workspace, &workspace_name).set("name", worker_name(&name, group));
-        workers.insert(Arc::clone(group), worker.build());
     }
     for nodes in asking_of(cluster) {
         for exceeded in exceeded(&cluster.provider, config, &[nodes], facts) {
             found.push(exceeded.diagnostic());
         }
     }
-    Lowered { resources, workers, exports: Value::object(exports), diagnostics: found }
-}
-
-/// What the head and the workers have in common.
-fn instance(cluster: &ClusterSpec, node: &NodeSpec, workspace: &WorkspaceSpec, workspace_name: &str) -> ResourceBuilder {
-    let instance = ResourceBuilder::new(node.address.clone(), INSTANCE_KIND, cluster.provider.clone(), node.span)
-        .lifecycle(&node.lifecycle, &cluster.lifecycle)
-        .depends_on(&cluster.depends_on)
-        // The rules are there before the first node that they are for.
-        .depends_on([&workspace.address.child("firewall")])
-        .mark(WORKSPACE_MARK, workspace_name)
-        .set("network", reference(&workspace.address.child("network"), "id", Type::String));
-    let fields = ["cpus", "memory_gib", "tags"];
-    fields.into_iter().fold(instance, |instance, field| instance.field(&node.fields, field))
+    let workers = ClusterStart::templates(start.workers);
+    Lowered { resources, workers, exports: Value::object(start.exports), diagnostics: found }
 }
 
 /// What the nodes of all clusters ask for together. What a head or a group asks for alone is [`cluster`]'s error.
@@ -240,15 +178,6 @@ fn takes_cidr(form: Option<Form>, workspace: &WorkspaceSpec, found: &mut Diagnos
         }
         None => true,
     }
-}
-
-fn bucket_name(workspace: &str, label: &str, part: &Part, found: &mut Diagnostics) -> Value {
-    let written = part.fields.get("name").map(|field| field.value.clone()).filter(|value| !value.is_null());
-    let name = written.unwrap_or_else(|| format!("cloudtik-{workspace}-{label}").into());
-    if let Some(text) = name.as_str() {
-        check_name(text, place(&part.fields, "name", part.span), found);
-    }
-    name
 }
 
 fn check_name(name: &str, span: Span, found: &mut Diagnostics) {

@@ -133,6 +133,7 @@ fn capabilities_of(form: Form) -> Capabilities {
     match form {
         // Its processes use the machine's network as any other process does.
         Form::Plain => [Capability::Egress].into_iter().collect(),
-        Form::Namespaces => [Capability::OwnRoot, Capability::LowPorts].into_iter().collect(),
+        // Its proxy leads out, for what speaks HTTP.
+        Form::Namespaces => [Capability::OwnRoot, Capability::LowPorts, Capability::Egress].into_iter().collect(),
     }
 }

@@ -22,6 +22,7 @@ pub(super) fn trials(form: Form) -> Vec<Trial> {
         test(&format!("{form}_provider_a_cluster"), move || cluster(form)),
         test(&format!("{form}_provider_a_node_that_ended_is_gone"), move || ended(form)),
         test(&format!("{form}_provider_looking_starts_nothing"), move || looking(form)),
+        test(&format!("{form}_provider_another_inventory"), move || another_inventory(form)),
         test(&format!("{form}_provider_what_is_refused"), move || refused(form)),
     ]
 }
@@ -77,8 +78,9 @@ impl Adapter {
     /// Ends as a command does, and looks for what is left.
     async fn nothing_is_left(self) {
         // The daemon waits for both.
-        let (ended, ()) = tokio::join!(self.stage.client.clone().finish(), self.cloud.finish());
+        let (ended, let_go) = tokio::join!(self.stage.client.clone().finish(), self.cloud.finish());
         ended.unwrap();
+        let_go.unwrap();
         drop(self.cloud);
         self.stage.nothing_is_left().await;
     }
@@ -280,6 +282,58 @@ fn looking(form: Form) {
         assert!(!options.socket.exists() && !adapter.stage.client.has_inventory(), "the daemon was started");
         let left: Vec<_> = std::fs::read_dir(&options.state_dir).unwrap().collect();
         assert!(left.is_empty(), "{left:?}");
+    });
+}
+
+fn another_inventory(form: Form) {
+    run(async {
+        let made = Adapter::new(form);
+        let network = made.network().await;
+        let name = cloudtik_local::inventory_name(made.stage.client.options()).unwrap().unwrap();
+        let other = Adapter::new(form);
+        // Before the other one has an inventory of its own, and after.
+        for own in [false, true] {
+            let own = if own { Some(other.network().await) } else { None };
+            let ids: Vec<&str> = own.iter().map(|own| own.id.as_str()).chain([network.id.as_str()]).collect();
+            let update = UpdateRequest {
+                id: network.id.clone(),
+                op_id: "update".into(),
+                changed: BTreeSet::new(),
+                attributes: network.attributes.clone(),
+                before: Value::NULL,
+            };
+            for verb in [
+                Verb::List { ids: ids.iter().map(|id| (*id).to_owned()).collect() },
+                Verb::Read { id: network.id.clone() },
+                Verb::Update(update),
+                Verb::Delete { id: network.id.clone() },
+                Verb::PublishStatus { id: network.id.clone(), status: BTreeMap::new() },
+            ] {
+                let said = verb.as_str();
+                let error = failed(other.call(NETWORK_KIND, verb).await);
+                assert_eq!((error.class, error.code.as_str()), (ErrorClass::Conflict, "other_inventory"), "{said}");
+                let help = error.help.unwrap();
+                assert!(error.message.contains(&name) && help.contains("XDG_STATE_HOME") && help.contains(&name), "{said}: {help}");
+            }
+            let error = other.cloud.dial(DialTarget { instance: network.id.clone(), port: 22 }).await.unwrap_err();
+            assert_eq!(error.code, "other_inventory");
+            // What a state of before has says nothing of an inventory.
+            assert_eq!(other.read(NETWORK_KIND, "net-0123456789abcdef").await, None);
+            if let Some(own) = own {
+                assert_eq!(other.list(NETWORK_KIND, &[&own.id]).await.len(), 1);
+                other.delete(NETWORK_KIND, &own.id).await;
+                assert_eq!(other.list(NETWORK_KIND, &[&own.id]).await, [], "what was here and was deleted is gone");
+            }
+        }
+        assert!(made.read(NETWORK_KIND, &network.id).await.is_some());
+        made.delete(NETWORK_KIND, &network.id).await;
+        made.nothing_is_left().await;
+        // Somebody says that it is lost.
+        cloudtik_local::forget_inventory(other.stage.client.options(), &name).unwrap();
+        assert_eq!(other.list(NETWORK_KIND, &[&network.id]).await, []);
+        assert_eq!(failed(other.call(NETWORK_KIND, Verb::Delete { id: network.id }).await).class, ErrorClass::Gone);
+        std::fs::remove_file(other.stage.client.options().state_dir.join("lost")).unwrap();
+        other.nothing_is_left().await;
     });
 }
 

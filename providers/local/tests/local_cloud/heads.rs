@@ -339,7 +339,7 @@ fn provider(form: Form) {
         let Answer::Object(next) = call(create("op-2")).await else { panic!() };
         assert_ne!(next.id, made.id);
         assert_eq!(call(Verb::Delete { id: next.id }).await, Answer::Done);
-        cloud.finish().await;
+        cloud.finish().await.unwrap();
         stage.kill_daemon();
         loop {
             match call(create("op-3")).await {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use cloudtik_local::protocol::{ErrorClass, Form, NetworkSpec, Object, Outcome, ResourceSpec, RunState, UpdateRequest};
+use cloudtik_local::protocol::{Attributes, ErrorClass, Form, NetworkSpec, Object, Outcome, ResourceSpec, RunState, UpdateRequest};
 use libtest_mimic::Trial;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
@@ -25,6 +25,7 @@ pub(super) fn trials(form: Form) -> Vec<Trial> {
     }
     if form == Form::Namespaces {
         trials.push(test("namespaces_the_root_of_a_node", own_root));
+        trials.push(test("namespaces_the_way_out", way_out));
     }
     trials
 }
@@ -51,7 +52,8 @@ pub(super) fn one_node(form: Form) {
         }
         let (network, node) = node_in_network(&stage).await;
         let attributes = instance_of(&node);
-        assert!(node.id.len() == 18 && node.id.starts_with("i-"), "{}", node.id);
+        let name = cloudtik_local::inventory_name(stage.client.options()).unwrap().unwrap();
+        assert!(node.id.len() == 27 && node.id.starts_with(&format!("i-{name}-")), "{}", node.id);
         assert_eq!(attributes.run_state, RunState::Running);
         assert_eq!(attributes.ssh_port, if form == Form::Plain { 2222 } else { 22 });
         assert_eq!((attributes.memory_mib, attributes.cores.to_string()), (facts.memory_mib, facts.cpus.to_string()));
@@ -227,6 +229,84 @@ fn own_root() {
         assert!(stage.audit().iter().any(|entry| entry.verb == "create" && entry.outcome == Outcome::Begun));
         delete(&stage, &[&node, &network]).await;
         assert!(shown.join("file").exists(), "what was mounted into a node was removed with it");
+        stage.nothing_is_left().await;
+    });
+}
+
+/// Answers every request with its first line, on a loopback address of this machine.
+fn http_server() -> u16 {
+    use std::io::{BufRead as _, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut head = std::io::BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
+            let first = head.next().unwrap_or_default();
+            head.take_while(|line| !line.is_empty()).for_each(drop);
+            let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{first}\n", first.len() + 1);
+            drop(stream.write_all(answer.as_bytes()));
+        }
+    });
+    port
+}
+
+/// Whether somebody listens at exactly this address, as the kernel has it.
+fn listens(address: &str) -> bool {
+    let address: std::net::SocketAddrV4 = address.parse().unwrap();
+    let written = format!("{:08X}:{:04X}", u32::from_ne_bytes(address.ip().octets()), address.port());
+    let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    sockets.lines().map(|line| line.split_whitespace().collect::<Vec<_>>()).any(|fields| fields[1] == written && fields[3] == "0A")
+}
+
+/// A node has no route out. Its proxy leads there, in both of its ways, also after the daemon was killed; and goes with its network.
+fn way_out() {
+    run(async {
+        let stage = Stage::new(Form::Namespaces);
+        let server = http_server();
+        let (network, node) = node_in_network(&stage).await;
+        let Attributes::LocalNetwork(attributes) = &network.attributes else { panic!("{network:?}") };
+        let proxy = attributes.proxy.clone().unwrap();
+        assert!(proxy.starts_with(&format!("{}:", attributes.gateway)), "{proxy}");
+        let url = format!("http://{proxy}");
+        assert_eq!(stage.ask(&node, "echo $http_proxy $https_proxy $HTTP_PROXY $HTTPS_PROXY").await, [url.as_str(); 4].join(" "));
+        let near = stage.ask(&node, "echo $no_proxy").await;
+        assert!(near.split(',').any(|entry| entry == "127.0.0.1") && near.split(',').any(|entry| entry == attributes.cidr), "{near}");
+        let direct = stage.ask(&node, &format!("bash -c 'exec 3<>/dev/tcp/127.0.0.1/{server}' 2>/dev/null || echo no")).await;
+        assert_eq!(direct, "no", "the node reaches this machine's loopback by itself");
+        // Without a tool that the machine may not have: the shell alone speaks to the proxy.
+        let (gateway, port) = proxy.split_once(':').unwrap();
+        let through =
+            |request: &str| format!("bash -c 'exec 3<>/dev/tcp/{gateway}/{port}; printf \"{request}\" >&3; cat <&3' | tr -d '\\r'");
+        for killed in [false, true] {
+            if killed {
+                stage.kill_daemon();
+                stage.ask(&node, "echo up").await;
+            }
+            let got = stage.ask(&node, &through(&format!("GET http://127.0.0.1:{server}/page HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n"))).await;
+            assert!(got.starts_with("HTTP/1.1 200 OK|") && got.ends_with("|GET /page HTTP/1.1"), "{got}");
+            let tunnel = format!("CONNECT 127.0.0.1:{server} HTTP/1.1\\r\\n\\r\\nGET /inside HTTP/1.1\\r\\n\\r\\n");
+            let got = stage.ask(&node, &through(&tunnel)).await;
+            assert!(got.starts_with("HTTP/1.1 200 Connection established||HTTP/1.1 200 OK|"), "{got}");
+            assert!(got.ends_with("|GET /inside HTTP/1.1"), "{got}");
+        }
+        assert!(listens(&proxy));
+        let mut asked = stage.instance_spec(&network.id);
+        asked.name = "own".into();
+        asked.env.insert("http_proxy".into(), "mine".into());
+        let own = stage.create(stage.request("own", ResourceSpec::LocalInstance(Box::new(asked)))).await;
+        assert_eq!(stage.ask(&own, "echo $http_proxy").await, "mine", "what the user asks for is more");
+        delete(&stage, &[&own, &node, &network]).await;
+        let gone = || async {
+            for _ in 0..100 {
+                if !listens(&proxy) {
+                    return true;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            false
+        };
+        assert!(gone().await, "the proxy is left");
         stage.nothing_is_left().await;
     });
 }

@@ -176,7 +176,7 @@ impl Stage {
         for id in &ids {
             let left = processes_with(&format!("CLOUDTIK_NODE={id}"), "environ");
             assert!(left.is_empty(), "processes of {id} are left: {left:?}");
-            let digits = &id.split_once('-').unwrap().1[..8];
+            let digits = &id.rsplit('-').next().unwrap()[..8];
             assert!(!interfaces.iter().any(|name| name.ends_with(digits)), "an interface of {id} is left: {interfaces:?}");
         }
         let base = self.folder.path().to_string_lossy().into_owned();
@@ -189,7 +189,7 @@ impl Stage {
         assert!(!self.folder.path().join("project/.cloudtik/local").exists(), "the project's root is left");
         let kept: BTreeSet<String> =
             std::fs::read_dir(&options.state_dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-        let allowed = ["audit.jsonl", "daemon.log", "inventory.log", "lock", "died-as-told"].map(str::to_owned);
+        let allowed = ["audit.jsonl", "daemon.log", "inventory.log", "lock", "name", "died-as-told"].map(str::to_owned);
         assert!(kept.iter().all(|name| allowed.contains(name)), "more than the logs is left: {kept:?}");
     }
 }
