@@ -25,6 +25,7 @@ use cloudtik_provider_api::{Answer, CLUSTER_TAG, Call, Found, Idempotency, Provi
 use crate::decide::{GroupView, Life, WorkerView, decide};
 use crate::limits;
 use hooks::Hook;
+use late::Outline;
 use unit::{Unit, UnitId};
 
 /// How often the machine looks around, in milliseconds.
@@ -140,6 +141,8 @@ pub struct Controller {
     tool_version: String,
     began_secs: u64,
     pushed: Option<Arc<Pushed>>,
+    /// Of the configuration: by group, and of the head.
+    outlines: BTreeMap<Option<Arc<str>>, Outline>,
     /// The head as the provider sees it.
     head: Option<Found>,
     units: BTreeMap<UnitId, Unit>,
@@ -216,6 +219,7 @@ impl Controller {
             identity: input.head,
             tool_version: input.tool_version,
             began_secs: input.began_secs,
+            outlines: input.pushed.as_ref().map(|pushed| Outline::all(&pushed.config)).unwrap_or_default(),
             pushed: input.pushed.map(Arc::new),
             head: None,
             units: BTreeMap::new(),
@@ -264,6 +268,7 @@ impl Controller {
     /// Takes another configuration; it is durable already.
     pub fn configure(&mut self, pushed: Pushed) {
         self.event(EventLevel::Info, None, format!("configuration {} ({})", pushed.generation, pushed.push.digest.short()));
+        self.outlines = Outline::all(&pushed.config);
         self.pushed = Some(Arc::new(pushed));
         for memo in self.groups.values_mut() {
             *memo = Memo { turn: memo.turn.take(), ..Memo::default() };

@@ -89,6 +89,8 @@ pub(super) struct Unit {
     pub(super) waits: bool,
     /// A change of its steps waits for its turn in the group.
     pub(super) wants_turn: bool,
+    /// What the change that waits for its turn was planned for.
+    pub(super) waits_for_turn: Option<Basis>,
     /// Failed runs in a row.
     pub(super) failures: u32,
     pub(super) retry_at_ms: u64,
@@ -115,6 +117,7 @@ impl Unit {
             outdated: false,
             waits: false,
             wants_turn: false,
+            waits_for_turn: None,
             failures: 0,
             retry_at_ms: 0,
             checked: None,
