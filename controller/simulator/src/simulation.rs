@@ -46,6 +46,16 @@ pub(crate) struct Life {
     session: SessionStore,
 }
 
+/// A crash to come.
+struct Crash {
+    how: How,
+    down_ms: u64,
+    /// So many events later.
+    events: u64,
+    /// And then in the middle of a write, if there is one before so many more events.
+    patience: u64,
+}
+
 /// See the module.
 pub(crate) struct Simulation {
     options: Options,
@@ -59,6 +69,8 @@ pub(crate) struct Simulation {
     head: String,
     pub(crate) life: Option<Life>,
     lives: u64,
+    /// A crash that comes with one of the next events.
+    crash: Option<Crash>,
     /// A controller that was asked to end begins again after so many milliseconds.
     stopping: Option<u64>,
     pub(crate) tearing: Option<Teardown>,
@@ -110,6 +122,7 @@ impl Simulation {
             head: String::new(),
             life: None,
             lives: 0,
+            crash: None,
             stopping: None,
             tearing: None,
             invariants: Invariants::new(Shape::FIRST),
@@ -272,6 +285,24 @@ impl Simulation {
         for command in commands {
             self.carry_out(number, command)?;
         }
+        self.crash_if_due()
+    }
+
+    fn crash_if_due(&mut self) -> Result<(), Failure> {
+        let Some(crash) = &mut self.crash else { return Ok(()) };
+        if crash.events > 0 {
+            crash.events -= 1;
+            return Ok(());
+        }
+        let writing = self.life.as_ref().is_some_and(|life| self.queue.is_writing(life.number));
+        if !writing && crash.patience > 0 {
+            crash.patience -= 1;
+            return Ok(());
+        }
+        let Some(Crash { how, down_ms, .. }) = self.crash.take() else { return Ok(()) };
+        self.note(|| "crash".to_owned());
+        self.drop_life(Some(how))?;
+        self.queue.push(self.now_ms + down_ms, Coming::Boot);
         Ok(())
     }
 
@@ -368,6 +399,7 @@ impl Simulation {
 
     /// Everything of a controller is dropped, and what it was writing arrives or does not.
     fn drop_life(&mut self, how: Option<How>) -> Result<(), Failure> {
+        self.stopping = None;
         let Some(mut life) = self.life.take() else { return Ok(()) };
         let writing = self.queue.writing_of(life.number);
         let Some(records) = writing else { return Ok(()) };
@@ -391,11 +423,7 @@ impl Simulation {
         self.mix();
         match deed {
             Deed::Kill(number) => self.kill(number),
-            Deed::Crash { how, down_ms } => {
-                self.stopping = None;
-                self.drop_life(Some(how))?;
-                self.queue.push(self.now_ms + down_ms, Coming::Boot);
-            }
+            Deed::Crash { how, down_ms, events, patience } => self.crash = Some(Crash { how, down_ms, events, patience }),
             Deed::Stop { down_ms } => {
                 if let Some(number) = self.life.as_ref().map(|life| life.number) {
                     self.stopping = Some(down_ms);
@@ -405,7 +433,7 @@ impl Simulation {
             Deed::Push(shape) => self.push(shape)?,
             Deed::LoseHead { down_ms } => {
                 self.count("heads lost");
-                self.stopping = None;
+                self.crash = None;
                 self.drop_life(Some(How::Lost))?;
                 self.backend = MemoryBackend::default();
                 self.cloud.world.objects.remove(&self.head);
