@@ -19,6 +19,7 @@ use crate::chance::{Deed, Fate, How, STORM_MS};
 use crate::cluster::{self, LAUNCH_EPOCH, Renderer, Shape, UID};
 use crate::invariants::Invariants;
 use crate::queue::{Coming, Queue};
+use crate::trace;
 use crate::{Broken, Failure, Kind, Options, Outcome};
 
 /// How often the controller looks around: as seldom as a life can be and still have everything happen between two looks.
@@ -267,13 +268,15 @@ impl Simulation {
     fn event(&mut self, number: u64, event: Event) -> Result<(), Failure> {
         let Some(mut life) = self.life.take_if(|life| life.number == number) else { return Ok(()) };
         // Writing into a string does not fail.
-        let _ = write!(self.line, "{} {event:?}", self.now_ms);
+        let _ = write!(self.line, "{} ", self.now_ms);
+        trace::event(&mut self.line, &event);
         if let Event::StepDone { ticket, .. } = &event {
             self.invariants.step_done(ticket.0);
         }
         let commands = life.controller.step(self.now_ms, event);
         for command in &commands {
-            let _ = write!(self.line, "\n  {command:?}");
+            self.line.push_str("\n  ");
+            trace::command(&mut self.line, command);
         }
         self.mix();
         if self.options.wants_log {

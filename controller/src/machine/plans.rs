@@ -344,6 +344,7 @@ impl Controller {
         });
         if let Some(unit) = self.units.get_mut(id) {
             unit.work = Work::Running(Box::new(engine));
+            unit.machine = self.next_run;
             unit.ready = false;
         }
         self.feed(now_ms, id, Event::Start);
@@ -387,6 +388,7 @@ impl Controller {
         });
         if let Some(unit) = self.units.get_mut(id) {
             unit.work = Work::Settling(Box::new(settlement));
+            unit.machine = self.next_run;
         }
         self.feed(now_ms, id, Event::Start);
     }

@@ -73,6 +73,8 @@ pub(super) struct Basis {
 pub(super) struct Unit {
     pub(super) address: Address,
     pub(super) work: Work,
+    /// Which machine of the controller's its work is; the last one, while it is idle.
+    pub(super) machine: u64,
     /// It goes, and why.
     pub(super) leaving: Option<Reason>,
     /// The last plan found nothing to do, and nothing waits.
@@ -109,6 +111,7 @@ impl Unit {
         Self {
             address,
             work: Work::Idle,
+            machine: 0,
             leaving: None,
             ready: false,
             was_ready: false,
