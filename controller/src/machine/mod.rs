@@ -337,7 +337,8 @@ impl Controller {
         let ids: BTreeSet<UnitId> = addresses.filter(|address| address.is_within(&workers)).filter_map(unit_of).collect();
         for id in ids {
             let address = worker_of(&config.cluster, &id);
-            self.units.entry(id).or_insert_with(|| Unit::new(address));
+            let had_instance = self.ledger.state.resources.keys().any(|entry| entry.is_within(&address));
+            self.units.entry(id).or_insert_with(|| Unit { had_instance, ..Unit::new(address) });
         }
     }
 
@@ -422,6 +423,7 @@ impl Controller {
 
     fn decide_all(&mut self, now_ms: u64) {
         let Some(config) = self.config() else { return };
+        self.find_gone();
         let labels: BTreeSet<Arc<str>> =
             config.groups.keys().cloned().chain(self.units.keys().filter_map(|id| id.group().cloned())).collect();
         for label in labels {
@@ -439,6 +441,22 @@ impl Controller {
                 let text = address.to_string();
                 self.units.insert(id, Unit::new(address));
                 self.event(EventLevel::Info, Some(&text), "launching".to_owned());
+            }
+        }
+    }
+
+    /// A worker whose instance the state has no more is not made again under its number: what is left of it goes, and another one comes.
+    fn find_gone(&mut self) {
+        let ids: Vec<UnitId> = self.units.keys().filter(|id| id.group().is_some()).cloned().collect();
+        for id in ids {
+            let there = self.instance_of(&id).is_some();
+            let lost = !there && !self.has_open_intents(&id);
+            let Some(unit) = self.units.get_mut(&id) else { continue };
+            unit.had_instance |= there;
+            if lost && unit.had_instance && unit.is_idle() && !unit.gone {
+                unit.gone = true;
+                unit.ready = false;
+                unit.checked = None;
             }
         }
     }

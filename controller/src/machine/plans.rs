@@ -315,7 +315,7 @@ impl Controller {
         self.ledger.state.resources.range(unit.address.clone()..).next().is_some_and(|(address, _)| address.is_within(&unit.address))
     }
 
-    fn has_open_intents(&self, id: &UnitId) -> bool {
+    pub(super) fn has_open_intents(&self, id: &UnitId) -> bool {
         let Some(unit) = self.units.get(id) else { return false };
         self.ledger.open.values().any(|open| open.intent.address.is_within(&unit.address))
     }

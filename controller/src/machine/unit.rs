@@ -83,6 +83,8 @@ pub(super) struct Unit {
     pub(super) was_ready: bool,
     /// The provider does not have it any more.
     pub(super) gone: bool,
+    /// It had an instance once.
+    pub(super) had_instance: bool,
     /// It will not be tried again.
     pub(super) given_up: bool,
     /// Its instance was made from another template.
@@ -116,6 +118,7 @@ impl Unit {
             ready: false,
             was_ready: false,
             gone: false,
+            had_instance: false,
             given_up: false,
             outdated: false,
             waits: false,
