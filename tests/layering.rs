@@ -25,10 +25,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("ssh", &["model"]),
     ("executor", &["model", "lang", "runtime-modules", "provider-api", "planner", "ssh"]),
     ("controller", &["model", "lang", "runtime-modules", "provider-api", "planner", "ssh", "executor"]),
-    (
-        "controller-simulator",
-        &["model", "lang", "provider-api", "planner", "executor", "controller", "controller-client", "sim"],
-    ),
+    ("controller-simulator", &["model", "lang", "provider-api", "planner", "executor", "controller", "controller-client", "sim"]),
     ("node", &["model", "ssh"]),
     ("controller-client", &["model", "provider-api", "ssh"]),
     ("local", &["model", "provider-api"]),

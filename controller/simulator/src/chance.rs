@@ -93,7 +93,13 @@ impl Fate {
                 3 => "publish_status",
                 _ => "create",
             };
-            let fault = if verb == "create" { fault } else if fault == Fault::Permanent { Fault::LostAnswer } else { fault };
+            let fault = if verb == "create" {
+                fault
+            } else if fault == Fault::Permanent {
+                Fault::LostAnswer
+            } else {
+                fault
+            };
             Deed::Fault(FaultRule::next(verb, fault))
         });
         if random.below(6) == 0 {

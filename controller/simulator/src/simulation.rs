@@ -320,6 +320,9 @@ impl Simulation {
                 self.before_call(&call)?;
                 for (at_ms, event) in self.cloud.submit(now_ms, &call) {
                     if let SimEvent::Answer(answer) = event {
+                        if matches!(&answer, Answer::Failed(error) if error.code == "fenced") {
+                            self.count("refused behind the fence");
+                        }
                         self.queue.push(at_ms, Coming::Event(life, Event::Answer { ticket, answer }));
                     }
                 }
@@ -342,7 +345,8 @@ impl Simulation {
                     let reference = session.vault().put_secret(&format!("{op_id}-{name}"), private.as_bytes(), &public)?;
                     Ok(Made { reference, secret: Secret { private, public } })
                 };
-                let secrets = self.with_session(|session| kinds.into_iter().map(|(name, _)| Ok((name.clone(), make(session, &name)?))).collect());
+                let secrets =
+                    self.with_session(|session| kinds.into_iter().map(|(name, _)| Ok((name.clone(), make(session, &name)?))).collect());
                 self.queue.push(now_ms + SECRETS_MS, Coming::Event(life, Event::SecretsReady { ticket, secrets }));
             }
             Command::LoadSecrets { ticket, references } => {
@@ -351,8 +355,9 @@ impl Simulation {
                     let secret = Secret { private, public: reference.public.clone() };
                     Ok(Made { reference, secret })
                 };
-                let secrets =
-                    self.with_session(|session| references.into_iter().map(|(name, reference)| Ok((name, load(session, reference)?))).collect());
+                let secrets = self.with_session(|session| {
+                    references.into_iter().map(|(name, reference)| Ok((name, load(session, reference)?))).collect()
+                });
                 self.queue.push(now_ms + SECRETS_MS, Coming::Event(life, Event::SecretsReady { ticket, secrets }));
             }
             Command::Timer { timer, at_ms } => self.queue.push(at_ms, Coming::Event(life, Event::TimerFired { timer })),

@@ -14,7 +14,9 @@ pub(crate) fn event(line: &mut String, event: &Event) {
         Event::Appended { batch } => write!(line, "appended {batch}"),
         Event::AppendFailed { batch, error } => write!(line, "append {batch} failed: {error}"),
         Event::Answer { ticket, answer } => write!(line, "answer {ticket} ").and_then(|()| self::answer(line, answer)),
-        Event::StepDone { ticket, answer: StepAnswer::Failed(error) } => write!(line, "step {ticket} failed: {} {}", error.code, error.message),
+        Event::StepDone { ticket, answer: StepAnswer::Failed(error) } => {
+            write!(line, "step {ticket} failed: {} {}", error.code, error.message)
+        }
         Event::StepDone { ticket, answer: StepAnswer::Ended { outcome, rendered, attributes } } => {
             write!(line, "step {ticket} {outcome:?} {rendered} {attributes:?}")
         }
@@ -53,7 +55,11 @@ pub(crate) fn command(line: &mut String, command: &Command) {
         Command::LoadSecrets { ticket, .. } => write!(line, "load secrets {ticket}"),
         Command::RunStep(job) | Command::CheckStep(job) => {
             let request = &job.request;
-            write!(line, "{:?} {} {} on {} {} {}", request.verb, job.ticket, request.address, job.instance_id, request.run_id, request.identity)
+            write!(
+                line,
+                "{:?} {} {} on {} {} {}",
+                request.verb, job.ticket, request.address, job.instance_id, request.run_id, request.identity
+            )
         }
         Command::Timer { timer, at_ms } => write!(line, "timer {} at {at_ms}", timer.0),
         Command::Fold => write!(line, "fold"),

@@ -17,9 +17,9 @@ mod watch;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use cloudtik_executor::{OpKind, OpResult, Record};
 use cloudtik_executor::durable::{Entry, Ledger};
 use cloudtik_executor::engine::{Command, Event, Step, StepRenderer, Summary, Ticket, TimerId, started};
+use cloudtik_executor::{OpKind, OpResult, Record};
 use cloudtik_model::{Address, ControllerEvent, EventLevel, HeadConfig, Key, PushConfig, Segment, Value};
 use cloudtik_provider_api::{Answer, Call, Found, ProviderSchema, Verb};
 
