@@ -1,5 +1,7 @@
 //! The controller by its commands alone: a cloud of a few lines, no time that passes by itself.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are no test functions to clippy")]
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
