@@ -103,7 +103,7 @@ impl Quickstart {
 
     /// What happened after the event of that number.
     pub fn events(&self, after: u64) -> Vec<Told> {
-        let ran = self.stage.run(&["events", "--json"]);
+        let ran = self.stage.run(&["events", "--json", "--after", &after.to_string(), "--limit", "10000"]);
         let Ok(json) = serde_json::from_str::<Json>(&ran.stdout) else { return Vec::new() };
         let told = |event: &Json| Told {
             sequence: event["sequence"].as_u64().unwrap(),
@@ -111,7 +111,7 @@ impl Quickstart {
             address: event["address"].as_str().unwrap_or_default().to_owned(),
             text: event["text"].as_str().unwrap().to_owned(),
         };
-        json["events"].as_array().unwrap().iter().map(told).filter(|event| event.sequence > after).collect()
+        json["events"].as_array().unwrap().iter().map(told).collect()
     }
 
     /// The number of the newest event.
