@@ -8,7 +8,7 @@ use cloudtik_model::spec::Fields;
 use cloudtik_model::{
     Address, ChangeWord, Diagnostic, Diagnostics, LateName, MembershipConfig, ServiceConfig, Span, StepSpec, Value, did_you_mean,
 };
-use cloudtik_provider_api::{AttributeSchema, Presence};
+use cloudtik_provider_api::{AttributeSchema, Presence, Shown};
 use cloudtik_runtime_modules::{ExpandRequest, Module, expand, load_folder, load_shipped, shipped_names};
 use cloudtik_syntax::Block;
 
@@ -360,7 +360,7 @@ fn options(
                 presence: Presence::Optional,
                 change: ChangeWord::Steps,
                 sensitive: option.sensitive,
-                shown: true,
+                shown: Shown::Always,
                 doc: "",
             })
         };

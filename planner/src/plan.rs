@@ -113,6 +113,9 @@ pub struct Change {
     /// Attributes that the text of the plan leaves out, because others show the same more readably.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub hidden: BTreeSet<Arc<str>>,
+    /// Attributes that the text of the plan shows when they change, and of an object that is made only where more is asked for.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub brief: BTreeSet<Arc<str>>,
     /// Of a replacement, and of deposed objects: milliseconds that the delete is expected to take.
     #[serde(default)]
     pub delete_ms: u64,

@@ -255,6 +255,7 @@ pub(crate) fn blank(address: &Address, kind: Arc<str>, provider: &ProviderRef) -
         before: None,
         computed: BTreeSet::new(),
         hidden: BTreeSet::new(),
+        brief: BTreeSet::new(),
         delete_ms: 0,
         waits_for: BTreeSet::new(),
     }

@@ -228,11 +228,24 @@ fn created(change: &Change, printer: &mut Printer) {
         None => return,
     };
     let given: Vec<(&str, &Value)> = values.entries().into_iter().flatten().map(|(name, value)| (&**name, value)).collect();
-    let given: Vec<(&str, &Value)> = given.into_iter().filter(|(name, value)| !value.is_null() && !change.hidden.contains(*name)).collect();
+    let given = given.into_iter().filter(|(name, value)| !value.is_null() && !change.hidden.contains(*name));
+    let (given, brief): (Vec<_>, Vec<_>) = given.partition(|(name, _)| printer.options.verbose || !change.brief.contains(*name));
     let width = given.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
     for (name, value) in given {
         printer.one(6, "+", Paint::Added, &format!("{name:width$}"), value);
     }
+    // Of what is left out, how much there is of it.
+    let counted: Vec<String> = brief.into_iter().filter_map(|(name, value)| Some(format!("{name}: {}", count(value)?))).collect();
+    if !counted.is_empty() {
+        let text = printer.paint(Paint::Faint, &format!("{} (with --verbose)", counted.join(", ")));
+        printer.line(&format!("        {text}"));
+    }
+}
+
+/// How many there are in a collection that is known and has some.
+fn count(value: &Value) -> Option<usize> {
+    let count = value.entries().map(std::collections::BTreeMap::len).or_else(|| value.elements().map(Iterator::count))?;
+    (count > 0 && !value.is_sensitive()).then_some(count)
 }
 
 fn attribute(change: &AttributeChange, indent: usize, printer: &mut Printer) {

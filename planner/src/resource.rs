@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cloudtik_lang::convert;
 use cloudtik_model::{Address, ChangeWord, Diagnostic, Expr, ExprKind, Node, Object, ResourceSpec, Span, StateEntry, Type, Value};
-use cloudtik_provider_api::{AttributeSchema, KindSchema, Presence};
+use cloudtik_provider_api::{AttributeSchema, KindSchema, Presence, Shown};
 
 use crate::diff::{differences, with_marks_of, with_part_of};
 use crate::names::{attribute_of, enumerate, parse};
@@ -54,7 +54,9 @@ impl<'a> Planner<'_, 'a> {
         let mut change = blank(&spec.address, Arc::clone(&spec.kind), &spec.provider);
         change.source = self.locate(spec.span);
         change.depends_on = spec.depends_on.clone();
-        change.hidden = kind.attributes.iter().filter(|attribute| !attribute.shown).map(|attribute| attribute.name.into()).collect();
+        let shown = |when: Shown| kind.attributes.iter().filter(move |attribute| attribute.shown == when).map(|attribute| attribute.name.into());
+        change.hidden = shown(Shown::Never).collect();
+        change.brief = shown(Shown::Changes).collect();
         change.create_before_destroy = self.asked.contains_key(&spec.address);
         change.expected_ms = kind.expected.create_ms;
         if let Some(entry) = self.input.state.resources.get(&spec.address) {
@@ -239,7 +241,7 @@ impl<'a> Planner<'_, 'a> {
     fn attribute_changes(&self, spec: &ResourceSpec, kind: &KindSchema, desired: &Value, present: &Present<'_>) -> Vec<AttributeChange> {
         let mut changes = Vec::new();
         let mut found = Vec::new();
-        for attribute in kind.attributes.iter().filter(|attribute| attribute.is_settable() && attribute.shown) {
+        for attribute in kind.attributes.iter().filter(|attribute| attribute.is_settable() && attribute.shown != Shown::Never) {
             let wanted = desired.get(attribute.name).filter(|value| !value.is_null());
             if wanted.is_none() && attribute.presence == Presence::OptionalComputed {
                 continue;

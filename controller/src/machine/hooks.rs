@@ -69,13 +69,19 @@ impl Controller {
                 done.push((id, ticket, answer));
                 continue;
             }
+            let leaves = self.units.get(&id).is_some_and(|unit| unit.leaving.is_some() || unit.gone);
+            if leaves && matches!(hook.what, What::Join(_)) {
+                // Its turn to join never comes, and it must not wait for it.
+                done.push((id, ticket, Answer::Failed(CallError::new(ErrorClass::Permanent, "leaves", "it goes before it joined"))));
+                continue;
+            }
             if !self.has_turn(&id) {
                 continue;
             }
             let Some(executor) = self.executor_of(&id) else { continue };
             match self.hook_job(hook, &executor) {
                 Ok(mut job) => {
-                    let outer = self.route(super::Route::Hook(id.clone(), ticket));
+                    let outer = self.route(super::Route::Hook);
                     job.ticket = outer;
                     if let Some(hook) = self.hooks.get_mut(place) {
                         hook.sent = Some(outer);
@@ -95,9 +101,10 @@ impl Controller {
     }
 
     /// The end of a command on a member.
-    pub(super) fn hook_done(&mut self, id: &UnitId, ticket: Ticket, answer: StepAnswer) {
-        let Some(place) = self.hooks.iter().position(|hook| hook.unit == *id && hook.ticket == ticket) else { return };
+    pub(super) fn hook_done(&mut self, sent: Ticket, answer: StepAnswer) {
+        let Some(place) = self.hooks.iter().position(|hook| hook.sent == Some(sent)) else { return };
         let hook = self.hooks.remove(place);
+        let (id, ticket) = (&hook.unit, hook.ticket);
         let answer = match answer {
             StepAnswer::Ended { outcome: StepOutcome::Done | StepOutcome::Skipped, .. } => answer_of(&hook.what),
             StepAnswer::Ended { outcome: StepOutcome::Failed { reason, .. }, .. } => {

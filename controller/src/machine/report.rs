@@ -1,6 +1,7 @@
 //! What others see: events, the status, and what is published through the provider.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use cloudtik_executor::engine::{OperationWord, Progress, entry_host_key};
 use cloudtik_model::{Address, ControllerEvent, ControllerStatus, EventLevel, GroupStatus, HeadConfig, NodeState, NodeStatus, Value};
@@ -116,7 +117,7 @@ impl Controller {
             max: group.map_or(0, |group| group.max),
             desired: self.target_of(label),
             ready: count(&|unit| unit.ready && self.is_looked_at(unit)),
-            template: group.and_then(|group| group.template_digest().ok()),
+            template: self.outlines.get(&Some(Arc::from(label))).and_then(|outline| outline.template),
             formed: self.is_formed(label),
             outdated: count(&|unit| unit.outdated && unit.leaving.is_none()),
             problem: memo.and_then(|memo| memo.problem.clone()).or(failing),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use cloudtik_model::{ChangeWord, Type};
 
-use crate::{AttributeSchema, Expected, Idempotency, KindSchema, ProviderSchema};
+use crate::{AttributeSchema, Expected, Idempotency, KindSchema, ProviderSchema, Shown};
 
 /// The provider type of both kinds. A configuration of it is called `controller.<provider>`, after the one that makes the nodes.
 pub const CONTROLLER_PROVIDER: &str = "controller";
@@ -29,16 +29,16 @@ pub fn controller_schema() -> ProviderSchema {
     let head_controller = KindSchema {
         attributes: vec![
             AttributeSchema::required("cluster", Type::String, recreate, "Address of the cluster."),
-            AttributeSchema::required("kind", Type::String, recreate, "Kind of the head and of the workers at their provider."),
-            AttributeSchema::required("instance", Type::String, live, "The provider's id of the head."),
-            AttributeSchema::required("ssh", Type::Any, none, "How to log in to the head."),
-            AttributeSchema::required("host_key", Type::String, none, "The head's host key."),
+            AttributeSchema::required("kind", Type::String, recreate, "Kind of the head and of the workers at their provider.").shown(Shown::Changes),
+            AttributeSchema::required("instance", Type::String, live, "The provider's id of the head.").shown(Shown::Changes),
+            AttributeSchema::required("ssh", Type::Any, none, "How to log in to the head.").shown(Shown::Changes),
+            AttributeSchema::required("host_key", Type::String, none, "The head's host key.").shown(Shown::Changes),
             AttributeSchema::required("digest", Type::String, live, "Digest of the configuration."),
-            AttributeSchema::required("document", Type::String, live, "The configuration as JSON.").not_shown(),
-            AttributeSchema::optional("references", Type::Any, live, "What the configuration refers to, by address."),
-            AttributeSchema::optional("secrets", Type::map(Type::String), live, "The secrets that the configuration names.").sensitive(),
-            AttributeSchema::optional("steps", Type::Any, steps, "What the controller does on the head."),
-            AttributeSchema::optional("services", Type::Any, live, "What nodes offer to others."),
+            AttributeSchema::required("document", Type::String, live, "The configuration as JSON.").shown(Shown::Never),
+            AttributeSchema::optional("references", Type::Any, live, "What the configuration refers to, by address.").shown(Shown::Changes),
+            AttributeSchema::optional("secrets", Type::map(Type::String), live, "The secrets that the configuration names.").sensitive().shown(Shown::Changes),
+            AttributeSchema::optional("steps", Type::Any, steps, "What the controller does on the head.").shown(Shown::Changes),
+            AttributeSchema::optional("services", Type::Any, live, "What nodes offer to others.").shown(Shown::Changes),
             AttributeSchema::optional("scaling", Type::Any, live, "The scaling policy; carried and not in effect in this version."),
         ],
         expected: CONTROLLER,
@@ -47,14 +47,14 @@ pub fn controller_schema() -> ProviderSchema {
     };
     let worker_group = KindSchema {
         attributes: vec![
-            AttributeSchema::required("controller", Type::String, none, "Id of the head's controller."),
+            AttributeSchema::required("controller", Type::String, none, "Id of the head's controller.").shown(Shown::Changes),
             AttributeSchema::required("group", Type::String, live, "Its label."),
             AttributeSchema::required("min", Type::Number, live, "So many workers are always up."),
             AttributeSchema::required("max", Type::Number, live, "Never more."),
             AttributeSchema::required("node", Type::Any, ChangeWord::Rolling, "What a worker is made of."),
-            AttributeSchema::optional("steps", Type::Any, steps, "What is done on each worker."),
-            AttributeSchema::required("template", Type::String, none, "Digest of what workers are made from and of what is done on them."),
-            AttributeSchema::required("ready_timeout_secs", Type::Number, none, "How long a new worker may take."),
+            AttributeSchema::optional("steps", Type::Any, steps, "What is done on each worker.").shown(Shown::Changes),
+            AttributeSchema::required("template", Type::String, none, "Digest of what workers are made from and of what is done on them.").shown(Shown::Changes),
+            AttributeSchema::required("ready_timeout_secs", Type::Number, none, "How long a new worker may take.").shown(Shown::Changes),
         ],
         expected: GROUP,
         rolls: true,

@@ -22,6 +22,6 @@ pub use controller_kinds::{CONTROLLER_PROVIDER, HEAD_CONTROLLER_KIND, WORKER_GRO
 pub use lowering::{ClusterStart, ResourceBuilder, WorkspaceStart, firewall_rules, real_name, reference, worker_name};
 pub use node_attributes::node_attributes;
 pub use provider::{Cloud, Facts, Lowered, Provider};
-pub use schema::{AttributeSchema, Derive, Expected, Idempotency, KindSchema, Presence, ProviderSchema, SecretKind};
+pub use schema::{AttributeSchema, Derive, Expected, Idempotency, KindSchema, Presence, ProviderSchema, SecretKind, Shown};
 pub use tags::{CLUSTER_TAG, GROUP_TAG, HEAD_ROLE, ROLE_TAG, SEQUENCE_TAG, STATUS_PREFIX, TEMPLATE_TAG, WORKER_ROLE, WORKSPACE_TAG};
 pub use value_kind::{VALUE_KIND, ValueProvider};

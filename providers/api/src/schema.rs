@@ -32,34 +32,45 @@ pub struct AttributeSchema {
     pub change: ChangeWord,
     /// Whether its value is sensitive whatever the spec says.
     pub sensitive: bool,
-    /// Whether plans show it: what other attributes show more readably is not shown twice.
-    pub shown: bool,
+    /// When plans show it.
+    pub shown: Shown,
     /// One sentence for the reference.
     pub doc: &'static str,
+}
+
+/// When the text of a plan shows an attribute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Shown {
+    /// When an object is made, and when it changes.
+    Always,
+    /// When it changes; of an object that is made only with `--verbose`. For what is long, or follows from the rest.
+    Changes,
+    /// Never: other attributes show the same more readably.
+    Never,
 }
 
 impl AttributeSchema {
     /// An attribute that the spec must give.
     #[must_use]
     pub const fn required(name: &'static str, ty: Type, change: ChangeWord, doc: &'static str) -> Self {
-        Self { name, ty, presence: Presence::Required, change, sensitive: false, shown: true, doc }
+        Self { name, ty, presence: Presence::Required, change, sensitive: false, shown: Shown::Always, doc }
     }
 
     /// An attribute that the spec may give.
     #[must_use]
     pub const fn optional(name: &'static str, ty: Type, change: ChangeWord, doc: &'static str) -> Self {
-        Self { name, ty, presence: Presence::Optional, change, sensitive: false, shown: true, doc }
+        Self { name, ty, presence: Presence::Optional, change, sensitive: false, shown: Shown::Always, doc }
     }
 
     /// An attribute that the spec may give, and what it is without it.
     pub fn with_default(name: &'static str, ty: Type, default: impl Into<Value>, change: ChangeWord, doc: &'static str) -> Self {
-        Self { name, ty, presence: Presence::Default(default.into()), change, sensitive: false, shown: true, doc }
+        Self { name, ty, presence: Presence::Default(default.into()), change, sensitive: false, shown: Shown::Always, doc }
     }
 
     /// An attribute that the provider gives.
     #[must_use]
     pub const fn computed(name: &'static str, ty: Type, doc: &'static str) -> Self {
-        Self { name, ty, presence: Presence::Computed, change: ChangeWord::None, sensitive: false, shown: true, doc }
+        Self { name, ty, presence: Presence::Computed, change: ChangeWord::None, sensitive: false, shown: Shown::Always, doc }
     }
 
     /// The same, given by the provider when the spec does not.
@@ -76,10 +87,10 @@ impl AttributeSchema {
         self
     }
 
-    /// The same, and plans do not show it.
+    /// The same, shown as said.
     #[must_use]
-    pub const fn not_shown(mut self) -> Self {
-        self.shown = false;
+    pub const fn shown(mut self, shown: Shown) -> Self {
+        self.shown = shown;
         self
     }
 

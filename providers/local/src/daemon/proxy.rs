@@ -41,7 +41,7 @@ const HEAD_BYTES_MAX: usize = 32 * 1024;
 /// How long a client may take for the head of its request. It has it ready.
 const HEAD_WAIT: Duration = Duration::from_secs(30);
 
-/// How long a connection to a server may take, and to each of its addresses. As long as package managers wait.
+/// How long a connection to a server may take, the look for its address included: as long as package managers wait.
 const CONNECT_WAIT: Duration = Duration::from_secs(30);
 
 /// How long a connection may be without a byte in either direction: longer than a server needs to make up an answer.
