@@ -390,7 +390,7 @@ impl Controller {
                 Some(Alarm::Unit(owner, inner)) => self.hand(owner, Event::TimerFired { timer: inner }),
                 None => {}
             },
-            // What is under way is in the journal: whoever starts next takes it up.
+            // What is under way is in the journal, or on its way there: whoever starts next takes it up.
             Event::Interrupt => self.stopping = true,
         }
     }
@@ -398,6 +398,9 @@ impl Controller {
     /// Works off what came of an event, decides again where something changed, and sends what gathered.
     fn settle_down(&mut self, now_ms: u64) {
         loop {
+            if self.stopping {
+                self.inbox.clear();
+            }
             while let Some((id, event)) = self.inbox.pop_front() {
                 self.feed(now_ms, &id, event);
             }
@@ -407,7 +410,8 @@ impl Controller {
             if !self.inbox.is_empty() || self.dirty {
                 continue;
             }
-            if self.aborted.is_some() || self.stopping {
+            let written = self.pending.is_empty() && self.pending_batches.is_empty() && self.in_flight.is_none();
+            if self.aborted.is_some() || self.stopping && written {
                 self.finished = true;
                 self.commands.push(Command::Finish(Box::new(Summary { aborted: self.aborted.clone(), ..Summary::default() })));
                 return;
