@@ -89,6 +89,8 @@ pub(super) struct Unit {
     pub(super) waits: bool,
     /// A change of its steps waits for its turn in the group.
     pub(super) wants_turn: bool,
+    /// It was asked to come to rest, because its group is renamed.
+    pub(super) told_to_rest: bool,
     /// Failed runs in a row.
     pub(super) failures: u32,
     pub(super) retry_at_ms: u64,
@@ -115,6 +117,7 @@ impl Unit {
             outdated: false,
             waits: false,
             wants_turn: false,
+            told_to_rest: false,
             failures: 0,
             retry_at_ms: 0,
             checked: None,
