@@ -9,6 +9,7 @@ mod group_kind;
 mod hooks;
 mod late;
 mod plans;
+mod rename;
 mod report;
 mod turn;
 mod unit;
@@ -428,6 +429,12 @@ impl Controller {
         if self.stopping || self.pushed.is_none() || !self.looked {
             return;
         }
+        if self.rename_groups() {
+            // What is under way may need others, and nothing new begins.
+            self.take_turns();
+            self.send_hooks();
+            return;
+        }
         self.decide_all(now_ms);
         self.take_turns();
         self.freeze();
@@ -583,10 +590,12 @@ impl Controller {
                 self.commands.push(Command::LoadSecrets { ticket, references });
             }
             Command::RunStep(mut job) => {
+                self.as_its_node_knows_it(id, &mut job);
                 job.ticket = self.route(Route::Unit(owner, job.ticket));
                 self.commands.push(Command::RunStep(job));
             }
             Command::CheckStep(mut job) => {
+                self.as_its_node_knows_it(id, &mut job);
                 job.ticket = self.route(Route::Unit(owner, job.ticket));
                 self.commands.push(Command::CheckStep(job));
             }

@@ -13,7 +13,7 @@ use cloudtik_model::{
     Address, EventLevel, Graph, HeadConfig, Lifecycle, Node, Object, ProviderConfig, ResourceSpec, Span, State, StateEntry, Value,
 };
 use cloudtik_planner::{Action, Execution, Mode, Observation, Plan, PlanInput, execution, lint, plan};
-use cloudtik_provider_api::{CLUSTER_TAG, GROUP_TAG, ROLE_TAG, SEQUENCE_TAG, TEMPLATE_TAG, WORKER_ROLE};
+use cloudtik_provider_api::{CLUSTER_TAG, GROUP_TAG, NODE_NAME, ROLE_TAG, SEQUENCE_TAG, TEMPLATE_TAG, WORKER_ROLE};
 
 use super::Controller;
 use super::group_kind::{GROUP_PROVIDER, member_resource};
@@ -116,7 +116,10 @@ impl Controller {
             let removed = self.units.remove(id);
             if let Some(unit) = removed {
                 let address = unit.address.to_string();
-                self.remember([(super::facts::frozen_key(&unit.address), Value::object::<&str>([]))]);
+                let born = super::facts::born_key(&unit.address);
+                let born = self.ledger.state.facts.contains_key(&born).then_some((born, Value::NULL));
+                let frozen = (super::facts::frozen_key(&unit.address), Value::object::<&str>([]));
+                self.remember(born.into_iter().chain([frozen]));
                 self.event(EventLevel::Info, Some(&address), "removed".to_owned());
             }
         }
@@ -182,6 +185,8 @@ impl Controller {
             let node = match fragment.node {
                 Some(mut node) => {
                     node.marks.extend(self.worker_marks(id));
+                    // It keeps the name that it was made with, whatever its group is called by now.
+                    node.lifecycle.ignore_changes.insert(NODE_NAME.to_owned());
                     Some(node)
                 }
                 None => self.head_resource(config),
