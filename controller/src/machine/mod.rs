@@ -292,6 +292,7 @@ impl Controller {
             unit.failures = 0;
             unit.retry_at_ms = 0;
             unit.checked = None;
+            unit.outdated = false;
         }
         self.find_units();
         self.dirty = true;
@@ -390,6 +391,9 @@ impl Controller {
             if std::mem::take(&mut self.dirty) {
                 self.reconcile(now_ms);
             }
+            if self.stopping {
+                self.drop_hooks();
+            }
             if !self.inbox.is_empty() || self.dirty {
                 continue;
             }
@@ -411,6 +415,7 @@ impl Controller {
         if self.stopping || self.pushed.is_none() || !self.looked {
             return;
         }
+        self.begin_anew();
         self.decide_all(now_ms);
         self.take_turns();
         self.freeze();
