@@ -69,6 +69,16 @@ impl Controller {
         goes.then(|| Found { object, tags: tags.clone() }).into_iter().collect()
     }
 
+    /// Gives up the hooks that were not sent: a controller that ends does not wait for anybody's turn.
+    pub(super) fn drop_hooks(&mut self) {
+        let (unsent, sent): (Vec<Hook>, Vec<Hook>) = std::mem::take(&mut self.hooks).into_iter().partition(|hook| hook.sent.is_none());
+        self.hooks = sent;
+        for hook in unsent {
+            let error = CallError::new(ErrorClass::Permanent, "ends", "the controller ends before its turn came");
+            self.answer_unit(&hook.unit, hook.ticket, Answer::Failed(error));
+        }
+    }
+
     /// Sends the hooks whose time it is.
     pub(super) fn send_hooks(&mut self) {
         let waiting: Vec<usize> = self.hooks.iter().enumerate().filter(|(_, hook)| hook.sent.is_none()).map(|(place, _)| place).collect();

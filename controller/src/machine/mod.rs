@@ -289,6 +289,9 @@ impl Controller {
         for memo in self.groups.values_mut() {
             *memo = Memo { turn: memo.turn.take(), ..Memo::default() };
         }
+        for unit in self.units.values_mut() {
+            unit.outdated = false;
+        }
         self.find_units();
         self.at_once();
     }
@@ -408,6 +411,9 @@ impl Controller {
             if std::mem::take(&mut self.dirty) {
                 self.reconcile(now_ms);
             }
+            if self.stopping {
+                self.drop_hooks();
+            }
             if !self.inbox.is_empty() || self.dirty {
                 continue;
             }
@@ -435,6 +441,7 @@ impl Controller {
             self.send_hooks();
             return;
         }
+        self.begin_anew();
         self.decide_all(now_ms);
         self.take_turns();
         self.freeze();

@@ -66,7 +66,9 @@ impl Controller {
         }
         // One from an earlier template stays as it is until its turn to be replaced comes.
         if made.execution.operations.is_empty() || (outdated && !leaving) {
-            return self.nothing_to_do(id, basis, made.waits || outdated);
+            // It does its work as before, when it did any.
+            let serves = outdated && !made.waits && is_established(&made);
+            return self.nothing_to_do(id, basis, made.waits || outdated && !serves);
         }
         let member = !leaving && self.has_joined(id) && id.group().is_some_and(|group| self.is_formed(group));
         if member && self.is_quorum(id) && !turn {
@@ -90,10 +92,6 @@ impl Controller {
         unit.checked = Some(basis);
         let was = unit.ready;
         unit.ready = there && !waits && unit.leaving.is_none() && !unit.gone;
-        if waits && unit.outdated {
-            // It does its work as before.
-            unit.ready = there && !unit.gone && unit.leaving.is_none();
-        }
         let now_ready = unit.ready;
         if now_ready {
             unit.was_ready = true;
