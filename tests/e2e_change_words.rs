@@ -89,6 +89,7 @@ fn written(path: &str) -> Option<Values> {
         "cluster.runtime.port" => some("8080", "8081"),
         "cluster.runtime.server_name" => some("\"a.example\"", "\"b.example\""),
         "cluster.runtime.pages" => some("{ \"index.html\" = \"one\\n\" }", "{ \"index.html\" = \"two\\n\" }"),
+        "cluster.runtime.proxy" => some("{ \"/api\" = \"http://127.0.0.1:81\" }", "{ \"/api\" = \"http://127.0.0.1:82\" }"),
         "cluster.runtime.root" => some("\"/srv/one\"", "\"/srv/two\""),
         "cluster.runtime.workers" => some("1", "2"),
         "cluster.runtime.keepalive_timeout" => some("\"65s\"", "\"30s\""),

@@ -11,6 +11,8 @@ pub struct GroupView {
     pub max: u64,
     /// The workers by sequence number.
     pub workers: BTreeMap<u64, WorkerView>,
+    /// Instances that are none of them and still take up room: they are being removed.
+    pub others: u64,
     /// The number that the next worker gets.
     pub next: u64,
     /// Whether new ones may be launched now.
@@ -108,7 +110,8 @@ pub fn decide(group: &GroupView) -> Decision {
     if group.may_launch {
         let missing = target.saturating_sub(alive.len());
         let there = group.workers.values().filter(|worker| worker.instance || worker.life == Life::Coming).count();
-        let room = usize::try_from(group.max).unwrap_or(usize::MAX).saturating_sub(there);
+        let others = usize::try_from(group.others).unwrap_or(usize::MAX);
+        let room = usize::try_from(group.max).unwrap_or(usize::MAX).saturating_sub(there).saturating_sub(others);
         decision.launch = (group.next..).take(missing.min(room)).collect();
     }
     decision
@@ -130,7 +133,7 @@ mod tests {
         };
         let workers: BTreeMap<u64, WorkerView> = workers.iter().map(view).collect();
         let next = workers.keys().last().map_or(1, |last| last + 1);
-        GroupView { target, max, workers, next, may_launch: true }
+        GroupView { target, max, workers, others: 0, next, may_launch: true }
     }
 
     #[test]
@@ -162,6 +165,12 @@ mod tests {
             [(1, Life::Ready, false), (2, Life::Coming, false), (3, Life::Ready, false), (4, Life::Ready, false), (5, Life::Ready, false)];
         let gone: Vec<u64> = decide(&group(3, 5, &five)).retire.into_keys().collect();
         assert_eq!(gone, [2, 5]);
+    }
+
+    #[test]
+    fn what_nobody_knows_takes_up_room() {
+        let others = GroupView { others: 2, ..group(3, 3, &[]) };
+        assert_eq!(decide(&others).launch, [1]);
     }
 
     proptest! {

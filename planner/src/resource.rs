@@ -54,7 +54,8 @@ impl<'a> Planner<'_, 'a> {
         let mut change = blank(&spec.address, Arc::clone(&spec.kind), &spec.provider);
         change.source = self.locate(spec.span);
         change.depends_on = spec.depends_on.clone();
-        let shown = |when: Shown| kind.attributes.iter().filter(move |attribute| attribute.shown == when).map(|attribute| attribute.name.into());
+        let shown =
+            |when: Shown| kind.attributes.iter().filter(move |attribute| attribute.shown == when).map(|attribute| attribute.name.into());
         change.hidden = shown(Shown::Never).collect();
         change.brief = shown(Shown::Changes).collect();
         change.create_before_destroy = self.asked.contains_key(&spec.address);

@@ -14,6 +14,7 @@
 )]
 
 pub mod machine;
+pub mod quickstart;
 pub mod random;
 pub mod stage;
 pub mod user;

@@ -185,7 +185,7 @@ impl Stage {
     }
 
     /// Gives everything to the user of the test.
-    fn give(&self) {
+    pub fn give(&self) {
         if let Some(user) = &self.user {
             for name in ["home", "state", "cache", "project", "tmp", "run"] {
                 user.own(&self.root().join(name));
@@ -295,6 +295,27 @@ impl Stage {
         }
     }
 
+    /// Holds that a `destroy` left nothing: on the machine, in the state, and below the data folder but what outlives every cluster.
+    #[track_caller]
+    pub fn nothing_is_left(&self) {
+        assert_eq!(self.left(), Vec::<String>::new(), "destroy left this on the machine");
+        let allowed = |path: &String| {
+            let backup = path.starts_with("state.json.") && path.ends_with(".bak");
+            matches!(path.as_str(), "state.json" | "lock" | ".gitignore") || path.starts_with("keys/") || backup
+        };
+        let files = super::files_below(&self.data());
+        assert!(files.iter().all(allowed), "destroy left files: {files:?}");
+        let state: Json = serde_json::from_str(&fs::read_to_string(self.data().join("state.json")).unwrap()).unwrap();
+        assert_eq!(state["resources"].as_object().map_or(0, serde_json::Map::len), 0, "{state}");
+        let folders: Vec<String> = fs::read_dir(self.data())
+            .unwrap()
+            .flatten()
+            .filter(|entry| entry.path().is_dir())
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .collect();
+        assert_eq!(folders, ["keys"]);
+    }
+
     /// The folder below the target folder that keeps what tests fetched.
     fn artifacts() -> PathBuf {
         Path::new(env!("CARGO_TARGET_TMPDIR")).join("artifacts")
@@ -358,12 +379,25 @@ pub fn free_port() -> u16 {
 
 /// Gets a page. `None`: nobody answers.
 pub fn get(url: &str) -> Option<String> {
+    request(url, "GET", "", Duration::from_secs(10)).filter(|text| text.starts_with("HTTP/1."))
+}
+
+/// Posts a document, and gives the answer's if it went well. `None`: nobody answers in time, or not so.
+pub fn post(url: &str, body: &Json, limit: Duration) -> Option<Json> {
+    let text = request(url, "POST", &body.to_string(), limit)?;
+    let (head, body) = text.split_once("\r\n\r\n")?;
+    head.lines().next()?.contains(" 200 ").then(|| serde_json::from_str(body).ok())?
+}
+
+/// The whole answer, also a part of one.
+fn request(url: &str, method: &str, body: &str, limit: Duration) -> Option<String> {
     let rest = url.strip_prefix("http://").unwrap();
     let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
-    let mut stream = TcpStream::connect(host).ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-    stream.write_all(format!("GET /{path} HTTP/1.0\r\nHost: {host}\r\n\r\n").as_bytes()).ok()?;
+    let mut stream = TcpStream::connect_timeout(&host.parse().unwrap(), limit).ok()?;
+    stream.set_read_timeout(Some(limit)).unwrap();
+    let length = body.len();
+    stream.write_all(format!("{method} /{path} HTTP/1.0\r\nHost: {host}\r\nContent-Length: {length}\r\n\r\n{body}").as_bytes()).ok()?;
     let mut text = String::new();
     stream.read_to_string(&mut text).ok()?;
-    text.starts_with("HTTP/1.").then_some(text)
+    Some(text)
 }

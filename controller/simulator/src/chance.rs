@@ -24,8 +24,17 @@ pub(crate) enum How {
 pub(crate) enum Deed {
     /// A worker dies: which one is drawn when it is time.
     Kill(u64),
-    /// The controller is dropped, and begins again after so many milliseconds.
-    Crash { how: How, down_ms: u64 },
+    /// The controller is dropped.
+    Crash {
+        /// What becomes of a write.
+        how: How,
+        /// It begins again after so many milliseconds.
+        down_ms: u64,
+        /// So many events later.
+        events: u64,
+        /// So many events more may pass until something is written.
+        patience: u64,
+    },
     /// It is asked to end, and begins again.
     Stop { down_ms: u64 },
     /// Another configuration is pushed.
@@ -68,7 +77,8 @@ impl Fate {
                 1 => How::Torn(usize::try_from(random.below(600)).unwrap_or(0)),
                 _ => How::Unacknowledged,
             };
-            Deed::Crash { how, down_ms: 50 + random.below(6_000) }
+            let patience = if random.below(4) == 0 { 0 } else { 40 };
+            Deed::Crash { how, down_ms: 50 + random.below(6_000), events: random.below(20), patience }
         });
         many(random, 1, &mut |random| Deed::Stop { down_ms: 50 + random.below(2_000) });
         many(random, 3, &mut |random| {

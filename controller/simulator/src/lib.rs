@@ -12,6 +12,7 @@ mod invariants;
 mod queue;
 mod simulation;
 mod teardown;
+mod trace;
 
 use std::fmt;
 

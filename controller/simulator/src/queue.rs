@@ -41,6 +41,11 @@ impl Queue {
         self.things.pop_first().map(|((at_ms, _), coming)| (at_ms, coming))
     }
 
+    /// Whether a life is in the middle of a write.
+    pub(crate) fn is_writing(&self, life: u64) -> bool {
+        self.things.values().any(|coming| matches!(coming, Coming::Append { life: of, .. } if *of == life))
+    }
+
     /// Takes out what a life was writing, and drops what else was on its way to it.
     pub(crate) fn writing_of(&mut self, life: u64) -> Option<Vec<Record>> {
         let mut writing = None;

@@ -19,6 +19,7 @@ use crate::chance::{Deed, Fate, How, STORM_MS};
 use crate::cluster::{self, LAUNCH_EPOCH, Renderer, Shape, UID};
 use crate::invariants::Invariants;
 use crate::queue::{Coming, Queue};
+use crate::trace;
 use crate::{Broken, Failure, Kind, Options, Outcome};
 
 /// How often the controller looks around: as seldom as a life can be and still have everything happen between two looks.
@@ -46,6 +47,16 @@ pub(crate) struct Life {
     session: SessionStore,
 }
 
+/// A crash to come.
+struct Crash {
+    how: How,
+    down_ms: u64,
+    /// So many events later.
+    events: u64,
+    /// And then in the middle of a write, if there is one before so many more events.
+    patience: u64,
+}
+
 /// See the module.
 pub(crate) struct Simulation {
     options: Options,
@@ -59,6 +70,8 @@ pub(crate) struct Simulation {
     head: String,
     pub(crate) life: Option<Life>,
     lives: u64,
+    /// A crash that comes with one of the next events.
+    crash: Option<Crash>,
     /// A controller that was asked to end begins again after so many milliseconds.
     stopping: Option<u64>,
     pub(crate) tearing: Option<Teardown>,
@@ -110,6 +123,7 @@ impl Simulation {
             head: String::new(),
             life: None,
             lives: 0,
+            crash: None,
             stopping: None,
             tearing: None,
             invariants: Invariants::new(Shape::FIRST),
@@ -254,13 +268,15 @@ impl Simulation {
     fn event(&mut self, number: u64, event: Event) -> Result<(), Failure> {
         let Some(mut life) = self.life.take_if(|life| life.number == number) else { return Ok(()) };
         // Writing into a string does not fail.
-        let _ = write!(self.line, "{} {event:?}", self.now_ms);
+        let _ = write!(self.line, "{} ", self.now_ms);
+        trace::event(&mut self.line, &event);
         if let Event::StepDone { ticket, .. } = &event {
             self.invariants.step_done(ticket.0);
         }
         let commands = life.controller.step(self.now_ms, event);
         for command in &commands {
-            let _ = write!(self.line, "\n  {command:?}");
+            self.line.push_str("\n  ");
+            trace::command(&mut self.line, command);
         }
         self.mix();
         if self.options.wants_log {
@@ -272,6 +288,24 @@ impl Simulation {
         for command in commands {
             self.carry_out(number, command)?;
         }
+        self.crash_if_due()
+    }
+
+    fn crash_if_due(&mut self) -> Result<(), Failure> {
+        let Some(crash) = &mut self.crash else { return Ok(()) };
+        if crash.events > 0 {
+            crash.events -= 1;
+            return Ok(());
+        }
+        let writing = self.life.as_ref().is_some_and(|life| self.queue.is_writing(life.number));
+        if !writing && crash.patience > 0 {
+            crash.patience -= 1;
+            return Ok(());
+        }
+        let Some(Crash { how, down_ms, .. }) = self.crash.take() else { return Ok(()) };
+        self.note(|| "crash".to_owned());
+        self.drop_life(Some(how))?;
+        self.queue.push(self.now_ms + down_ms, Coming::Boot);
         Ok(())
     }
 
@@ -286,6 +320,9 @@ impl Simulation {
                 self.before_call(&call)?;
                 for (at_ms, event) in self.cloud.submit(now_ms, &call) {
                     if let SimEvent::Answer(answer) = event {
+                        if matches!(&answer, Answer::Failed(error) if error.code == "fenced") {
+                            self.count("refused behind the fence");
+                        }
                         self.queue.push(at_ms, Coming::Event(life, Event::Answer { ticket, answer }));
                     }
                 }
@@ -370,6 +407,7 @@ impl Simulation {
 
     /// Everything of a controller is dropped, and what it was writing arrives or does not.
     fn drop_life(&mut self, how: Option<How>) -> Result<(), Failure> {
+        self.stopping = None;
         let Some(mut life) = self.life.take() else { return Ok(()) };
         let writing = self.queue.writing_of(life.number);
         let Some(records) = writing else { return Ok(()) };
@@ -393,11 +431,7 @@ impl Simulation {
         self.mix();
         match deed {
             Deed::Kill(number) => self.kill(number),
-            Deed::Crash { how, down_ms } => {
-                self.stopping = None;
-                self.drop_life(Some(how))?;
-                self.queue.push(self.now_ms + down_ms, Coming::Boot);
-            }
+            Deed::Crash { how, down_ms, events, patience } => self.crash = Some(Crash { how, down_ms, events, patience }),
             Deed::Stop { down_ms } => {
                 if let Some(number) = self.life.as_ref().map(|life| life.number) {
                     self.stopping = Some(down_ms);
@@ -407,7 +441,7 @@ impl Simulation {
             Deed::Push(shape) => self.push(shape)?,
             Deed::LoseHead { down_ms } => {
                 self.count("heads lost");
-                self.stopping = None;
+                self.crash = None;
                 self.drop_life(Some(How::Lost))?;
                 self.backend = MemoryBackend::default();
                 self.cloud.world.objects.remove(&self.head);

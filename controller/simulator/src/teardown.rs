@@ -17,7 +17,7 @@ const ASK_MS: u64 = 20;
 const EMPTY_READS: u32 = 2;
 
 /// What is left of the time after the teardown: whatever was on its way arrives in it.
-const AFTER_MS: u64 = 240_000;
+const AFTER_MS: u64 = 120_000;
 
 impl Simulation {
     pub(crate) fn begin_teardown(&mut self, drain: bool) -> Result<(), Failure> {

@@ -31,8 +31,8 @@ impl Controller {
             .values()
             .any(|entry| entry.current.iter().chain(entry.deposed.values()).any(|object| object.id == *id));
         // One that is being made right now is known by its create.
-        let coming = found.tags.get(OP_TAG).is_some_and(|op_id| self.ledger.open.contains_key(op_id) || self.was_ours(op_id));
-        if known || coming {
+        let coming = found.tags.get(OP_TAG).is_some_and(|op_id| self.ledger.open.contains_key(op_id));
+        if known || coming || self.deleted.contains_key(id) {
             return;
         }
         let group = found.tags.get(GROUP_TAG).map(String::as_str).unwrap_or_default();
@@ -47,14 +47,10 @@ impl Controller {
                 // It cannot be reached, or belongs to nothing: it is removed, and another one is made.
                 let text = format!("{id} is a worker that nobody knows; it is removed");
                 self.event(EventLevel::Warning, None, text);
+                *self.strangers.entry(Arc::from(group)).or_default() += 1;
                 self.ask(config, Route::Nobody, config.cluster.clone(), Verb::Delete { id: id.clone() });
             }
         }
-    }
-
-    /// Whether a create of this very store made it: then it was removed since, and the search is late.
-    fn was_ours(&self, op_id: &str) -> bool {
-        op_id.starts_with(&format!("{}.", self.run_id))
     }
 
     fn adopt(&mut self, config: &HeadConfig, id: &UnitId, found: &Found) {

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use cloudtik_executor::OpKind;
 use cloudtik_executor::engine::{Command, Event, NodeFacts, StepAnswer, StepJob, Ticket, entry_host_key};
 use cloudtik_lang::{Filling, instantiate};
 use cloudtik_model::{Address, Digest, EventLevel, NodeAction, NodeRequest, StepOutcome, Value, Verb as NodeVerb};
-use cloudtik_provider_api::{Answer, Call, CallError, ErrorClass, ObjectAnswer, Verb};
+use cloudtik_provider_api::{Answer, Call, CallError, ErrorClass, Found, ObjectAnswer, Verb};
 
 use super::Controller;
 use super::group_kind::{MEMBER_KIND, NODE, member_id};
@@ -46,6 +47,7 @@ impl Controller {
                 let found = found.map(|attributes| ObjectAnswer { id: wanted.clone(), attributes });
                 return self.answer_unit(id, ticket, Answer::Read(found));
             }
+            Verb::FindByTag { value, .. } => return self.answer_unit(id, ticket, Answer::Found(self.perhaps_joined(id, value))),
             other => {
                 let error = CallError::new(ErrorClass::Permanent, "verb", format!("`{}` is no call of {MEMBER_KIND}", other.as_str()));
                 return self.answer_unit(id, ticket, Answer::Failed(error));
@@ -54,6 +56,17 @@ impl Controller {
         self.next_hook += 1;
         let run_id = format!("{}-hook{}", self.run_id, self.next_hook);
         self.hooks.push(Hook { unit: id.clone(), ticket, membership: call.address.clone(), what, sent: None, run_id });
+    }
+
+    /// What became of a join whose end nobody knows and that is not repeated. Of one that goes it counts as done, so that it is taken back
+    /// in order; both may be repeated.
+    fn perhaps_joined(&self, id: &UnitId, op_id: &str) -> Vec<Found> {
+        let goes = self.units.get(id).is_some_and(|unit| unit.leaving.is_some() || unit.gone);
+        let Some(OpKind::Create { attributes, tags, .. }) = self.ledger.open.get(op_id).map(|open| &open.intent.operation) else {
+            return Vec::new();
+        };
+        let object = ObjectAnswer { id: member_id(attributes), attributes: attributes.clone() };
+        goes.then(|| Found { object, tags: tags.clone() }).into_iter().collect()
     }
 
     /// Sends the hooks whose time it is.
@@ -69,13 +82,19 @@ impl Controller {
                 done.push((id, ticket, answer));
                 continue;
             }
+            let leaves = self.units.get(&id).is_some_and(|unit| unit.leaving.is_some() || unit.gone);
+            if leaves && matches!(hook.what, What::Join(_)) {
+                // Its turn to join never comes, and it must not wait for it.
+                done.push((id, ticket, Answer::Failed(CallError::new(ErrorClass::Permanent, "leaves", "it goes before it joined"))));
+                continue;
+            }
             if !self.has_turn(&id) {
                 continue;
             }
             let Some(executor) = self.executor_of(&id) else { continue };
             match self.hook_job(hook, &executor) {
                 Ok(mut job) => {
-                    let outer = self.route(super::Route::Hook(id.clone(), ticket));
+                    let outer = self.route(super::Route::Hook);
                     job.ticket = outer;
                     if let Some(hook) = self.hooks.get_mut(place) {
                         hook.sent = Some(outer);
@@ -95,9 +114,10 @@ impl Controller {
     }
 
     /// The end of a command on a member.
-    pub(super) fn hook_done(&mut self, id: &UnitId, ticket: Ticket, answer: StepAnswer) {
-        let Some(place) = self.hooks.iter().position(|hook| hook.unit == *id && hook.ticket == ticket) else { return };
+    pub(super) fn hook_done(&mut self, sent: Ticket, answer: StepAnswer) {
+        let Some(place) = self.hooks.iter().position(|hook| hook.sent == Some(sent)) else { return };
         let hook = self.hooks.remove(place);
+        let (id, ticket) = (&hook.unit, hook.ticket);
         let answer = match answer {
             StepAnswer::Ended { outcome: StepOutcome::Done | StepOutcome::Skipped, .. } => answer_of(&hook.what),
             StepAnswer::Ended { outcome: StepOutcome::Failed { reason, .. }, .. } => {

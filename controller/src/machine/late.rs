@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cloudtik_executor::engine::{NodeFacts, RenderedStep, StepRenderer};
 use cloudtik_lang::{LateValues, fill_late, late_names_of, members_value};
-use cloudtik_model::{Address, HeadConfig, Input, LateName, StepSpec, Value};
+use cloudtik_model::{Address, Digest, GroupConfig, HeadConfig, Input, LateName, StepSpec, Value};
 use cloudtik_provider_api::{CallError, ErrorClass};
 
 use super::Controller;
@@ -67,21 +67,35 @@ impl Uses {
     }
 }
 
+/// What is asked of a configuration again and again, worked out once: of a group, or of the head.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Outline {
+    /// The names whose values its steps follow.
+    pub(super) live: BTreeSet<LateName>,
+    /// Digest of the template of a group's workers.
+    pub(super) template: Option<Digest>,
+    /// Digest of the worker alone.
+    pub(super) node: Option<Digest>,
+}
+
+impl Outline {
+    pub(super) fn all(config: &HeadConfig) -> BTreeMap<Option<Arc<str>>, Self> {
+        let head = Self { live: Uses::of(config.head_steps.iter()).live, template: None, node: None };
+        let group = |group: &GroupConfig| Self {
+            live: Uses::of(group.steps.iter().chain(group.memberships.iter().map(|membership| &membership.step))).live,
+            template: group.template_digest().ok(),
+            node: group.node_digest().ok(),
+        };
+        config.groups.iter().map(|(label, of)| (Some(Arc::clone(label)), group(of))).chain([(None, head)]).collect()
+    }
+}
+
 impl Controller {
     /// The values that the steps of a unit follow.
     pub(super) fn live(&self, config: &HeadConfig, id: &UnitId) -> LateValues {
-        let uses = self.uses_of(config, id);
-        let values = uses.live.iter().filter_map(|name| Some((name.clone(), self.late_value(config, id, name)?))).collect();
+        let Some(outline) = self.outlines.get(&id.group().cloned()) else { return LateValues::default() };
+        let values = outline.live.iter().filter_map(|name| Some((name.clone(), self.late_value(config, id, name)?))).collect();
         LateValues { values }
-    }
-
-    pub(super) fn uses_of(&self, config: &HeadConfig, id: &UnitId) -> Uses {
-        match id.group() {
-            None => Uses::of(config.head_steps.iter()),
-            Some(group) => Uses::of(
-                config.groups.get(group).into_iter().flat_map(|group| group.steps.iter().chain(group.memberships.iter().map(|m| &m.step))),
-            ),
-        }
     }
 
     fn late_value(&self, config: &HeadConfig, id: &UnitId, name: &LateName) -> Option<Value> {

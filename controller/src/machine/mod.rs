@@ -12,19 +12,21 @@ mod plans;
 mod report;
 mod turn;
 mod unit;
+mod watch;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use cloudtik_executor::Record;
 use cloudtik_executor::durable::{Entry, Ledger};
 use cloudtik_executor::engine::{Command, Event, Step, StepRenderer, Summary, Ticket, TimerId, started};
+use cloudtik_executor::{OpKind, OpResult, Record};
 use cloudtik_model::{Address, ControllerEvent, EventLevel, HeadConfig, Key, PushConfig, Segment, Value};
-use cloudtik_provider_api::{Answer, CLUSTER_TAG, Call, Found, Idempotency, ProviderSchema, ROLE_TAG, Verb, WORKER_ROLE};
+use cloudtik_provider_api::{Answer, Call, Found, ProviderSchema, Verb};
 
 use crate::decide::{GroupView, Life, WorkerView, decide};
 use crate::limits;
 use hooks::Hook;
+use late::Outline;
 use unit::{Unit, UnitId};
 
 /// How often the machine looks around, in milliseconds.
@@ -109,7 +111,7 @@ struct Memo {
 /// Where an answer belongs.
 enum Route {
     /// To a unit's machine, under its own ticket.
-    Unit(UnitId, Ticket),
+    Unit(Owner, Ticket),
     /// The instances that are known.
     List(BTreeSet<String>),
     /// All instances of the cluster.
@@ -118,14 +120,22 @@ enum Route {
     Nobody,
     /// Whether something was published: of a worker, or of the head.
     Published(UnitId),
-    /// To a hook of a unit, by the ticket of the call that it carries out.
-    Hook(UnitId, Ticket),
+    /// To a hook, which knows the number of its command.
+    Hook,
 }
 
 /// Whose timer it is.
 enum Alarm {
     Tick,
-    Unit(UnitId, TimerId),
+    Unit(Owner, TimerId),
+}
+
+/// A machine of a unit: what is meant for one must not reach its successor, whose numbers begin anew.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Owner {
+    id: UnitId,
+    /// The unit's machine, by how many there were before.
+    machine: u64,
 }
 
 /// See the module.
@@ -140,12 +150,18 @@ pub struct Controller {
     tool_version: String,
     began_secs: u64,
     pushed: Option<Arc<Pushed>>,
+    /// Of the configuration: by group, and of the head.
+    outlines: BTreeMap<Option<Arc<str>>, Outline>,
     /// The head as the provider sees it.
     head: Option<Found>,
     units: BTreeMap<UnitId, Unit>,
     groups: BTreeMap<Arc<str>, Memo>,
     hooks: Vec<Hook>,
     made_members: BTreeMap<String, Value>,
+    /// Instances that were deleted, and when: a search that is late may still find them.
+    deleted: BTreeMap<String, u64>,
+    /// Instances of each group that nobody knows and that are being removed: they take up room until they are gone.
+    strangers: BTreeMap<Arc<str>, u64>,
     events: VecDeque<ControllerEvent>,
     last_event: u64,
     /// Whether all instances of the cluster have been looked for, so that new ones may be made.
@@ -175,14 +191,14 @@ pub struct Controller {
     routes: BTreeMap<u64, Route>,
     alarms: BTreeMap<u64, Alarm>,
     /// Calls that wait because as many of their kind are out as may be.
-    queued: VecDeque<(UnitId, Ticket, Call)>,
+    queued: VecDeque<(Owner, Ticket, Call)>,
     out: BTreeMap<Arc<str>, u32>,
     out_of: BTreeMap<u64, Arc<str>>,
     inbox: VecDeque<(UnitId, Event)>,
     /// Records on their way, and the machines that wait for them.
     pending: Vec<Record>,
-    pending_batches: Vec<(UnitId, u64)>,
-    in_flight: Option<Vec<(UnitId, u64)>>,
+    pending_batches: Vec<(Owner, u64)>,
+    in_flight: Option<Vec<(Owner, u64)>>,
     next_batch: u64,
     commands: Vec<Command>,
 }
@@ -216,12 +232,15 @@ impl Controller {
             identity: input.head,
             tool_version: input.tool_version,
             began_secs: input.began_secs,
+            outlines: input.pushed.as_ref().map(|pushed| Outline::all(&pushed.config)).unwrap_or_default(),
             pushed: input.pushed.map(Arc::new),
             head: None,
             units: BTreeMap::new(),
             groups: BTreeMap::new(),
             hooks: Vec::new(),
             made_members: BTreeMap::new(),
+            deleted: BTreeMap::new(),
+            strangers: BTreeMap::new(),
             last_event: input.events.back().map_or(0, |event| event.sequence),
             events: input.events,
             looked: false,
@@ -264,6 +283,7 @@ impl Controller {
     /// Takes another configuration; it is durable already.
     pub fn configure(&mut self, pushed: Pushed) {
         self.event(EventLevel::Info, None, format!("configuration {} ({})", pushed.generation, pushed.push.digest.short()));
+        self.outlines = Outline::all(&pushed.config);
         self.pushed = Some(Arc::new(pushed));
         for memo in self.groups.values_mut() {
             *memo = Memo { turn: memo.turn.take(), ..Memo::default() };
@@ -334,7 +354,8 @@ impl Controller {
         let ids: BTreeSet<UnitId> = addresses.filter(|address| address.is_within(&workers)).filter_map(unit_of).collect();
         for id in ids {
             let address = worker_of(&config.cluster, &id);
-            self.units.entry(id).or_insert_with(|| Unit::new(address));
+            let had_instance = self.ledger.state.resources.keys().any(|entry| entry.is_within(&address));
+            self.units.entry(id).or_insert_with(|| Unit { had_instance, ..Unit::new(address) });
         }
     }
 
@@ -345,20 +366,20 @@ impl Controller {
                 self.arm_tick(now_ms);
             }
             Event::Appended { .. } => {
-                for (id, batch) in self.in_flight.take().unwrap_or_default() {
-                    self.inbox.push_back((id, Event::Appended { batch }));
+                for (owner, batch) in self.in_flight.take().unwrap_or_default() {
+                    self.hand(owner, Event::Appended { batch });
                 }
             }
             Event::AppendFailed { error, .. } => self.abort(&error),
             Event::Answer { ticket, answer } => self.answered(now_ms, ticket, answer),
             Event::StepDone { ticket, answer } => match self.routes.remove(&ticket.0) {
-                Some(Route::Unit(id, inner)) => self.inbox.push_back((id, Event::StepDone { ticket: inner, answer })),
-                Some(Route::Hook(id, inner)) => self.hook_done(&id, inner, answer),
+                Some(Route::Unit(owner, inner)) => self.hand(owner, Event::StepDone { ticket: inner, answer }),
+                Some(Route::Hook) => self.hook_done(ticket, answer),
                 _ => {}
             },
             Event::SecretsReady { ticket, secrets } => {
-                if let Some(Route::Unit(id, inner)) = self.routes.remove(&ticket.0) {
-                    self.inbox.push_back((id, Event::SecretsReady { ticket: inner, secrets }));
+                if let Some(Route::Unit(owner, inner)) = self.routes.remove(&ticket.0) {
+                    self.hand(owner, Event::SecretsReady { ticket: inner, secrets });
                 }
             }
             Event::TimerFired { timer } => match self.alarms.remove(&timer.0) {
@@ -366,7 +387,7 @@ impl Controller {
                     self.tick(now_ms);
                     self.arm_tick(now_ms);
                 }
-                Some(Alarm::Unit(id, inner)) => self.inbox.push_back((id, Event::TimerFired { timer: inner })),
+                Some(Alarm::Unit(owner, inner)) => self.hand(owner, Event::TimerFired { timer: inner }),
                 None => {}
             },
             // What is under way is in the journal: whoever starts next takes it up.
@@ -380,21 +401,22 @@ impl Controller {
             while let Some((id, event)) = self.inbox.pop_front() {
                 self.feed(now_ms, &id, event);
             }
-            if !self.dirty {
-                break;
+            if std::mem::take(&mut self.dirty) {
+                self.reconcile(now_ms);
             }
-            self.dirty = false;
-            self.reconcile(now_ms);
-            if self.inbox.is_empty() && !self.dirty {
-                break;
+            if !self.inbox.is_empty() || self.dirty {
+                continue;
+            }
+            if self.aborted.is_some() || self.stopping {
+                self.finished = true;
+                self.commands.push(Command::Finish(Box::new(Summary { aborted: self.aborted.clone(), ..Summary::default() })));
+                return;
+            }
+            self.flush();
+            if self.inbox.is_empty() {
+                return;
             }
         }
-        if self.aborted.is_some() || self.stopping {
-            self.finished = true;
-            self.commands.push(Command::Finish(Box::new(Summary { aborted: self.aborted.clone(), ..Summary::default() })));
-            return;
-        }
-        self.flush();
     }
 
     /// What there should be, and what is to be done for it.
@@ -414,6 +436,7 @@ impl Controller {
 
     fn decide_all(&mut self, now_ms: u64) {
         let Some(config) = self.config() else { return };
+        self.find_gone();
         let labels: BTreeSet<Arc<str>> =
             config.groups.keys().cloned().chain(self.units.keys().filter_map(|id| id.group().cloned())).collect();
         for label in labels {
@@ -431,6 +454,22 @@ impl Controller {
                 let text = address.to_string();
                 self.units.insert(id, Unit::new(address));
                 self.event(EventLevel::Info, Some(&text), "launching".to_owned());
+            }
+        }
+    }
+
+    /// A worker whose instance the state has no more is not made again under its number: what is left of it goes, and another one comes.
+    fn find_gone(&mut self) {
+        let ids: Vec<UnitId> = self.units.keys().filter(|id| id.group().is_some()).cloned().collect();
+        for id in ids {
+            let there = self.instance_of(&id).is_some();
+            let lost = !there && !self.has_open_intents(&id);
+            let Some(unit) = self.units.get_mut(&id) else { continue };
+            unit.had_instance |= there;
+            if lost && unit.had_instance && unit.is_idle() && !unit.gone {
+                unit.gone = true;
+                unit.ready = false;
+                unit.checked = None;
             }
         }
     }
@@ -456,6 +495,7 @@ impl Controller {
             target: self.target_of(label),
             max: config.groups.get(label).map_or(0, |group| group.max),
             workers: workers.collect(),
+            others: self.strangers.get(label).copied().unwrap_or(0),
             next,
             may_launch: memo.is_none_or(|memo| memo.pause_until_ms <= now_ms),
         }
@@ -493,6 +533,21 @@ impl Controller {
         self.groups.entry(group.into()).or_default()
     }
 
+    /// Hands an event to the machine that waits for it, unless that is at its end.
+    fn hand(&mut self, owner: Owner, event: Event) {
+        if self.is_current(&owner) {
+            self.inbox.push_back((owner.id, event));
+        }
+    }
+
+    fn is_current(&self, owner: &Owner) -> bool {
+        self.units.get(&owner.id).is_some_and(|unit| unit.machine == owner.machine && !unit.is_idle())
+    }
+
+    fn owner(&self, id: &UnitId) -> Owner {
+        Owner { id: id.clone(), machine: self.units.get(id).map_or(0, |unit| unit.machine) }
+    }
+
     /// Hands an event to a unit's machine and carries its commands on.
     fn feed(&mut self, now_ms: u64, id: &UnitId, event: Event) {
         let Some(unit) = self.units.get_mut(id) else { return };
@@ -503,36 +558,37 @@ impl Controller {
     }
 
     fn pass_on(&mut self, now_ms: u64, id: &UnitId, command: Command) {
+        let owner = self.owner(id);
         match command {
             Command::Append { batch, records } => {
                 // The end of a unit's run is not the end of the controller's: a ledger forgets what only means something to a run that goes on.
                 let records = records.into_iter().filter(|record| !matches!(record, Record::Ended { .. })).collect();
-                self.write(records, Some((id.clone(), batch)));
+                self.write(records, Some((owner, batch)));
             }
             Command::Call { ticket, call } if plans::is_internal(&call.provider) => self.member_call(id, ticket, &call),
             Command::Call { ticket, call } => {
-                self.queued.push_back((id.clone(), ticket, call));
+                self.queued.push_back((owner, ticket, call));
                 self.send_calls();
             }
             Command::MakeSecrets { ticket, address, op_id, kinds } => {
-                let ticket = self.route(Route::Unit(id.clone(), ticket));
+                let ticket = self.route(Route::Unit(owner, ticket));
                 self.commands.push(Command::MakeSecrets { ticket, address, op_id, kinds });
             }
             Command::LoadSecrets { ticket, references } => {
-                let ticket = self.route(Route::Unit(id.clone(), ticket));
+                let ticket = self.route(Route::Unit(owner, ticket));
                 self.commands.push(Command::LoadSecrets { ticket, references });
             }
             Command::RunStep(mut job) => {
-                job.ticket = self.route(Route::Unit(id.clone(), job.ticket));
+                job.ticket = self.route(Route::Unit(owner, job.ticket));
                 self.commands.push(Command::RunStep(job));
             }
             Command::CheckStep(mut job) => {
-                job.ticket = self.route(Route::Unit(id.clone(), job.ticket));
+                job.ticket = self.route(Route::Unit(owner, job.ticket));
                 self.commands.push(Command::CheckStep(job));
             }
             Command::Timer { timer, at_ms } => {
                 let outer = self.number();
-                self.alarms.insert(outer, Alarm::Unit(id.clone(), timer));
+                self.alarms.insert(outer, Alarm::Unit(owner, timer));
                 self.commands.push(Command::Timer { timer: TimerId(outer), at_ms });
             }
             Command::Progress(progress) => self.progress(id, progress),
@@ -545,16 +601,19 @@ impl Controller {
     /// Sends the calls that their kinds' limits let go out.
     fn send_calls(&mut self) {
         let mut rest = VecDeque::new();
-        while let Some((id, ticket, call)) = self.queued.pop_front() {
+        while let Some((owner, ticket, call)) = self.queued.pop_front() {
+            if !self.is_current(&owner) {
+                continue;
+            }
             let kind = self.schemas.get(call.provider.provider_type()).and_then(|schema| schema.kinds.get(&*call.kind));
             let most = kind.map_or(u32::MAX, |kind| kind.concurrency_max.max(1));
             let out = self.out.entry(Arc::clone(&call.kind)).or_default();
             if *out >= most {
-                rest.push_back((id, ticket, call));
+                rest.push_back((owner, ticket, call));
                 continue;
             }
             *out += 1;
-            let ticket = self.route(Route::Unit(id, ticket));
+            let ticket = self.route(Route::Unit(owner, ticket));
             self.out_of.insert(ticket.0, Arc::clone(&call.kind));
             self.commands.push(Command::Call { ticket, call });
         }
@@ -568,18 +627,19 @@ impl Controller {
             *out = out.saturating_sub(1);
         }
         match self.routes.remove(&ticket.0) {
-            Some(Route::Unit(id, inner)) => self.inbox.push_back((id, Event::Answer { ticket: inner, answer })),
+            Some(Route::Unit(owner, inner)) => self.hand(owner, Event::Answer { ticket: inner, answer }),
             Some(Route::List(ids)) => self.listed(now_ms, &ids, answer),
             Some(Route::Find) => self.found(now_ms, answer),
             Some(Route::Published(id)) => self.was_published(&id, &answer),
-            Some(Route::Nobody | Route::Hook(..)) | None => {}
+            Some(Route::Nobody | Route::Hook) | None => {}
         }
         self.send_calls();
     }
 
     /// Records of a unit, or of the controller itself: into the ledger now, into the journal with the next group.
-    fn write(&mut self, records: Vec<Record>, waiting: Option<(UnitId, u64)>) {
+    fn write(&mut self, records: Vec<Record>, waiting: Option<(Owner, u64)>) {
         for record in records {
+            self.note_deleted(&record);
             self.sequence += 1;
             self.unfolded += 1;
             self.last_record_ms = self.now_ms;
@@ -587,11 +647,20 @@ impl Controller {
             self.ledger.take(&entry);
             self.pending.extend(entry.record);
         }
-        if let Some((id, batch)) = waiting {
-            if let Some(unit) = self.units.get_mut(&id) {
+        if let Some((owner, batch)) = waiting {
+            if let Some(unit) = self.units.get_mut(&owner.id) {
                 unit.changes += 1;
             }
-            self.pending_batches.push((id, batch));
+            self.pending_batches.push((owner, batch));
+        }
+    }
+
+    /// Remembers what was deleted: a search that is late may still find it.
+    fn note_deleted(&mut self, record: &Record) {
+        if let Record::Outcome { op_id, result: OpResult::Deleted } = record
+            && let Some(OpKind::Delete { id, .. }) = self.ledger.open.get(op_id).map(|open| &open.intent.operation)
+        {
+            self.deleted.insert(id.clone(), self.now_ms);
         }
     }
 
@@ -611,8 +680,8 @@ impl Controller {
         }
         let batches = std::mem::take(&mut self.pending_batches);
         if self.pending.is_empty() {
-            // A machine that waits for nothing is told at once, with the next event.
-            self.inbox.extend(batches.into_iter().map(|(id, batch)| (id, Event::Appended { batch })));
+            // A machine that waits for nothing is told at once.
+            batches.into_iter().for_each(|(owner, batch)| self.hand(owner, Event::Appended { batch }));
             return;
         }
         let batch = self.next_batch;
@@ -636,125 +705,6 @@ impl Controller {
         let number = self.number();
         self.routes.insert(number, route);
         Ticket(number)
-    }
-
-    fn arm_tick(&mut self, now_ms: u64) {
-        let number = self.number();
-        self.alarms.insert(number, Alarm::Tick);
-        self.commands.push(Command::Timer { timer: TimerId(number), at_ms: now_ms.saturating_add(self.times.tick_ms) });
-    }
-
-    /// What is due: questions to the provider, retries, the status, a fold.
-    fn tick(&mut self, now_ms: u64) {
-        self.dirty = true;
-        if self.stopping {
-            return;
-        }
-        if let Some(config) = self.config() {
-            if self.asking && now_ms.saturating_sub(self.asked_at_ms) > limits::CALL_LOST_MS {
-                self.asking = false;
-            }
-            if !self.asking && self.find_due_ms <= now_ms {
-                self.asking = true;
-                self.asked_at_ms = now_ms;
-                let uid = self.pushed.as_ref().map(|pushed| pushed.push.uid.clone()).unwrap_or_default();
-                self.ask(&config, Route::Find, config.cluster.clone(), Verb::FindByTag { key: CLUSTER_TAG.to_owned(), value: uid });
-            } else if !self.asking && self.looked && self.list_due_ms <= now_ms {
-                let ids: BTreeSet<String> =
-                    self.units.keys().filter_map(|id| self.instance_of(id)).map(|object| object.id.clone()).collect();
-                self.list_due_ms = now_ms.saturating_add(self.times.poll_ms);
-                if !ids.is_empty() {
-                    self.asking = true;
-                    self.asked_at_ms = now_ms;
-                    self.ask(&config, Route::List(ids.clone()), config.cluster.clone(), Verb::List { ids });
-                }
-            }
-            self.publish(now_ms, &config);
-        }
-        let rests = now_ms.saturating_sub(self.last_record_ms) >= limits::FOLD_IDLE_MS;
-        if self.unfolded >= limits::FOLD_RECORDS || self.unfolded > 0 && rests {
-            self.unfolded = 0;
-            self.commands.push(Command::Fold);
-        }
-    }
-
-    fn ask(&mut self, config: &HeadConfig, route: Route, address: Address, verb: Verb) {
-        let Some(kind) = self.node_kind(config) else { return };
-        let ticket = self.route(route);
-        self.commands.push(Command::Call { ticket, call: Call { provider: config.provider.clone(), address, kind, verb } });
-    }
-
-    fn listed(&mut self, _now_ms: u64, asked: &BTreeSet<String>, answer: Answer) {
-        self.asking = false;
-        let Answer::Found(found) = answer else {
-            return self.provider_trouble(&answer);
-        };
-        self.problem = None;
-        let there: BTreeSet<&str> = found.iter().map(|found| found.object.id.as_str()).collect();
-        let ids: Vec<UnitId> = self.units.keys().cloned().collect();
-        for id in ids {
-            let Some(instance) = self.instance_of(&id).map(|object| object.id.clone()) else { continue };
-            if !asked.contains(&instance) || there.contains(instance.as_str()) {
-                continue;
-            }
-            let Some(unit) = self.units.get_mut(&id).filter(|unit| !unit.gone) else { continue };
-            unit.gone = true;
-            unit.ready = false;
-            unit.checked = None;
-            let address = unit.address.to_string();
-            self.event(EventLevel::Warning, Some(&address), format!("{instance} is gone from the provider"));
-            self.inbox.push_back((id, Event::Interrupt));
-            self.dirty = true;
-        }
-    }
-
-    fn provider_trouble(&mut self, answer: &Answer) {
-        if let Answer::Failed(error) = answer {
-            let text = format!("the provider does not answer: {}", error.message);
-            if self.problem.as_ref() != Some(&text) {
-                self.event(EventLevel::Warning, None, text.clone());
-            }
-            self.problem = Some(text);
-        }
-    }
-
-    /// All instances of the cluster: the head, and workers that nobody here knows.
-    fn found(&mut self, now_ms: u64, answer: Answer) {
-        self.asking = false;
-        self.find_due_ms = now_ms.saturating_add(if self.looked { self.times.find_ms } else { self.times.poll_ms / 4 });
-        let Answer::Found(found) = answer else {
-            return self.provider_trouble(&answer);
-        };
-        self.problem = None;
-        let Some(config) = self.config() else { return };
-        for one in &found {
-            if one.object.id == self.identity.instance {
-                self.head = Some(one.clone());
-            }
-        }
-        let workers: Vec<Found> =
-            found.into_iter().filter(|found| found.tags.get(ROLE_TAG).map(String::as_str) == Some(WORKER_ROLE)).collect();
-        for worker in workers {
-            self.consider(&config, worker);
-        }
-        if !self.looked {
-            self.empty_finds += 1;
-            let first = *self.first_find_ms.get_or_insert(now_ms);
-            let (window, reads) = self.window(&config);
-            // A store with something in it knows what it made; an empty one must be sure that there is nothing.
-            let knows = !self.ledger.state.facts.is_empty();
-            self.looked = self.head.is_some() && (knows || now_ms.saturating_sub(first) >= window && self.empty_finds >= reads);
-        }
-        self.dirty = true;
-    }
-
-    /// How long a new instance may hide from a search, and how many searches must find nothing.
-    fn window(&self, config: &HeadConfig) -> (u64, u32) {
-        let kind = self.node_kind(config).and_then(|kind| self.schemas.get(config.provider.provider_type())?.kinds.get(&*kind));
-        match kind.map(|kind| kind.class) {
-            Some(Idempotency::TagAtCreate { visibility_ms, reads }) => (visibility_ms, reads),
-            _ => (0, 1),
-        }
     }
 }
 

@@ -18,7 +18,7 @@ use cloudtik_provider_api::{CLUSTER_TAG, GROUP_TAG, ROLE_TAG, SEQUENCE_TAG, TEMP
 use super::Controller;
 use super::group_kind::{GROUP_PROVIDER, member_resource};
 use super::late::LateRenderer;
-use super::unit::{Basis, UnitId, Work};
+use super::unit::{Basis, Unit, UnitId, Work};
 use crate::limits;
 
 /// A plan of a unit with what it was made from.
@@ -42,7 +42,13 @@ impl Controller {
             return self.settle_unit(now_ms, id);
         }
         let basis = self.basis(&config, id);
-        if self.units.get(id).is_some_and(|unit| unit.checked.as_ref() == Some(&basis)) {
+        let turn = self.has_turn(id);
+        let known = |unit: &Unit| unit.checked.as_ref() == Some(&basis) || !turn && unit.waits_for_turn.as_ref() == Some(&basis);
+        if self.units.get(id).is_some_and(known) {
+            return;
+        }
+        // Nothing is planned that cannot begin.
+        if self.units.values().filter(|unit| !unit.is_idle()).count() >= limits::UNITS_AT_ONCE_MAX {
             return;
         }
         let made = match self.plan_unit(&config, id, &basis.live) {
@@ -56,22 +62,26 @@ impl Controller {
             unit.outdated = outdated && !leaving;
             unit.waits = made.waits;
             unit.wants_turn = false;
+            unit.waits_for_turn = None;
         }
         // One from an earlier template stays as it is until its turn to be replaced comes.
         if made.execution.operations.is_empty() || (outdated && !leaving) {
             return self.nothing_to_do(id, basis, made.waits || outdated);
         }
         let member = !leaving && self.has_joined(id) && id.group().is_some_and(|group| self.is_formed(group));
-        if member && self.is_quorum(id) && !self.has_turn(id) {
+        if member && self.is_quorum(id) && !turn {
+            // One on which everything was done once goes on with its work as it is, also when this controller has just begun.
+            let serves = is_established(&made);
             if let Some(unit) = self.units.get_mut(id) {
                 unit.wants_turn = true;
+                unit.waits_for_turn = Some(basis);
+                unit.was_ready |= serves;
+                unit.ready |= serves && !unit.gone;
             }
+            self.dirty = true;
             return;
         }
-        let running = self.units.values().filter(|unit| !unit.is_idle()).count();
-        if running < limits::UNITS_AT_ONCE_MAX {
-            self.run_unit(now_ms, id, made);
-        }
+        self.run_unit(now_ms, id, made);
     }
 
     fn nothing_to_do(&mut self, id: &UnitId, basis: Basis, waits: bool) {
@@ -173,7 +183,7 @@ impl Controller {
             }
             let node = match fragment.node {
                 Some(mut node) => {
-                    node.marks.extend(self.worker_marks(config, id));
+                    node.marks.extend(self.worker_marks(id));
                     Some(node)
                 }
                 None => self.head_resource(config),
@@ -223,9 +233,9 @@ impl Controller {
     }
 
     /// Tags by which a worker is found when nobody remembers it.
-    pub(super) fn worker_marks(&self, config: &HeadConfig, id: &UnitId) -> BTreeMap<String, String> {
+    pub(super) fn worker_marks(&self, id: &UnitId) -> BTreeMap<String, String> {
         let UnitId::Worker { group, sequence } = id else { return BTreeMap::new() };
-        let template = config.groups.get(group).and_then(|group| group.node_digest().ok()).map(|digest| digest.short());
+        let template = self.outlines.get(&Some(Arc::clone(group))).and_then(|outline| outline.node).map(|digest| digest.short());
         BTreeMap::from([
             (ROLE_TAG.to_owned(), WORKER_ROLE.to_owned()),
             (GROUP_TAG.to_owned(), group.to_string()),
@@ -307,7 +317,7 @@ impl Controller {
         self.ledger.state.resources.range(unit.address.clone()..).next().is_some_and(|(address, _)| address.is_within(&unit.address))
     }
 
-    fn has_open_intents(&self, id: &UnitId) -> bool {
+    pub(super) fn has_open_intents(&self, id: &UnitId) -> bool {
         let Some(unit) = self.units.get(id) else { return false };
         self.ledger.open.values().any(|open| open.intent.address.is_within(&unit.address))
     }
@@ -336,6 +346,7 @@ impl Controller {
         });
         if let Some(unit) = self.units.get_mut(id) {
             unit.work = Work::Running(Box::new(engine));
+            unit.machine = self.next_run;
             unit.ready = false;
         }
         self.feed(now_ms, id, Event::Start);
@@ -379,6 +390,7 @@ impl Controller {
         });
         if let Some(unit) = self.units.get_mut(id) {
             unit.work = Work::Settling(Box::new(settlement));
+            unit.machine = self.next_run;
         }
         self.feed(now_ms, id, Event::Start);
     }
@@ -477,6 +489,15 @@ impl Controller {
         let unit = self.units.get(id)?;
         self.ledger.state.resources.get(&unit.address)?.current.as_ref()
     }
+}
+
+/// Whether everything that a plan would do was done before, in another form.
+fn is_established(made: &UnitPlan) -> bool {
+    let done = |address: &Address| {
+        let object = made.state.resources.get(address).and_then(|entry| entry.current.as_ref());
+        object.is_some_and(|object| !object.tainted)
+    };
+    made.plan.changes.values().filter(|change| change.has_effect()).all(|change| done(&change.address))
 }
 
 /// Whether a provider is the internal one.

@@ -1,6 +1,7 @@
 //! What others see: events, the status, and what is published through the provider.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use cloudtik_executor::engine::{OperationWord, Progress, entry_host_key};
 use cloudtik_model::{Address, ControllerEvent, ControllerStatus, EventLevel, GroupStatus, HeadConfig, NodeState, NodeStatus, Value};
@@ -91,9 +92,16 @@ impl Controller {
         }
         status.services = config.services.keys().map(|name| (name.to_string(), self.endpoints(&config, name))).collect();
         status.settled = self.looked
-            && self.units.values().all(|unit| unit.is_idle() && unit.ready)
+            && self.units.values().all(|unit| unit.is_idle() && unit.ready && self.is_looked_at(unit))
+            && self.units.get(&UnitId::Head).is_none_or(|head| head.checked.as_ref() == Some(&self.basis(&config, &UnitId::Head)))
             && status.groups.values().all(|group| group.ready == group.desired && group.outdated == 0);
         status
+    }
+
+    /// Whether it was compared with the newest configuration: before, nobody knows whether it is as that says.
+    fn is_looked_at(&self, unit: &super::unit::Unit) -> bool {
+        let generation = self.pushed.as_ref().map(|pushed| pushed.generation);
+        unit.checked.as_ref().map(|basis| basis.generation) == generation
     }
 
     fn group_status(&self, config: &HeadConfig, label: &str) -> GroupStatus {
@@ -108,8 +116,8 @@ impl Controller {
             min: group.map_or(0, |group| group.min),
             max: group.map_or(0, |group| group.max),
             desired: self.target_of(label),
-            ready: count(&|unit| unit.ready),
-            template: group.and_then(|group| group.template_digest().ok()),
+            ready: count(&|unit| unit.ready && self.is_looked_at(unit)),
+            template: self.outlines.get(&Some(Arc::from(label))).and_then(|outline| outline.template),
             formed: self.is_formed(label),
             outdated: count(&|unit| unit.outdated && unit.leaving.is_none()),
             problem: memo.and_then(|memo| memo.problem.clone()).or(failing),

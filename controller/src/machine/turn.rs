@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Controller;
-use super::unit::UnitId;
+use super::unit::{Unit, UnitId};
 use crate::decide::Reason;
 
 impl Controller {
@@ -53,16 +53,31 @@ impl Controller {
         // Then who has begun to join: it counts already.
         let joining =
             || of_group().find(|(id, unit)| unit.leaving.is_none() && !unit.gone && !unit.ready && !unit.was_ready && self.has_joined(id));
+        let complete = self.is_complete(group);
         let leaving = || {
-            of_group()
-                .find(|(id, unit)| unit.leaving.is_some() && self.has_joined(id) && (well(id) || unit.leaving == Some(Reason::GivenUp)))
+            of_group().find(|(id, unit)| {
+                unit.leaving.is_some() && self.has_joined(id) && (unit.leaving == Some(Reason::GivenUp) || complete(1) && well(id))
+            })
         };
-        let changing = || of_group().find(|(id, unit)| unit.leaving.is_none() && !unit.gone && unit.wants_turn && well(id));
+        let changing = || of_group().find(|(id, unit)| unit.leaving.is_none() && !unit.gone && unit.wants_turn && complete(0) && well(id));
         let coming = || {
             of_group().find(|(id, unit)| {
                 unit.leaving.is_none() && !unit.gone && !unit.given_up && !self.has_joined(id) && self.node_of(id).is_some() && well(id)
             })
         };
         gone.or_else(joining).or_else(leaving).or_else(changing).or_else(coming).map(|(id, _)| id.clone())
+    }
+
+    /// Whether a group can do without a member for a while: all that it should have are there, or those that are missing do not come. So
+    /// many that are on their way out count too.
+    fn is_complete(&self, group: &Arc<str>) -> impl Fn(usize) -> bool + use<> {
+        let of_group = || self.units.iter().filter(|(id, _)| id.group() == Some(group));
+        let stays = |unit: &Unit| unit.leaving.is_none() && !unit.gone && !unit.given_up;
+        let members = of_group().filter(|(id, unit)| stays(unit) && self.has_joined(id)).count();
+        // What keeps the missing ones from coming may be what the change mends.
+        let fails = of_group().any(|(id, unit)| stays(unit) && !self.has_joined(id) && unit.failures > 0);
+        let pauses = self.groups.get(group).is_some_and(|memo| memo.pause_until_ms > self.now_ms);
+        let target = usize::try_from(self.target_of(group)).unwrap_or(usize::MAX);
+        move |leaving| members.saturating_add(leaving) >= target || fails || pauses
     }
 }

@@ -73,6 +73,8 @@ pub(super) struct Basis {
 pub(super) struct Unit {
     pub(super) address: Address,
     pub(super) work: Work,
+    /// Which machine of the controller's its work is; the last one, while it is idle.
+    pub(super) machine: u64,
     /// It goes, and why.
     pub(super) leaving: Option<Reason>,
     /// The last plan found nothing to do, and nothing waits.
@@ -81,6 +83,8 @@ pub(super) struct Unit {
     pub(super) was_ready: bool,
     /// The provider does not have it any more.
     pub(super) gone: bool,
+    /// It had an instance once.
+    pub(super) had_instance: bool,
     /// It will not be tried again.
     pub(super) given_up: bool,
     /// Its instance was made from another template.
@@ -89,6 +93,8 @@ pub(super) struct Unit {
     pub(super) waits: bool,
     /// A change of its steps waits for its turn in the group.
     pub(super) wants_turn: bool,
+    /// What the change that waits for its turn was planned for.
+    pub(super) waits_for_turn: Option<Basis>,
     /// Failed runs in a row.
     pub(super) failures: u32,
     pub(super) retry_at_ms: u64,
@@ -107,14 +113,17 @@ impl Unit {
         Self {
             address,
             work: Work::Idle,
+            machine: 0,
             leaving: None,
             ready: false,
             was_ready: false,
             gone: false,
+            had_instance: false,
             given_up: false,
             outdated: false,
             waits: false,
             wants_turn: false,
+            waits_for_turn: None,
             failures: 0,
             retry_at_ms: 0,
             checked: None,

@@ -137,7 +137,8 @@ fn what_follows_from_the_rest_is_shown_when_it_changes() {
     let brief = |last: &str| thing("t_brief.x", 1).set("name", "x").set("parts", parts(last)).set("digest", last).set("document", last);
     let mut world = World::with([brief("2")]);
     let made = world.plan().fine();
-    let expected = "  t_brief.x  (main.hcl:10:1)\n  + create\n      + count = 1\n      + name  = \"x\"\n        parts: 2 (with --verbose)\n\n";
+    let expected =
+        "  t_brief.x  (main.hcl:10:1)\n  + create\n      + count = 1\n      + name  = \"x\"\n        parts: 2 (with --verbose)\n\n";
     assert!(made.text().starts_with(expected), "{}", made.text());
     let verbose = render_text(&made.plan, &RenderOptions { verbose: true, ..RenderOptions::default() });
     assert!(verbose.contains("+ parts  = {") && verbose.contains("+ digest = \"2\"") && !verbose.contains("document"), "{verbose}");

@@ -12,7 +12,9 @@ use cloudtik_planner::{
     Change, Mode, Observation, OperationKind, Plan, PlanInput, RenderOptions, Settled, execution, lint, plan, render_text,
     resource_identity, step_identity, step_inputs_preview,
 };
-use cloudtik_provider_api::{AttributeSchema, Expected, Idempotency, KindSchema, ObjectAnswer, Provider, ProviderSchema, Shown, ValueProvider};
+use cloudtik_provider_api::{
+    AttributeSchema, Expected, Idempotency, KindSchema, ObjectAnswer, Provider, ProviderSchema, Shown, ValueProvider,
+};
 
 pub(crate) fn address(text: &str) -> Address {
     text.parse().unwrap()

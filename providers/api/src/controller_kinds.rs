@@ -29,14 +29,17 @@ pub fn controller_schema() -> ProviderSchema {
     let head_controller = KindSchema {
         attributes: vec![
             AttributeSchema::required("cluster", Type::String, recreate, "Address of the cluster."),
-            AttributeSchema::required("kind", Type::String, recreate, "Kind of the head and of the workers at their provider.").shown(Shown::Changes),
+            AttributeSchema::required("kind", Type::String, recreate, "Kind of the head and of the workers at their provider.")
+                .shown(Shown::Changes),
             AttributeSchema::required("instance", Type::String, live, "The provider's id of the head.").shown(Shown::Changes),
             AttributeSchema::required("ssh", Type::Any, none, "How to log in to the head.").shown(Shown::Changes),
             AttributeSchema::required("host_key", Type::String, none, "The head's host key.").shown(Shown::Changes),
             AttributeSchema::required("digest", Type::String, live, "Digest of the configuration."),
             AttributeSchema::required("document", Type::String, live, "The configuration as JSON.").shown(Shown::Never),
             AttributeSchema::optional("references", Type::Any, live, "What the configuration refers to, by address.").shown(Shown::Changes),
-            AttributeSchema::optional("secrets", Type::map(Type::String), live, "The secrets that the configuration names.").sensitive().shown(Shown::Changes),
+            AttributeSchema::optional("secrets", Type::map(Type::String), live, "The secrets that the configuration names.")
+                .sensitive()
+                .shown(Shown::Changes),
             AttributeSchema::optional("steps", Type::Any, steps, "What the controller does on the head.").shown(Shown::Changes),
             AttributeSchema::optional("services", Type::Any, live, "What nodes offer to others.").shown(Shown::Changes),
             AttributeSchema::optional("scaling", Type::Any, live, "The scaling policy; carried and not in effect in this version."),
@@ -53,7 +56,8 @@ pub fn controller_schema() -> ProviderSchema {
             AttributeSchema::required("max", Type::Number, live, "Never more."),
             AttributeSchema::required("node", Type::Any, ChangeWord::Rolling, "What a worker is made of."),
             AttributeSchema::optional("steps", Type::Any, steps, "What is done on each worker.").shown(Shown::Changes),
-            AttributeSchema::required("template", Type::String, none, "Digest of what workers are made from and of what is done on them.").shown(Shown::Changes),
+            AttributeSchema::required("template", Type::String, none, "Digest of what workers are made from and of what is done on them.")
+                .shown(Shown::Changes),
             AttributeSchema::required("ready_timeout_secs", Type::Number, none, "How long a new worker may take.").shown(Shown::Changes),
         ],
         expected: GROUP,
