@@ -108,6 +108,8 @@ impl Controller {
                 }
             }
             self.event(EventLevel::Info, Some(&address), "ready".to_owned());
+            // Others follow who is ready: until they were looked at again, nobody may be told that all is done.
+            self.dirty = true;
         }
         let empty = self.units.get(id).is_some_and(|unit| unit.leaving.is_some()) && !self.has_entries(id);
         if empty {
