@@ -25,7 +25,7 @@ use support::stage::{Form, Ran, Stage};
 const KILLS: u64 = 4;
 
 /// With the number that nobody chose: all kinds of kills together take no longer, however slow the machine is.
-const TIME_MAX: Duration = Duration::from_secs(360);
+const TIME_MAX: Duration = Duration::from_secs(330);
 
 /// The records of an apply of the quickstart: an intent and an outcome of each of its nine operations, and what frames them.
 const RECORDS: u64 = 22;

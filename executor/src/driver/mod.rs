@@ -433,7 +433,7 @@ fn in_one_line(diagnostic: &Diagnostic) -> String {
 
 fn secret_error(error: &DurableError) -> CallError {
     let diagnostic = error.to_diagnostic();
-    let call = CallError::new(ErrorClass::Permanent, "secret", diagnostic.title.clone());
+    let call = CallError::new(ErrorClass::Permanent, "secret", in_one_line(&diagnostic));
     match diagnostic.help {
         Some(help) => call.help(help),
         None => call,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cloudtik_model::{Artifact, NodeReply, ProviderRef};
+use cloudtik_model::{Artifact, NodeReply, ProviderRef, StepOutcome};
 use cloudtik_provider_api::{CallError, Connection as Dialed, DialTarget, ErrorClass, Instance};
 use cloudtik_ssh::{ConnectOptions, Connection, HostKeyPolicy, Pool, PrivateKey, PublicHostKey, SshError, UploadOptions, UploadSource};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader};
@@ -27,6 +27,9 @@ const RECONNECTS_MAX: u32 = 5;
 
 /// The longest frame that a node sends: pieces of output are far shorter.
 const FRAME_BYTES_MAX: u64 = 8 * 1024 * 1024;
+
+/// Of the last line that a failed command complained with, what is repeated in the reason: a sentence or two.
+const COMPLAINT_CHARS_MAX: usize = 300;
 
 /// All nodes of a run.
 pub(super) struct Nodes {
@@ -215,6 +218,7 @@ impl Nodes {
         stdin.write_all(&line).await.map_err(|_| Lost)?;
         stdin.flush().await.map_err(|_| Lost)?;
         let mut lines = BufReader::new(stdout);
+        let mut complaint = None;
         loop {
             let mut line = Vec::new();
             let read = (&mut lines).take(FRAME_BYTES_MAX).read_until(b'\n', &mut line).await.map_err(|_| Lost)?;
@@ -226,8 +230,9 @@ impl Nodes {
                     if let Ok(address) = job.request.address.parse() {
                         self.observer.output(&address, stderr, &text);
                     }
+                    complaint = last_line(&text).filter(|_| stderr).or(complaint);
                 }
-                Ok(reply) => return Ok(reply),
+                Ok(reply) => return Ok(with_complaint(reply, complaint)),
                 Err(error) => {
                     let reason = format!("the node's answer cannot be read: {error}");
                     return Ok(NodeReply::Refused { run_id: job.request.run_id.clone(), reason });
@@ -235,6 +240,22 @@ impl Nodes {
             }
         }
     }
+}
+
+/// The last line of a text that says something.
+fn last_line(text: &str) -> Option<String> {
+    let line = text.lines().rev().map(str::trim).find(|line| !line.is_empty())?;
+    Some(line.chars().take(COMPLAINT_CHARS_MAX).collect())
+}
+
+/// Of a command that ended with an error, what it complained of last is a part of the reason: whoever reads that may not have seen the output.
+fn with_complaint(mut reply: NodeReply, complaint: Option<String>) -> NodeReply {
+    if let NodeReply::End { outcome: StepOutcome::Failed { code: Some(_), reason, .. }, .. } = &mut reply
+        && let Some(complaint) = complaint
+    {
+        *reason = format!("{reason}: {complaint}");
+    }
+    reply
 }
 
 /// The connection is gone.
