@@ -38,12 +38,17 @@ pub enum ControllerCall {
         limit: u64,
     },
     /// Remove the workers of a group that leaves the spec, whatever the configuration says. Answered by [`ControllerReply::Done`] at once;
-    /// the status shows when they are gone.
+    /// the status shows when they are gone. A push that changes something, and [`Self::KeepGroup`], take it back.
     RemoveGroup {
         /// Its label.
         group: String,
     },
-    /// Remove all workers and make no new ones: the cluster goes. Answered by [`ControllerReply::Done`] at once.
+    /// Keep a group that was asked to go. Answered by [`ControllerReply::Done`].
+    KeepGroup {
+        /// Its label.
+        group: String,
+    },
+    /// Remove all workers and make no new ones: the cluster goes. Answered by [`ControllerReply::Done`] once it is durable. Every push takes it back.
     Drain,
 }
 
@@ -96,7 +101,7 @@ pub enum ControllerReply {
     Done,
     /// It is not done.
     Refused {
-        /// A stable word: `generation`, `config-version`, `fenced`, `disk-full`.
+        /// A stable word: `generation`, `config-version`, `fenced`, `store`.
         code: String,
         /// A sentence.
         message: String,

@@ -100,6 +100,8 @@ impl Inner {
             let head = self.head_of(address).ok_or_else(|| {
                 CallError::new(ErrorClass::Permanent, "no-head", format!("nobody knows how to log in to the head of {address}"))
             })?;
+            // Asked to go by a command that did not end, and wanted again.
+            self.keep_group(&head, &wanted.group).await?;
             if self.reach.settles() {
                 self.look_at_group(&head, address, &wanted).await?;
             } else {
@@ -121,7 +123,10 @@ impl Inner {
             let head = instances.into_iter().find(|instance| role(instance, HEAD_ROLE).is_some());
             let tags = head.map(|head| head.tags).unwrap_or_default();
             let digest = tags.get(&format!("{STATUS_PREFIX}digest")).filter(|digest| !digest.is_empty());
-            let attributes = Value::object(digest.map(|digest| ("digest", Value::from(digest.as_str()))));
+            // One that is about to go follows nothing any more: whoever wants the cluster tells it so.
+            let leaves = tags.get(&format!("{STATUS_PREFIX}draining")).is_some_and(|draining| draining == "true");
+            let digest = digest.map(|digest| if leaves { "draining" } else { digest.as_str() });
+            let attributes = Value::object(digest.map(|digest| ("digest", Value::from(digest))));
             found.push(Found { object: ObjectAnswer { id, attributes }, tags });
         }
         Ok(found)

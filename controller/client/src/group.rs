@@ -140,6 +140,14 @@ impl Inner {
         last
     }
 
+    /// Takes back that a group was asked to go.
+    pub(crate) async fn keep_group(&self, head: &HeadTarget, group: &str) -> Result<(), CallError> {
+        match self.link.ask(head, ControllerCall::KeepGroup { group: group.to_owned() }, START_TIMEOUT).await? {
+            ControllerReply::Done => Ok(()),
+            other => Err(unexpected(head, other)),
+        }
+    }
+
     /// Has the head remove a group, and waits until none of its workers is left.
     pub(crate) async fn remove_group(&self, id: &str, address: &Address) -> Result<(), CallError> {
         let (controller, group) = ControllerId::parse_group(id)?;

@@ -38,14 +38,19 @@ impl Inner {
 
     pub(crate) async fn update_controller(self: &Arc<Self>, address: &Address, request: &UpdateRequest) -> Result<ObjectAnswer, CallError> {
         let id = ControllerId::parse(&request.id)?;
-        if request.before.get("instance") == request.attributes.get("instance") {
-            let head = self.target(address, &request.attributes)?;
-            let status = self.link.status(&head, START_TIMEOUT).await?;
+        let head = self.target(address, &request.attributes)?;
+        let same = request.before.get("instance") == request.attributes.get("instance");
+        let status = if same { Some(self.link.status(&head, START_TIMEOUT).await?) } else { None };
+        // One that was about to go was fenced: it goes on in an epoch of its own, as a new head does.
+        let Some(status) = status.filter(|status| !status.draining) else {
+            let id = ControllerId { epoch: id.epoch.max(request.epoch), ..id };
+            self.take_over(address, &id, &request.attributes).await?;
+            return Ok(ObjectAnswer { id: id.to_string(), attributes: request.attributes.clone() });
+        };
+        {
             self.remember(&head, status.last_event);
             let push = self.push_of(&head, &id, &request.attributes, Some(status.generation))?;
             self.push(&head, push).await?;
-        } else {
-            self.take_over(address, &id, &request.attributes).await?;
         }
         Ok(ObjectAnswer { id: request.id.clone(), attributes: request.attributes.clone() })
     }
@@ -93,19 +98,12 @@ impl Inner {
         })
     }
 
-    /// Pushes by compare-and-swap. One refusal may be our own push whose answer was lost: then it is pushed once more after a fresh look.
-    async fn push(&self, head: &HeadTarget, mut push: PushConfig) -> Result<u64, CallError> {
-        let mut looked = false;
-        loop {
-            match self.link.ask(head, ControllerCall::Push(Box::new(push.clone())), START_TIMEOUT).await? {
-                ControllerReply::Pushed { generation } => return Ok(generation),
-                ControllerReply::Refused { code, .. } if code == "generation" && !looked => {
-                    looked = true;
-                    push.follows = Some(self.link.status(head, START_TIMEOUT).await?.generation);
-                }
-                ControllerReply::Refused { code, message } => return Err(refused(head, &code, &message)),
-                other => return Err(unexpected(head, other)),
-            }
+    /// Pushes by compare-and-swap. Our own push whose answer was lost is no foreign one: the head knows it again and answers as before.
+    async fn push(&self, head: &HeadTarget, push: PushConfig) -> Result<u64, CallError> {
+        match self.link.ask(head, ControllerCall::Push(Box::new(push)), START_TIMEOUT).await? {
+            ControllerReply::Pushed { generation } => Ok(generation),
+            ControllerReply::Refused { code, message } => Err(refused(head, &code, &message)),
+            other => Err(unexpected(head, other)),
         }
     }
 

@@ -70,6 +70,8 @@ impl Link {
             let tried = tokio::time::timeout_at(until + REACH_PAUSE_MAX, self.once(head, &request)).await;
             let failed = tried.unwrap_or_else(|_| Err(Failed::Down { heard: changes, text: "it does not answer in time".to_owned() }));
             let text = match failed {
+                // It is about to begin again: nothing was done.
+                Ok(ControllerReply::Refused { code, message }) if code == "not-running" => message,
                 Ok(reply) => return Ok(reply),
                 Err(Failed::Finally(error)) => return Err(error),
                 Err(Failed::Down { heard, text }) => {
@@ -250,7 +252,7 @@ pub(crate) fn refused(head: &HeadTarget, code: &str, message: &str) -> CallError
             .help("run `cloudtik plan`: another apply has made a newer head"),
         "generation" => error(ErrorClass::Conflict, format!("somebody else changes {cluster} at the same time: {message}"))
             .help("run `cloudtik apply` again"),
-        "disk-full" => error(ErrorClass::Permanent, format!("the head of {cluster} cannot write: {message}")).help("make room on its disk"),
+        "store" => error(ErrorClass::Permanent, format!("the head of {cluster} cannot write: {message}")).help("make room on its disk"),
         _ => error(ErrorClass::Permanent, format!("the controller of {cluster} refuses: {message}")),
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use cloudtik_executor::engine::NodeFacts;
 use cloudtik_executor::{Intent, OpKind, OpResult, Record};
 use cloudtik_lang::{Context, Filling, Found as Looked, Scope, Traversal, fill_late, instantiate, resolve};
-use cloudtik_model::{Address, Diagnostic, Diagnostics, Digest, EventLevel, HeadConfig, Input, Object, StepKind, StepSpec, Value};
+use cloudtik_model::{Address, Diagnostic, Diagnostics, Digest, EventLevel, HeadConfig, Input, Object, StepSpec, Value};
 use cloudtik_planner::{step_identity, step_inputs_preview};
 use cloudtik_provider_api::{Found, SEQUENCE_TAG, STATUS_PREFIX, Verb};
 
@@ -209,7 +209,6 @@ impl Controller {
         let node = found.object.attributes.get("node").cloned().unwrap_or(Value::NULL);
         let rendered = self.renderer.render(&filled, &NodeFacts { node, follows }).ok()?;
         let kind = format!("step.{}", step.kind.as_str());
-        debug_assert!(step.kind != StepKind::HostKey || kind == "step.host_key");
         Some((identity, rendered, kind.into()))
     }
 

@@ -36,6 +36,11 @@ pub(super) fn born<'s>(state: &'s State, worker: &Address) -> Option<&'s str> {
     state.facts.get(&born_key(worker))?.as_str()
 }
 
+/// Whether everything was done on a worker once, so that it serves.
+pub(super) fn served_key(worker: &Address) -> String {
+    format!("served.{worker}")
+}
+
 /// Whether the cluster goes.
 pub(super) const DRAINING: &str = "draining";
 

@@ -139,6 +139,11 @@ impl Controller {
             // Another member is asked the next time; the command may be repeated.
             StepAnswer::Failed(error) => Answer::Failed(CallError::new(ErrorClass::Transient, "hook", error.message)),
         };
+        match &answer {
+            Answer::Failed(_) => self.failed_hooks += 1,
+            Answer::Done => drop(self.made_members.remove(&member_id(attributes_of(&hook.what)))),
+            _ => {}
+        }
         self.remember_member(&answer);
         self.answer_unit(id, ticket, answer);
     }
@@ -166,13 +171,23 @@ impl Controller {
         }
     }
 
-    /// The member that is asked: the first that is ready.
+    /// The member that is asked: the first that is ready, and after a failure the next one. Where nobody is ready, one that was: what keeps it
+    /// from being ready may be what the change mends.
     fn executor_of(&self, subject: &UnitId) -> Option<UnitId> {
         let group = subject.group()?;
-        let fits = |id: &UnitId, unit: &super::unit::Unit| {
-            id.group() == Some(group) && id != subject && unit.leaving.is_none() && !unit.gone && unit.ready && self.has_joined(id)
+        let fits = |serves: fn(&super::unit::Unit) -> bool| -> Vec<&UnitId> {
+            let others = self
+                .units
+                .iter()
+                .filter(|(id, unit)| id.group() == Some(group) && *id != subject && unit.leaving.is_none() && !unit.gone && serves(unit));
+            others.map(|(id, _)| id).filter(|id| self.has_joined(id)).collect()
         };
-        self.units.iter().find(|(id, unit)| fits(id, unit)).map(|(id, _)| id.clone())
+        let mut members = fits(|unit| unit.ready);
+        if members.is_empty() {
+            members = fits(|unit| unit.was_ready);
+        }
+        let place = usize::try_from(self.failed_hooks).unwrap_or(0).checked_rem(members.len())?;
+        members.get(place).map(|id| (*id).clone())
     }
 
     fn hook_job(&self, hook: &Hook, executor: &UnitId) -> Result<StepJob, CallError> {
@@ -246,6 +261,12 @@ fn hook_action(action: NodeAction, what: &What, sequence: u64) -> Option<NodeAct
     env.insert("MEMBER_NAME".to_owned(), name.to_owned());
     let (creates, unless, only_if) = (None, None, None);
     Some(NodeAction::Run { script, undo: None, creates, unless, only_if, env, user, timeout_secs, retries: 0, retry_wait_secs: 0 })
+}
+
+const fn attributes_of(what: &What) -> &Value {
+    match what {
+        What::Join(attributes) | What::Leave(attributes) => attributes,
+    }
 }
 
 /// What a call is answered with once it is done.

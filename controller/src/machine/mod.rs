@@ -55,7 +55,7 @@ pub struct HeadIdentity {
 }
 
 /// A configuration that was pushed.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Pushed {
     /// How many there have been.
     pub generation: u64,
@@ -69,6 +69,13 @@ pub struct Pushed {
     pub secrets: BTreeMap<Arc<str>, String>,
     /// The public key that the head logs in to workers with.
     pub login_key: String,
+}
+
+/// Without the secrets.
+impl std::fmt::Debug for Pushed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pushed").field("generation", &self.generation).field("push", &self.push).finish_non_exhaustive()
+    }
 }
 
 /// What a controller is made from.
@@ -183,12 +190,16 @@ pub struct Controller {
     aborted: Option<String>,
     dirty: bool,
     now_ms: u64,
+    /// The newest record, the newest one that is durable, and the newest one on its way.
     sequence: u64,
+    durable: u64,
+    flying: u64,
     unfolded: u64,
     last_record_ms: u64,
     next_number: u64,
     next_run: u64,
     next_hook: u64,
+    failed_hooks: u64,
     routes: BTreeMap<u64, Route>,
     alarms: BTreeMap<u64, Alarm>,
     /// Calls that wait because as many of their kind are out as may be.
@@ -224,6 +235,8 @@ impl Controller {
         schemas.insert(group_kind::GROUP_PROVIDER.to_owned(), group_kind::group_schema());
         let mut controller = Self {
             sequence: input.ledger.sequence(),
+            durable: input.ledger.sequence(),
+            flying: input.ledger.sequence(),
             ledger: input.ledger,
             run_id: input.run_id,
             epoch: input.epoch,
@@ -265,6 +278,7 @@ impl Controller {
             next_number: 1,
             next_run: 0,
             next_hook: 0,
+            failed_hooks: 0,
             routes: BTreeMap::new(),
             alarms: BTreeMap::new(),
             queued: VecDeque::new(),
@@ -296,17 +310,45 @@ impl Controller {
         self.at_once();
     }
 
-    /// Removes the workers of a group, whatever the configuration says.
+    /// Removes the workers of a group, whatever the configuration says. Nothing is done for a group that nobody knows.
     pub fn remove_group(&mut self, group: &str) {
-        let generation = self.pushed.as_ref().map_or(0, |pushed| pushed.generation);
-        self.remember([(facts::removed_key(group), Value::from(generation))]);
+        let known = self.config().is_some_and(|config| config.groups.contains_key(group));
+        if known {
+            let generation = self.pushed.as_ref().map_or(0, |pushed| pushed.generation);
+            self.remember([(facts::removed_key(group), Value::from(generation))]);
+        }
         self.at_once();
     }
 
-    /// Removes all workers and makes no new ones.
+    /// Keeps a group that was asked to go.
+    pub fn keep_group(&mut self, group: &str) {
+        self.withdraw(facts::removed_key(group));
+        self.at_once();
+    }
+
+    /// Removes all workers and makes no new ones, until somebody wants the cluster again: [`Self::stay`].
     pub fn drain(&mut self) {
         self.remember([(facts::DRAINING.to_owned(), Value::from(true))]);
         self.at_once();
+    }
+
+    /// The cluster does not go after all.
+    pub fn stay(&mut self) {
+        self.withdraw(facts::DRAINING.to_owned());
+        self.at_once();
+    }
+
+    /// The number of the newest record, and of the newest one that is durable: what was asked for is sure once the second has reached what the
+    /// first was.
+    #[must_use]
+    pub const fn positions(&self) -> (u64, u64) {
+        (self.sequence, self.durable)
+    }
+
+    fn withdraw(&mut self, key: String) {
+        if self.ledger.state.facts.contains_key(&key) {
+            self.remember([(key, Value::NULL)]);
+        }
     }
 
     /// What waits after a failure is tried now: what is wanted is another thing.
@@ -337,6 +379,12 @@ impl Controller {
         &self.events
     }
 
+    /// Whether it is at its end, and does nothing any more.
+    #[must_use]
+    pub const fn is_finished(&self) -> bool {
+        self.finished || self.stopping
+    }
+
     /// Why it ended, when its journal could not be written.
     #[must_use]
     pub fn aborted(&self) -> Option<&str> {
@@ -359,7 +407,8 @@ impl Controller {
         for id in ids {
             let address = worker_of(&config.cluster, &id);
             let had_instance = self.ledger.state.resources.keys().any(|entry| entry.is_within(&address));
-            self.units.entry(id).or_insert_with(|| Unit { had_instance, ..Unit::new(address) });
+            let was_ready = facts::is_set(&self.ledger.state, &facts::served_key(&address));
+            self.units.entry(id).or_insert_with(|| Unit { had_instance, was_ready, ..Unit::new(address) });
         }
     }
 
@@ -370,6 +419,7 @@ impl Controller {
                 self.arm_tick(now_ms);
             }
             Event::Appended { .. } => {
+                self.durable = self.flying;
                 for (owner, batch) in self.in_flight.take().unwrap_or_default() {
                     self.hand(owner, Event::Appended { batch });
                 }
@@ -538,8 +588,11 @@ impl Controller {
         unit.failures = 0;
         unit.retry_at_ms = 0;
         let (address, gone) = (unit.address.clone(), unit.gone);
+        let works = !unit.is_idle();
         self.event(EventLevel::Info, Some(&address.to_string()), format!("removing: {}", reason.as_str()));
-        self.inbox.push_back((id.clone(), Event::Interrupt));
+        if works {
+            self.inbox.push_back((id.clone(), Event::Interrupt));
+        }
         if gone && let Some((config, object)) = self.config().zip(self.instance_of(id).map(|object| object.id.clone())) {
             // What is left of it at the provider is nobody's any more.
             let verb = Verb::Delete { id: object };
@@ -648,7 +701,7 @@ impl Controller {
         }
         match self.routes.remove(&ticket.0) {
             Some(Route::Unit(owner, inner)) => self.hand(owner, Event::Answer { ticket: inner, answer }),
-            Some(Route::List(ids)) => self.listed(now_ms, &ids, answer),
+            Some(Route::List(ids)) => self.listed(&ids, answer),
             Some(Route::Find) => self.found(now_ms, answer),
             Some(Route::Published(id)) => self.was_published(&id, &answer),
             Some(Route::Nobody | Route::Hook) | None => {}
@@ -707,6 +760,7 @@ impl Controller {
         let batch = self.next_batch;
         self.next_batch += 1;
         self.in_flight = Some(batches);
+        self.flying = self.sequence;
         self.commands.push(Command::Append { batch, records: std::mem::take(&mut self.pending) });
     }
 

@@ -98,7 +98,10 @@ impl Controller {
             unit.problem = None;
         }
         if now_ready && !was {
-            let address = unit.address.to_string();
+            let (address, served) = (unit.address.to_string(), super::facts::served_key(&unit.address));
+            if *id != UnitId::Head {
+                self.remember([(served, Value::from(true))]);
+            }
             if let Some(group) = id.group().cloned() {
                 let memo = self.memo(&group);
                 memo.given_up = 0;
@@ -116,10 +119,9 @@ impl Controller {
             let removed = self.units.remove(id);
             if let Some(unit) = removed {
                 let address = unit.address.to_string();
-                let born = super::facts::born_key(&unit.address);
-                let born = self.ledger.state.facts.contains_key(&born).then_some((born, Value::NULL));
-                let frozen = (super::facts::frozen_key(&unit.address), Value::object::<&str>([]));
-                self.remember(born.into_iter().chain([frozen]));
+                for key in [super::facts::born_key, super::facts::frozen_key, super::facts::served_key] {
+                    self.withdraw(key(&unit.address));
+                }
                 self.event(EventLevel::Info, Some(&address), "removed".to_owned());
             }
         }

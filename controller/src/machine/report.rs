@@ -189,6 +189,7 @@ impl Controller {
             ("generation".to_owned(), status.generation.to_string()),
             ("digest".to_owned(), status.digest.map(|digest| digest.to_string()).unwrap_or_default()),
             ("settled".to_owned(), status.settled.to_string()),
+            ("draining".to_owned(), status.draining.to_string()),
             ("login_key".to_owned(), status.login_key.trim().to_owned()),
         ]);
         for (label, group) in &status.groups {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cloudtik_model::{EventLevel, Value};
+use cloudtik_model::EventLevel;
 
 use super::Controller;
 use super::facts;
@@ -15,10 +15,13 @@ impl Controller {
         let Some(config) = self.config() else { return };
         for (label, _) in config.groups.iter().filter(|(_, group)| group.quorum && !group.memberships.is_empty()) {
             let ids: Vec<UnitId> = self.units.keys().filter(|id| id.group() == Some(label)).cloned().collect();
-            if !self.is_formed(label) || ids.is_empty() || ids.iter().any(|id| self.has_joined(id)) {
+            if !self.is_formed(label) || ids.iter().any(|id| self.has_joined(id)) {
                 continue;
             }
-            self.remember([(facts::formed_key(label), Value::from(false))]);
+            self.withdraw(facts::formed_key(label));
+            if ids.is_empty() {
+                continue;
+            }
             self.event(EventLevel::Warning, None, format!("group {label} lost all of its members and begins anew"));
             // Who began to look for them would look for ever.
             for id in ids.iter().filter(|id| self.frozen_of(id).is_some()).cloned().collect::<Vec<_>>() {

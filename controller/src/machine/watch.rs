@@ -52,12 +52,16 @@ impl Controller {
     }
 
     pub(super) fn ask(&mut self, config: &HeadConfig, route: Route, address: Address, verb: Verb) {
-        let Some(kind) = self.node_kind(config) else { return };
+        let Some(kind) = self.node_kind(config) else {
+            // Without a group there is no kind to ask for, and nobody to be asked for.
+            self.asking = false;
+            return;
+        };
         let ticket = self.route(route);
         self.commands.push(Command::Call { ticket, call: Call { provider: config.provider.clone(), address, kind, verb } });
     }
 
-    pub(super) fn listed(&mut self, _now_ms: u64, asked: &BTreeSet<String>, answer: Answer) {
+    pub(super) fn listed(&mut self, asked: &BTreeSet<String>, answer: Answer) {
         self.asking = false;
         let Answer::Found(found) = answer else {
             return self.provider_trouble(&answer);

@@ -29,6 +29,15 @@ const FRAME_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Clients at once: an apply has one, people a few.
 const CLIENTS_MAX: usize = 32;
 
+/// How long a client may say nothing. One call takes a moment; people ask once.
+const SILENCE_MAX: Duration = Duration::from_secs(120);
+
+/// Between two looks whether what was asked for is written: a write takes some milliseconds.
+const WRITTEN_INTERVAL: Duration = Duration::from_millis(10);
+
+/// After ten seconds without a write the disk does not take it.
+const WRITTEN_LOOKS_MAX: u32 = 1_000;
+
 /// How often events are written to their file.
 const EVENTS_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -107,9 +116,10 @@ async fn serve(listener: std::os::unix::net::UnixListener, shared: Arc<Shared>, 
 }
 
 fn keep_events(shared: &Shared) {
-    let events = shared.machine().as_ref().map(|machine| machine.events().clone());
-    if let Some(events) = events {
-        lock(&shared.events).take(&events);
+    let last = lock(&shared.events).last();
+    let new = shared.machine().as_ref().map(|machine| machine.events_after(last, usize::MAX));
+    if let Some(new) = new {
+        lock(&shared.events).take(&new);
     }
 }
 
@@ -118,11 +128,14 @@ async fn talk(stream: UnixStream, shared: &Shared) -> io::Result<()> {
     let mut reader = BufReader::new(reader);
     loop {
         let mut line = Vec::new();
-        let read = (&mut reader).take(FRAME_BYTES_MAX).read_until(b'\n', &mut line).await?;
-        if read == 0 {
+        let mut frame = (&mut reader).take(FRAME_BYTES_MAX);
+        let reading = frame.read_until(b'\n', &mut line);
+        // A client that says nothing for so long is one whose connection hangs; what is cut off is no frame, and what follows it neither.
+        let Ok(read) = tokio::time::timeout(SILENCE_MAX, reading).await else { return Ok(()) };
+        if read? == 0 || line.last() != Some(&b'\n') {
             return Ok(());
         }
-        let reply = answer(shared, &line);
+        let reply = answer(shared, &line).await;
         let mut bytes = serde_json::to_vec(&reply)?;
         bytes.push(b'\n');
         writer.write_all(&bytes).await?;
@@ -130,7 +143,7 @@ async fn talk(stream: UnixStream, shared: &Shared) -> io::Result<()> {
     }
 }
 
-fn answer(shared: &Shared, line: &[u8]) -> ControllerReply {
+async fn answer(shared: &Shared, line: &[u8]) -> ControllerReply {
     let refused = |code: &str, message: String| ControllerReply::Refused { code: code.to_owned(), message };
     // The version is looked at first: what a newer program asks need not be readable.
     let version =
@@ -155,8 +168,9 @@ fn answer(shared: &Shared, line: &[u8]) -> ControllerReply {
         ControllerCall::Events { after, limit } => {
             ControllerReply::Events(shared.events_after(after, usize::try_from(limit).unwrap_or(usize::MAX)))
         }
-        ControllerCall::RemoveGroup { group } => with_machine(shared, |machine| machine.remove_group(&group)),
-        ControllerCall::Drain => with_machine(shared, crate::Controller::drain),
+        ControllerCall::RemoveGroup { group } => with_machine(shared, |machine| machine.remove_group(&group)).await,
+        ControllerCall::KeepGroup { group } => with_machine(shared, |machine| machine.keep_group(&group)).await,
+        ControllerCall::Drain => with_machine(shared, crate::Controller::drain).await,
     }
 }
 
@@ -168,12 +182,15 @@ fn pushed(shared: &Shared, push: PushConfig) -> ControllerReply {
             let generation = pushed.generation;
             let now = (pushed.config.provider.clone(), pushed.config.provider_config.clone());
             let moved = before.as_ref().is_some_and(|(_, provider, config)| (provider, config) != (&now.0, &now.1));
-            if moved {
-                shared.again.store(true, Ordering::SeqCst);
-            } else if before.is_none_or(|(known, ..)| known != generation)
-                && let Some(machine) = &mut *shared.machine()
-            {
-                machine.configure(pushed);
+            match &mut *shared.machine() {
+                _ if moved => shared.again.store(true, Ordering::SeqCst),
+                Some(machine) if before.is_none_or(|(known, ..)| known != generation) => machine.configure(pushed),
+                _ => {}
+            }
+            // Whoever pushes wants the cluster: it goes on if it was about to go.
+            match &mut *shared.machine() {
+                Some(machine) => machine.stay(),
+                None => shared.stay.store(true, Ordering::SeqCst),
             }
             ControllerReply::Pushed { generation }
         }
@@ -184,15 +201,26 @@ fn pushed(shared: &Shared, push: PushConfig) -> ControllerReply {
     }
 }
 
-fn with_machine(shared: &Shared, work: impl FnOnce(&mut crate::Controller)) -> ControllerReply {
-    match &mut *shared.machine() {
-        Some(machine) => {
+/// Lets the machine do something, and answers once that is durable.
+async fn with_machine(shared: &Shared, work: impl FnOnce(&mut crate::Controller)) -> ControllerReply {
+    let not_running = || ControllerReply::Refused {
+        code: "not-running".to_owned(),
+        message: lock(&shared.problem).clone().unwrap_or_else(|| "the controller has no configuration yet".to_owned()),
+    };
+    let wanted = match &mut *shared.machine() {
+        Some(machine) if !machine.is_finished() => {
             work(machine);
-            ControllerReply::Done
+            machine.positions().0
         }
-        None => ControllerReply::Refused {
-            code: "not-running".to_owned(),
-            message: lock(&shared.problem).clone().unwrap_or_else(|| "the controller has no configuration yet".to_owned()),
-        },
+        _ => return not_running(),
+    };
+    for _ in 0..WRITTEN_LOOKS_MAX {
+        let durable = shared.machine().as_ref().map(|machine| machine.positions().1);
+        match durable {
+            Some(durable) if durable >= wanted => return ControllerReply::Done,
+            Some(_) => tokio::time::sleep(WRITTEN_INTERVAL).await,
+            None => return not_running(),
+        }
     }
+    not_running()
 }

@@ -42,10 +42,15 @@ impl EventFile {
         &self.known
     }
 
+    /// The sequence of the newest one.
+    pub(super) fn last(&self) -> u64 {
+        self.known.back().map_or(0, |event| event.sequence)
+    }
+
     /// Writes those that are new. A disk that is full keeps them in memory, where whoever asks sees them.
-    pub(super) fn take(&mut self, events: &VecDeque<ControllerEvent>) {
-        let last = self.known.back().map_or(0, |event| event.sequence);
-        let new: Vec<&ControllerEvent> = events.iter().filter(|event| event.sequence > last).collect();
+    pub(super) fn take<'e>(&mut self, events: impl IntoIterator<Item = &'e ControllerEvent>) {
+        let last = self.last();
+        let new: Vec<&ControllerEvent> = events.into_iter().filter(|event| event.sequence > last).collect();
         if new.is_empty() {
             return;
         }

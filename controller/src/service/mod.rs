@@ -81,6 +81,8 @@ struct Shared {
     stop: AtomicBool,
     /// The machine must be made again: its providers changed.
     again: AtomicBool,
+    /// Somebody wants the cluster, and there was no machine to tell.
+    stay: AtomicBool,
     events: Mutex<EventFile>,
     tool_version: String,
 }
@@ -138,6 +140,7 @@ pub fn run(options: ServiceOptions) -> Result<(), ServiceError> {
         pushes: Mutex::new(Pushes::open(&data).map_err(ServiceError::Store)?),
         stop: AtomicBool::new(false),
         again: AtomicBool::new(false),
+        stay: AtomicBool::new(false),
         events: Mutex::new(EventFile::open(&options.root.join("events.jsonl"))),
         tool_version: options.tool_version.clone(),
     });
@@ -158,8 +161,8 @@ pub fn run(options: ServiceOptions) -> Result<(), ServiceError> {
 
 /// One life of the machine: from opening the store to its end. An error is a sentence for whoever asks.
 fn live(options: &ServiceOptions, data: &DataDir, shared: &Arc<Shared>) -> Result<(), String> {
-    let Some(pushed) = first_push(shared) else { return Ok(()) };
     shared.again.store(false, Ordering::SeqCst);
+    let Some(pushed) = first_push(shared)? else { return Ok(()) };
     let mut store = SessionStore::open_held(data, Box::new(OsEntropy)).map_err(|error| sentence(&error))?;
     let run_id = random_id(&mut OsEntropy).map_err(|error| sentence(&error))?;
     let epoch = store.begin_run(&run_id).map_err(|error| sentence(&error))?;
@@ -167,7 +170,13 @@ fn live(options: &ServiceOptions, data: &DataDir, shared: &Arc<Shared>) -> Resul
         options.providers.iter().map(|(name, provider)| ((*name).to_owned(), provider.schema().clone())).collect();
     let clouds = Arc::new(clouds(options, &pushed)?);
     let events: VecDeque<ControllerEvent> = lock(&shared.events).known().clone();
-    let machine = Controller::new(ControllerInput {
+    // What is pushed from here on finds the machine; what was pushed meanwhile is taken now.
+    let pushes = lock(&shared.pushes);
+    let latest = pushes.latest().cloned().unwrap_or_else(|| pushed.clone());
+    if (&latest.config.provider, &latest.config.provider_config) != (&pushed.config.provider, &pushed.config.provider_config) {
+        return Ok(());
+    }
+    let mut machine = Controller::new(ControllerInput {
         ledger: store.ledger().clone(),
         run_id,
         epoch,
@@ -178,9 +187,13 @@ fn live(options: &ServiceOptions, data: &DataDir, shared: &Arc<Shared>) -> Resul
         tool_version: options.tool_version.clone(),
         began_secs: seconds(),
         events,
-        pushed: Some(pushed),
+        pushed: Some(latest),
     });
+    if shared.stay.swap(false, Ordering::SeqCst) {
+        machine.stay();
+    }
     *shared.machine() = Some(machine);
+    drop(pushes);
     shared.say(None);
     let timeouts = Arc::clone(shared);
     let input = DriverInput {
@@ -206,15 +219,21 @@ fn live(options: &ServiceOptions, data: &DataDir, shared: &Arc<Shared>) -> Resul
     }
 }
 
-/// The configuration that was pushed last; waits for the first one. `None`: the service is to end.
-fn first_push(shared: &Shared) -> Option<Pushed> {
+/// The configuration that was pushed last; waits for the first one. `None`: the service is to end. An error: there is one, and it cannot be
+/// read.
+fn first_push(shared: &Shared) -> Result<Option<Pushed>, String> {
     loop {
         if shared.stop.load(Ordering::SeqCst) {
-            return None;
+            return Ok(None);
         }
-        if let Some(pushed) = lock(&shared.pushes).latest() {
-            return Some(pushed.clone());
+        let pushes = lock(&shared.pushes);
+        if let Some(pushed) = pushes.latest() {
+            return Ok(Some(pushed.clone()));
         }
+        if let Some(problem) = pushes.unreadable() {
+            return Err(problem.to_owned());
+        }
+        drop(pushes);
         std::thread::sleep(FIRST_PUSH_POLL);
     }
 }

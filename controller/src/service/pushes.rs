@@ -71,29 +71,45 @@ pub(super) struct Pushes {
     vault: Vault,
     latest: Option<Pushed>,
     generated: BTreeMap<String, String>,
+    /// Why what was kept cannot be followed.
+    unreadable: Option<String>,
+    /// The highest generation that there ever was a file of.
+    highest: u64,
 }
 
 impl Pushes {
     /// Reads the newest one.
     pub(super) fn open(data: &DataDir) -> Result<Self, DurableError> {
         let vault = Vault::of(data, Box::new(OsEntropy));
-        let mut pushes = Self { vault, latest: None, generated: BTreeMap::new() };
+        let mut pushes = Self { vault, latest: None, generated: BTreeMap::new(), unreadable: None, highest: 0 };
+        pushes.highest = pushes.generations()?.last().copied().unwrap_or(0);
         for generation in pushes.generations()?.into_iter().rev() {
             let bytes = pushes.vault.read_secret(&file_name(generation))?;
-            let kept: Option<Kept> = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-            // One that is cut off was never acknowledged.
-            if let Some(kept) = kept.filter(|kept| kept.version == VERSION)
-                && let Ok(pushed) = pushes.complete(kept)
-            {
-                pushes.latest = Some(pushed);
-                break;
+            let Some(bytes) = bytes else { continue };
+            let read = match serde_json::from_slice::<Kept>(&bytes) {
+                // One that is cut off was never acknowledged.
+                Err(error) if error.is_eof() => continue,
+                Err(error) => Err(format!("it is damaged or of a newer version: {error}")),
+                Ok(kept) if kept.version != VERSION => Err(format!("its version is {}, and this program reads {VERSION}", kept.version)),
+                Ok(kept) => pushes.complete(kept).map_err(|error| error.to_string()),
+            };
+            match read {
+                Ok(pushed) => pushes.latest = Some(pushed),
+                Err(problem) => {
+                    pushes.unreadable = Some(format!("the configuration {generation} that this head was given cannot be read: {problem}"));
+                }
             }
+            break;
         }
         Ok(pushes)
     }
 
     pub(super) const fn latest(&self) -> Option<&Pushed> {
         self.latest.as_ref()
+    }
+
+    pub(super) fn unreadable(&self) -> Option<&str> {
+        self.unreadable.as_deref()
     }
 
     /// Takes one. The same once more is what it was.
@@ -118,7 +134,7 @@ impl Pushes {
                 return Err(PushError::Generation { known: latest.generation, follows });
             }
         }
-        let generation = self.latest.as_ref().map_or(0, |latest| latest.generation) + 1;
+        let generation = self.highest + 1;
         let store = |error: DurableError| PushError::Store(super::sentence(&error), Box::new(error));
         let mut generated = self.generated.clone();
         for name in secrets_of(&config).into_iter().filter(|name| !push.secrets.contains_key(&**name)) {
@@ -130,15 +146,17 @@ impl Pushes {
         }
         let kept = Kept { version: VERSION, generation, push, generated };
         let bytes = serde_json::to_vec(&kept).unwrap_or_default();
+        let pushed = self.complete(kept)?;
         let name = file_name(generation);
         // What an earlier try left half written was never acknowledged.
         self.vault.remove_secret(&name).map_err(store)?;
         self.vault.put_secret(&name, &bytes, "").map_err(store)?;
-        let pushed = self.complete(kept)?;
-        for older in self.generations().map_err(store)?.into_iter().filter(|older| *older < generation) {
-            self.vault.remove_secret(&file_name(older)).map_err(store)?;
-        }
+        (self.highest, self.unreadable) = (generation, None);
         self.latest = Some(pushed.clone());
+        // A file that stays costs room and nothing else: the newest counts. The next push tries again.
+        for older in self.generations().unwrap_or_default().into_iter().filter(|older| *older < generation) {
+            drop(self.vault.remove_secret(&file_name(older)));
+        }
         Ok(pushed)
     }
 

@@ -115,7 +115,9 @@ impl Ledger {
                 None => self.let_go(address),
             },
             Some(Record::Facts { facts, providers }) => {
+                // A fact that is null is none: it is withdrawn.
                 self.state.facts.extend(facts.clone());
+                self.state.facts.retain(|_, fact| !fact.is_null());
                 self.state.providers.extend(providers.clone());
             }
             Some(Record::Outputs { outputs }) => {

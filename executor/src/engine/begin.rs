@@ -184,6 +184,7 @@ impl Engine {
             doing: Doing::Call(Verb::Update(UpdateRequest {
                 id: object.id.clone(),
                 op_id: op_id.to_owned(),
+                epoch: self.input.epoch,
                 changed,
                 attributes,
                 before: object.attributes.clone(),

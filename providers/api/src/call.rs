@@ -120,6 +120,8 @@ pub struct UpdateRequest {
     pub id: String,
     /// Unique to this update.
     pub op_id: String,
+    /// Epoch of the writer.
+    pub epoch: u64,
     /// Names of the attributes that change.
     pub changed: BTreeSet<String>,
     /// All attributes that the spec sets, as they shall be; known.

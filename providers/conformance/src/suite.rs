@@ -330,6 +330,7 @@ fn update(bench: &mut Bench<'_>) -> Result<(), String> {
     for (number, (name, value)) in bench.sample.updates.clone().into_iter().enumerate() {
         wanted.insert(name.as_str().into(), value);
         let update = UpdateRequest {
+            epoch: 1,
             id: now.id.clone(),
             op_id: format!("{}-update-{number}", request.op_id),
             changed: [name.clone()].into_iter().collect(),
@@ -386,6 +387,7 @@ fn gone(bench: &mut Bench<'_>) -> Result<(), String> {
     let made = bench.create(request.clone())?;
     bench.call(Verb::Delete { id: made.id.clone() });
     let update = UpdateRequest {
+        epoch: 1,
         id: made.id.clone(),
         op_id: format!("{}-update", request.op_id),
         changed: BTreeSet::new(),

@@ -63,6 +63,7 @@ impl SimController {
                 self.removed |= self.groups.remove(group).is_some();
                 ControllerReply::Done
             }
+            ControllerCall::KeepGroup { .. } => ControllerReply::Done,
             ControllerCall::Drain => {
                 self.groups.clear();
                 self.draining = true;

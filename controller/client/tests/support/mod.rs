@@ -74,6 +74,7 @@ impl World {
                 self.status.nodes.retain(|_, node| node.group != group);
                 ControllerReply::Done
             }
+            ControllerCall::KeepGroup { .. } => ControllerReply::Done,
             ControllerCall::Drain => {
                 self.status.nodes.clear();
                 self.instances.retain(|_, found| found.tags[ROLE_TAG] == HEAD_ROLE);
@@ -85,6 +86,12 @@ impl World {
     fn push(&mut self, push: PushConfig) -> ControllerReply {
         if let Some(code) = self.refuse {
             return ControllerReply::Refused { code: code.to_owned(), message: "no".to_owned() };
+        }
+        // The same once more is our own, whose answer was lost.
+        let same = self.pushes.last().is_some_and(|last| PushConfig { follows: push.follows, ..last.clone() } == push);
+        if same {
+            self.pushes.push(push);
+            return ControllerReply::Pushed { generation: self.status.generation };
         }
         if push.follows.is_some_and(|follows| follows != self.status.generation) {
             let message = format!("this is generation {}", self.status.generation);
@@ -360,7 +367,7 @@ pub(crate) fn create(epoch: u64, attributes: Value) -> Verb {
 }
 
 pub(crate) fn update(id: &str, attributes: Value, before: Value) -> Verb {
-    Verb::Update(UpdateRequest { id: id.to_owned(), op_id: "op".to_owned(), changed: BTreeSet::new(), attributes, before })
+    Verb::Update(UpdateRequest { id: id.to_owned(), op_id: "op".to_owned(), epoch: 8, changed: BTreeSet::new(), attributes, before })
 }
 
 pub(crate) fn group_attributes(min: u64, template: &str) -> Value {

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use cloudtik_provider_api::CLUSTER_TAG;
+use cloudtik_provider_api::{CLUSTER_TAG, ROLE_TAG, WORKER_ROLE};
 
 use super::inventory::Inventory;
 use super::service::{Cloud, empty_entry, entry_of_create};
@@ -59,6 +59,9 @@ impl Head {
         let tagged = request.tags.get(CLUSTER_TAG);
         if self.cluster.is_none() || request.cluster != self.cluster || tagged.is_some_and(|tagged| Some(tagged) != self.cluster.as_ref()) {
             return Err(not_allowed("this node is to be of another cluster"));
+        }
+        if request.tags.get(ROLE_TAG).is_some_and(|role| role != WORKER_ROLE) {
+            return Err(not_allowed("this node is to be no worker"));
         }
         if spec.network != self.network {
             return Err(not_allowed("this node is to be in another network"));
@@ -127,7 +130,8 @@ impl Cloud {
             Request::Update(request) => {
                 self.check_node(head, &request.id, "update")?;
                 let worker = self.read(&request.id)?;
-                if request.id == head || worker.spec != request.spec {
+                let keeps = [CLUSTER_TAG, ROLE_TAG].into_iter().all(|tag| worker.tags.get(tag) == request.tags.get(tag));
+                if request.id == head || worker.spec != request.spec || !keeps {
                     return Err(self.refuse(head, "update", "a head may change nothing but the tags of its workers"));
                 }
                 self.update(&request).map(|object| Answer::Object(Box::new(object)))

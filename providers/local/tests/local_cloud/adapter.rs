@@ -166,6 +166,7 @@ fn cluster(form: Form) {
 
         let other = free_port();
         let update = UpdateRequest {
+            epoch: 1,
             id: made.id.clone(),
             op_id: "update".into(),
             changed: BTreeSet::from(["publish".to_owned()]),
@@ -216,6 +217,7 @@ fn ended(form: Form) {
         let error = adapter.cloud.dial(DialTarget { instance: first.id.clone(), port: 22 }).await.unwrap_err();
         assert_eq!((error.class, error.code.as_str()), (ErrorClass::Permanent, "stopped"));
         let gone = UpdateRequest {
+            epoch: 1,
             id: first.id.clone(),
             op_id: "update".into(),
             changed: BTreeSet::new(),
@@ -296,6 +298,7 @@ fn another_inventory(form: Form) {
             let own = if own { Some(other.network().await) } else { None };
             let ids: Vec<&str> = own.iter().map(|own| own.id.as_str()).chain([network.id.as_str()]).collect();
             let update = UpdateRequest {
+                epoch: 1,
                 id: network.id.clone(),
                 op_id: "update".into(),
                 changed: BTreeSet::new(),
