@@ -79,6 +79,7 @@ fn record(line: &mut String, record: &Record) -> std::fmt::Result {
             OpResult::Cleared => write!(line, "; {op_id} cleared"),
         },
         Record::Facts { facts, .. } => write!(line, "; facts {:?}", facts.keys()),
+        Record::Moved { from, to } => write!(line, "; moved {from} {to}"),
         Record::Forgotten { address } => write!(line, "; forgotten {address}"),
         Record::Observed { address, attributes } => write!(line, "; observed {address} {}", attributes.is_some()),
         Record::Pure { address, .. } => write!(line, "; pure {address}"),

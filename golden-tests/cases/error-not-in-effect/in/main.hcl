@@ -17,8 +17,8 @@ workspace "w" {
 }
 cluster "c" {
   workspace = workspace.w
-  workers "default" {
-    min = 3
-  }
+  head {}
+}
+check "up" {
 }
 provider "sim" {}
