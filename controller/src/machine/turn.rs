@@ -75,9 +75,9 @@ impl Controller {
         };
         // Those that are gone leave first: until then they count as members that do not answer.
         let gone = of_group().find(|(id, unit)| unit.leaving.is_some() && unit.gone && self.has_joined(id));
-        // Then who has begun to join: it counts already.
-        let joining =
-            || of_group().find(|(id, unit)| unit.leaving.is_none() && !unit.gone && !unit.ready && !unit.was_ready && self.has_joined(id));
+        // Then who has begun to join: it counts already. Of one that was not planned yet nobody knows whether it has only begun.
+        let begins = |unit: &Unit| unit.leaving.is_none() && !unit.gone && !unit.ready && !unit.was_ready && unit.wants_turn;
+        let joining = || of_group().find(|(id, unit)| begins(unit) && self.has_joined(id));
         let complete = self.is_complete(group);
         let leaving = || {
             of_group().find(|(id, unit)| {
