@@ -306,7 +306,13 @@ fn worker(found: &Found) -> Option<PublishedNode> {
     found.tags.get(ROLE_TAG).filter(|role| *role == WORKER_ROLE)?;
     let id = found.object.id.clone();
     let address = found.tags.get("cloudtik:address").cloned().unwrap_or_else(|| id.clone());
-    Some(PublishedNode { address, id, group: found.tags.get(GROUP_TAG).cloned().unwrap_or_default() })
+    // What its head says of it counts for more than what it was made with: the group may be called otherwise by now.
+    let published = found.tags.get(&format!("{STATUS_PREFIX}group"));
+    let made = found.tags.get(GROUP_TAG).cloned().unwrap_or_default();
+    let group = published.cloned().unwrap_or_else(|| made.clone());
+    let before = format!(".workers.{made}[");
+    let address = address.replacen(&before, &format!(".workers.{group}["), 1);
+    Some(PublishedNode { address, id, group })
 }
 
 /// The cluster that a word of the command line means: `etl`, `etl["a"]`, its address; nothing, where there is one.

@@ -463,6 +463,7 @@ impl Project {
     ) -> Result<Planned, Failure> {
         let world = World { clouds, schemas: &self.schemas };
         let (compiled, sources, mut warnings, facts) = self.with_facts(options, observer, first, &ledger.state, &world)?;
+        let moved = take_moves(&compiled.graph, ledger);
         let observed = if options.offline || !options.refresh {
             BTreeMap::new()
         } else {
@@ -474,6 +475,7 @@ impl Project {
         check_addresses(options, &compiled.graph, &ledger.state)?;
         let goes = |address: &Address| options.destroy || !compiled.graph.nodes.contains_key(address);
         let mut notes = compiled.notes;
+        notes.extend(moved.iter().map(|(to, from)| format!("{from} is now {to}")));
         if !options.destroy {
             notes.extend(world.adoptions(&ledger.state, &observed)?);
         }
@@ -496,6 +498,7 @@ impl Project {
             offline: options.offline,
             locate: &locate,
         });
+        plan.moved = moved;
         plan.sources = compiled.sources;
         plan.variables = compiled.variables;
         if diagnostics.has_errors() {
@@ -623,6 +626,19 @@ fn timestamp() -> String {
     format!("{seconds}")
 }
 
+/// Takes what was renamed to its new name, in memory, and gives what that was. What has the name already keeps it: then two are meant by one.
+fn take_moves(graph: &Graph, ledger: &mut Ledger) -> BTreeMap<Address, Address> {
+    let there = |ledger: &Ledger, address: &Address| ledger.state.resources.contains_key(address);
+    let moved: BTreeMap<Address, Address> = graph
+        .moved
+        .iter()
+        .filter(|(to, from)| there(ledger, from) && !there(ledger, to))
+        .map(|(to, from)| (to.clone(), from.clone()))
+        .collect();
+    moved.iter().for_each(|(to, from)| ledger.rename(from, to));
+    moved
+}
+
 /// Settlement of a plan writes nothing: its records are taken into the ledger alone.
 fn fold_in_memory(ledger: &mut Ledger, records: &[Record]) {
     for record in records {
@@ -662,6 +678,7 @@ impl Prepared<'_> {
     /// # Errors
     /// Something failed: [`Failure::summary`] has what was done before.
     pub fn apply(mut self, observer: Arc<dyn Observer>, interrupt: &Interrupt) -> Result<Applied, Failure> {
+        self.tell_moves()?;
         let execution = execution(&self.planned.plan, self.store.state())
             .map_err(|error| Failure::plain(Diagnostic::error("execution", error.to_string())).of(FailureKind::Fault))?;
         // What is only written down (a renamed dependency, a drift that matters to nothing) is no change, and is done all the same.
@@ -698,6 +715,23 @@ impl Prepared<'_> {
             observer.event(&Event::Warning(warning));
         }
         finished(*summary, committed, sources, &self.store)
+    }
+
+    /// Writes down what is called otherwise, before anything is done under the new name.
+    fn tell_moves(&mut self) -> Result<(), Failure> {
+        let moved = &self.planned.plan.moved;
+        if moved.is_empty() {
+            return Ok(());
+        }
+        let records: Vec<Record> = moved.iter().map(|(to, from)| Record::Moved { from: from.clone(), to: to.clone() }).collect();
+        let mut first = Vec::new();
+        if !self.settlement.started {
+            self.store.begin_run(&self.run_id).map_err(|error| durable(&error))?;
+            first.push(started(if self.planned.plan.destroy { "destroy" } else { "apply" }));
+            self.settlement.started = true;
+        }
+        self.store.append(first.into_iter().chain(records).collect()).map_err(|error| durable(&error))?;
+        Ok(())
     }
 
     fn engine_input(&mut self, started: bool, execution: Execution) -> EngineInput {

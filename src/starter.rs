@@ -4,7 +4,10 @@
 pub type StarterFile = (&'static str, &'static str);
 
 /// The examples, by name, with their files.
-const EXAMPLES: [(&str, &[StarterFile]); 1] = [("first", &[("main.hcl", include_str!("../examples/first/main.hcl"))])];
+const EXAMPLES: [(&str, &[StarterFile]); 2] = [
+    ("first", &[("main.hcl", include_str!("../examples/first/main.hcl"))]),
+    ("quickstart", &[("main.hcl", include_str!("../examples/quickstart/main.hcl"))]),
+];
 
 /// The files of an example; of the first one without a name.
 #[must_use]

@@ -16,6 +16,7 @@ use crate::evaluate::Evaluator;
 use crate::expand::Expansion;
 use crate::input::{CompileInput, gather};
 use crate::load::{Reads, load};
+use crate::moved::{finish_moves, read_moves};
 use crate::schema::{check_body, not_in_effect};
 use crate::scope::{Instance, SAID_BEFORE, World};
 use crate::version::check_constraint;
@@ -78,6 +79,7 @@ pub fn compile(input: &CompileInput<'_>) -> (Compiled, SourceMap, Diagnostics) {
     // What is part of a cycle has been said; what needs it is left out without a second error.
     let ordered: BTreeSet<&Name> = names.iter().collect();
     expansion.world.failed.extend(declarations.by_name.keys().filter(|name| !ordered.contains(name)).cloned());
+    expansion.moves = read_moves(&expansion, &declarations.moved, &mut found);
     for name in &names {
         if let Some(declaration) = declarations.by_name.get(name) {
             expansion.declaration(name, declaration);
@@ -87,6 +89,7 @@ pub fn compile(input: &CompileInput<'_>) -> (Compiled, SourceMap, Diagnostics) {
     if let Some(block) = &declarations.settings {
         settings(&expansion, block, input, &mut compiled, &mut found);
     }
+    finish_moves(&mut expansion);
     spread_dependencies(&mut expansion);
     questions(&expansion, &mut compiled, &mut found);
     let Expansion { graph, variables, mut notes, timeouts, head_configs, found: expanded, .. } = expansion;

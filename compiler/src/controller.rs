@@ -11,11 +11,12 @@ use cloudtik_model::{
     TemplatePart, Type, Value,
 };
 use cloudtik_provider_api::{
-    CLUSTER_TAG, CONTROLLER_PROVIDER, HEAD_CONTROLLER_KIND, ResourceBuilder, WORKER_GROUP_KIND, real_name, reference,
+    CLUSTER_TAG, CONTROLLER_PROVIDER, HEAD_CONTROLLER_KIND, NODE_NAME, ResourceBuilder, WORKER_GROUP_KIND, real_name, reference,
 };
 
 use crate::evaluate::Evaluated;
 use crate::expand::Expansion;
+use crate::moved::Move;
 use crate::node::NodeSteps;
 use crate::secrets::Aside;
 use crate::workers::Group;
@@ -62,7 +63,10 @@ impl Parts<'_> {
 pub(crate) fn add_controller(expansion: &mut Expansion<'_>, parts: Parts<'_>) {
     let mut found = Diagnostics::new();
     let mut aside = Aside::new(parts.cluster);
-    let config = found.take(head_config(&parts, &mut aside));
+    let mut config = found.take(head_config(&parts, &mut aside));
+    for group in config.iter_mut().flat_map(|config| config.groups.values_mut()) {
+        group.moved_from = expansion.moves.get(&group.node.address).and_then(Move::label);
+    }
     let services = merge_services(&parts, &mut found);
     let (Some(mut config), false) = (config, found.has_errors()) else {
         expansion.found.extend(found);
@@ -289,6 +293,12 @@ fn services_value(services: &BTreeMap<Arc<str>, ServiceConfig>) -> Value {
     }))
 }
 
+/// What a worker is made of. Its name is made from names that stand beside it, and each keeps the one that it was made with.
+fn without_name(attributes: &Value) -> Value {
+    let entries = attributes.entries().into_iter().flatten().filter(|(name, _)| &***name != NODE_NAME);
+    Value::object(entries.map(|(name, value)| (Arc::clone(name), value.clone())))
+}
+
 /// The resources that stand for the controller and for its groups.
 fn resources(
     expansion: &Expansion<'_>,
@@ -352,7 +362,7 @@ fn resources(
             .set("group", Arc::clone(&group.label))
             .set("min", group.min)
             .set("max", group.max)
-            .set("node", preview(&told.node.attributes))
+            .set("node", preview(&without_name(&told.node.attributes)))
             .set("steps", previews(&told.node.address, told.steps.iter().chain(members)))
             .set("template", told.template_digest().map_err(|error| error.to_string())?.to_string())
             .set("ready_timeout_secs", group.ready_timeout_secs)

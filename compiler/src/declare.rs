@@ -69,6 +69,8 @@ pub(crate) struct Declarations {
     pub(crate) by_name: BTreeMap<Name, Declaration>,
     /// The `cloudtik` block.
     pub(crate) settings: Option<Block>,
+    /// The `moved` blocks.
+    pub(crate) moved: Vec<Block>,
     /// Names that something refers to.
     pub(crate) referenced: BTreeSet<Name>,
 }
@@ -88,6 +90,10 @@ pub(crate) fn declare(body: Body, found: &mut Diagnostics) -> Declarations {
         let name = match (&*block.kind.name, label(0), label(1)) {
             ("cloudtik", ..) => {
                 declarations.settings.get_or_insert(block);
+                continue;
+            }
+            ("moved", ..) => {
+                declarations.moved.push(block);
                 continue;
             }
             ("locals", ..) => {

@@ -18,6 +18,7 @@ use crate::evaluate::{Evaluated, Evaluator, article, unknown_at_plan_time};
 use crate::input::{CompileInput, Given, text_expression};
 use crate::language::{resource_meta, top_level};
 use crate::load::Reads;
+use crate::moved::Moves;
 use crate::schema::{AttributeRule, BlockSchema, check_body, not_in_effect};
 use crate::scope::{Instance, Instances, World};
 use crate::workspace::{Workspaces, expand_workspace};
@@ -47,6 +48,8 @@ pub(crate) struct Expansion<'a> {
     pub(crate) variables: BTreeMap<String, Value>,
     pub(crate) notes: Vec<String>,
     pub(crate) timeouts: BTreeMap<Address, NodeTimeouts>,
+    /// What groups of workers were called.
+    pub(crate) moves: Moves,
     /// What the controllers on heads are told, by cluster.
     pub(crate) head_configs: BTreeMap<Address, HeadConfig>,
     pub(crate) referenced: BTreeSet<Name>,
@@ -87,6 +90,7 @@ impl<'a> Expansion<'a> {
             variables: BTreeMap::new(),
             notes: Vec::new(),
             timeouts: BTreeMap::new(),
+            moves: Moves::new(),
             head_configs: BTreeMap::new(),
             referenced: declarations.referenced.clone(),
             names: BTreeMap::new(),

@@ -99,8 +99,24 @@ pub fn top_level() -> BlockSchema {
             many(resource()),
             many(workspace()),
             many(cluster()),
+            many(moved()),
         ],
-        later: &["data", "module", "template", "import", "moved", "removed", "check", "policy"],
+        later: &["data", "module", "template", "import", "removed", "check", "policy"],
+        ..BlockSchema::default()
+    }
+}
+
+fn moved() -> BlockSchema {
+    let required = |name, doc| {
+        let schema = AttributeSchema::required(name, Type::Any, ChangeWord::None, doc);
+        AttributeRule::new(schema).reference()
+    };
+    BlockSchema {
+        name: "moved",
+        attributes: vec![
+            required("from", "What a group of workers was called: `cluster.c.workers.old`."),
+            required("to", "What it is called now: `cluster.c.workers.new`."),
+        ],
         ..BlockSchema::default()
     }
 }

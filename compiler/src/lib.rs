@@ -17,6 +17,7 @@ mod input;
 pub mod language;
 mod load;
 mod missing;
+mod moved;
 mod node;
 mod roles;
 mod runtime;

@@ -88,11 +88,17 @@ pub fn decide(group: &GroupView) -> Decision {
         match worker.life {
             Life::Gone => drop(decision.retire.insert(*sequence, Reason::Gone)),
             Life::GivenUp => drop(decision.retire.insert(*sequence, Reason::GivenUp)),
+            // Nobody waits for it to come: what it is made from is outdated before it serves.
+            Life::Coming if worker.outdated => drop(decision.retire.insert(*sequence, Reason::Outdated)),
             Life::Coming | Life::Ready | Life::Leaving => {}
         }
     }
-    let mut alive: Vec<(u64, WorkerView)> =
-        group.workers.iter().filter(|(_, worker)| matches!(worker.life, Life::Coming | Life::Ready)).map(|(n, w)| (*n, *w)).collect();
+    let mut alive: Vec<(u64, WorkerView)> = group
+        .workers
+        .iter()
+        .filter(|(n, worker)| matches!(worker.life, Life::Coming | Life::Ready) && !decision.retire.contains_key(n))
+        .map(|(n, w)| (*n, *w))
+        .collect();
     let target = usize::try_from(group.target).unwrap_or(usize::MAX);
     if alive.len() > target {
         // Those that have done least go first: not ready, of an earlier template, the youngest.
@@ -165,6 +171,13 @@ mod tests {
             [(1, Life::Ready, false), (2, Life::Coming, false), (3, Life::Ready, false), (4, Life::Ready, false), (5, Life::Ready, false)];
         let gone: Vec<u64> = decide(&group(3, 5, &five)).retire.into_keys().collect();
         assert_eq!(gone, [2, 5]);
+    }
+
+    #[test]
+    fn one_that_is_outdated_before_it_serves_goes_at_once() {
+        let two = [(1, Life::Coming, true), (2, Life::Coming, false)];
+        let decision = decide(&group(2, 2, &two));
+        assert_eq!((decision.retire, decision.launch), (BTreeMap::from([(1, Reason::Outdated)]), vec![]));
     }
 
     #[test]

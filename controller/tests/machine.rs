@@ -1,5 +1,7 @@
 //! The controller by its commands alone: a cloud of a few lines, no time that passes by itself.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are no test functions to clippy")]
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -76,6 +78,7 @@ fn pushed(min: u64, generation: u64) -> Pushed {
         config: Arc::new(config),
         references: BTreeMap::new(),
         secrets: BTreeMap::new(),
+        login_key: "key".to_owned(),
     }
 }
 
@@ -100,7 +103,7 @@ impl Rig {
             schemas: BTreeMap::from([("sim".to_owned(), sim_schema())]),
             renderer: Arc::new(NoSteps),
             times: Times::default(),
-            head: HeadIdentity { instance: "head".to_owned(), login_key: "key".to_owned() },
+            head: HeadIdentity { instance: "head".to_owned() },
             tool_version: "test".to_owned(),
             began_secs: 0,
             events: VecDeque::new(),

@@ -48,6 +48,13 @@ pub enum Record {
         /// The address.
         address: Address,
     },
+    /// Everything within an address is called otherwise from now on, and is what it was.
+    Moved {
+        /// What it was called.
+        from: Address,
+        /// What it is called.
+        to: Address,
+    },
     /// What an address depends on changed, and nothing else.
     Rewired {
         /// The address.

@@ -63,6 +63,9 @@ pub struct Plan {
     /// The values of variables. Filled for a saved plan.
     #[serde(default)]
     pub variables: BTreeMap<String, Value>,
+    /// What is called otherwise than in the state, which is told before anything else is done: by the address of now, the one before.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub moved: BTreeMap<Address, Address>,
 }
 
 /// What happens at one address.

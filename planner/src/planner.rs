@@ -226,6 +226,7 @@ impl<'a> Planner<'_, 'a> {
             notes: input.notes.clone(),
             sources: BTreeMap::new(),
             variables: BTreeMap::new(),
+            moved: BTreeMap::new(),
         };
         let mut diagnostics = self.diagnostics;
         diagnostics.sort();

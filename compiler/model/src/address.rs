@@ -121,6 +121,19 @@ impl Address {
                 .all(|(i, (p, s))| p == s || (i + 1 == prefix.0.len() && p.key.is_none() && p.name == s.name))
     }
 
+    /// What this is called once everything within `from` stands within `to`: the key behind the name that changes stays, and so does what is
+    /// below it. `None`: it is not within `from`.
+    #[must_use]
+    pub fn moved(&self, from: &Self, to: &Self) -> Option<Self> {
+        if !self.is_within(from) {
+            return None;
+        }
+        let length = from.0.len();
+        let key = self.0.get(length.checked_sub(1)?).and_then(|segment| segment.key.clone());
+        let to = if from.key().is_none() { to.with_key(key) } else { to.clone() };
+        Some(Self::new(to.0.iter().chain(self.0.iter().skip(length)).cloned()))
+    }
+
     /// The first name: `workspace`, `cluster`, `module`, or the kind of a resource.
     #[must_use]
     pub fn root(&self) -> &str {

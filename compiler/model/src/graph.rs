@@ -205,4 +205,7 @@ pub struct Graph {
     pub outputs: BTreeMap<String, OutputSpec>,
     /// The provider configurations that are used.
     pub providers: BTreeMap<ProviderRef, ProviderConfig>,
+    /// What was renamed: by the address of now, the one before.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub moved: BTreeMap<Address, Address>,
 }

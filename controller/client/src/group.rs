@@ -68,12 +68,15 @@ pub(crate) fn judge(status: &ControllerStatus, wanted: &Wanted) -> Judgement {
             && nodes().all(|node| !matches!(node.state, NodeState::Leaving | NodeState::Gone))
             && u64::try_from(nodes().count()).is_ok_and(|count| count <= group.desired)
     });
-    if as_asked.is_some() {
+    // What the controller does on the head follows the workers: a cluster answers through it.
+    let head = || status.nodes.values().filter(|node| node.group.is_empty() && node.state != NodeState::Ready);
+    if as_asked.is_some() && head().next().is_none() {
         return Judgement::Ready;
     }
     let mut numbers = group.map(|group| vec![group.desired, group.ready, group.outdated, u64::from(group.formed)]).unwrap_or_default();
-    numbers.extend(nodes().flat_map(|node| [node.state as u64, node.steps_done]));
-    let problem = group.and_then(|group| group.problem.clone()).or_else(|| status.problem.clone());
+    numbers.extend(nodes().chain(head()).flat_map(|node| [node.state as u64, node.steps_done]));
+    let of_head = || head().find_map(|node| node.problem.clone()).filter(|_| as_asked.is_some());
+    let problem = group.and_then(|group| group.problem.clone()).or_else(|| status.problem.clone()).or_else(of_head);
     Judgement::Waiting { numbers, problem }
 }
 
@@ -86,7 +89,7 @@ impl Inner {
         }
     }
 
-    /// Waits until the group is as asked. It gets as long as a worker may take, again with everything that moves.
+    /// Waits until the group is as asked, and the head with it. It gets as long as a worker may take, again with everything that moves.
     pub(crate) async fn await_group(&self, head: &HeadTarget, address: &Address, wanted: &Wanted) -> Result<(), CallError> {
         let limit = std::time::Duration::from_secs(wanted.ready_timeout_secs) + GROUP_READY_MARGIN_TIME;
         let mut moved = Instant::now();
@@ -95,8 +98,8 @@ impl Inner {
         let mut last = String::from("nothing was heard of it");
         loop {
             let status = self.link.status(head, HEAD_LOST_TIMEOUT).await?;
-            if let Some(text) = self.tell_events(head, address, &status).await {
-                last = text;
+            for at in [address, &head.cluster.child("head")] {
+                last = self.tell_events(head, at, &status).await.unwrap_or(last);
             }
             let (now, problem) = match judge(&status, wanted) {
                 Judgement::Ready => return Ok(()),
@@ -122,15 +125,15 @@ impl Inner {
         }
     }
 
-    /// Shows what happened to a group since somebody looked. Gives the last of it.
+    /// Shows what happened at an address since somebody looked. Gives the last of it.
     async fn tell_events(&self, head: &HeadTarget, address: &Address, status: &ControllerStatus) -> Option<String> {
         let after = self.heard(&head.cluster, address, status.last_event)?;
         let events = self.link.events(head, after, EVENTS_PER_POLL_MAX, HEAD_LOST_TIMEOUT).await.ok()?;
-        let of_group =
+        let is_here =
             |text: &Option<String>| text.as_ref().and_then(|text| text.parse().ok()).is_some_and(|at: Address| at.is_within(address));
         let mut last = None;
         // What came since the status was told is shown with the next one.
-        for event in events.iter().filter(|event| event.sequence <= status.last_event && of_group(&event.address)) {
+        for event in events.iter().filter(|event| event.sequence <= status.last_event && is_here(&event.address)) {
             self.reach.event(event);
             last = Some(event.text.clone());
         }
@@ -195,7 +198,7 @@ pub(crate) fn controller_address(address: &Address) -> Address {
 
 #[cfg(test)]
 mod tests {
-    use cloudtik_model::GroupStatus;
+    use cloudtik_model::{GroupStatus, NodeStatus};
 
     use super::*;
 
@@ -203,7 +206,9 @@ mod tests {
     fn a_group_is_ready_when_everything_is_as_asked() {
         let template = Digest::of("t");
         let wanted = Wanted { group: "g".to_owned(), min: 2, max: 4, template: Some(template), ready_timeout_secs: 9 };
-        let good = GroupStatus { min: 2, max: 4, desired: 2, ready: 2, template: Some(template), formed: true, ..GroupStatus::default() };
+        let of_two =
+            || GroupStatus { min: 2, max: 4, desired: 2, ready: 2, template: Some(template), formed: true, ..GroupStatus::default() };
+        let good = of_two();
         let judged = |group: GroupStatus| {
             let status = ControllerStatus { groups: [("g".to_owned(), group)].into(), ..ControllerStatus::default() };
             judge(&status, &wanted)
@@ -219,6 +224,31 @@ mod tests {
         ] {
             assert!(matches!(judged(other), Judgement::Waiting { problem: None, .. }));
         }
+        let with_head = |state: NodeState, problem: Option<&str>| {
+            let head = NodeStatus {
+                group: String::new(),
+                id: "i".to_owned(),
+                address: String::new(),
+                state,
+                host_key: None,
+                ssh_user: String::new(),
+                ssh_port: 0,
+                steps_done: 1,
+                steps: 2,
+                running: Vec::new(),
+                problem: problem.map(str::to_owned),
+            };
+            let status = ControllerStatus {
+                groups: [("g".to_owned(), of_two())].into(),
+                nodes: [("cluster.c.head".to_owned(), head)].into(),
+                ..ControllerStatus::default()
+            };
+            judge(&status, &wanted)
+        };
+        assert_eq!(with_head(NodeState::Ready, None), Judgement::Ready);
+        assert!(matches!(with_head(NodeState::SettingUp, None), Judgement::Waiting { problem: None, .. }));
+        let failing = with_head(NodeState::Failing, Some("a port is taken"));
+        assert!(matches!(failing, Judgement::Waiting { problem: Some(text), .. } if text == "a port is taken"));
         let broken = ControllerStatus { problem: Some("its disk is full".to_owned()), ..ControllerStatus::default() };
         assert_eq!(judge(&broken, &wanted), Judgement::Waiting { numbers: vec![], problem: Some("its disk is full".to_owned()) });
     }

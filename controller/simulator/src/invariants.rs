@@ -116,7 +116,10 @@ impl Simulation {
         }
         if changed && !self.invariants.whole {
             let (min, _) = self.shape.band(QUORUM);
-            self.invariants.whole = self.serving("").count() as u64 >= min;
+            // After the loss of a store, those that nobody can reach are removed: until all that are there are known, nothing is promised.
+            let known: BTreeSet<&String> = self.invariants.known.values().collect();
+            let all_known = self.workers().filter(|worker| group_of(worker) == QUORUM).all(|worker| known.contains(&worker.id));
+            self.invariants.whole = all_known && self.serving("").count() as u64 >= min;
         }
         Ok(())
     }
@@ -212,7 +215,10 @@ impl Simulation {
             NodeVerb::Undo => self.check_rolling(&job.instance_id, "an undo"),
             NodeVerb::Do if address.ends_with(".runtime.db.service") => {
                 let serves = self.serving("").any(|object| object.id == job.instance_id);
-                if serves {
+                // The same run again attaches to what was done.
+                let node = self.cloud.world.nodes.get(&job.instance_id);
+                let repeats = node.and_then(|node| node.markers.get(address)).is_some_and(|marker| marker.run_id == job.request.run_id);
+                if serves && !repeats {
                     self.check_rolling(&job.instance_id, "the restart")?;
                     self.invariants.restarts.insert(ticket, job.instance_id.clone());
                     self.count("restarts");

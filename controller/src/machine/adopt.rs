@@ -11,14 +11,18 @@ use cloudtik_executor::{Intent, OpKind, OpResult, Record};
 use cloudtik_lang::{Context, Filling, Found as Looked, Scope, Traversal, fill_late, instantiate, resolve};
 use cloudtik_model::{Address, Diagnostic, Diagnostics, Digest, EventLevel, HeadConfig, Input, Object, StepKind, StepSpec, Value};
 use cloudtik_planner::{step_identity, step_inputs_preview};
-use cloudtik_provider_api::{Found, GROUP_TAG, SEQUENCE_TAG, STATUS_PREFIX, Verb};
+use cloudtik_provider_api::{Found, SEQUENCE_TAG, STATUS_PREFIX, Verb};
 
 use super::group_kind::{MEMBER_KIND, member_id, member_resource};
+use super::rename::group_of;
 use super::unit::{Unit, UnitId};
 use super::{Controller, Route, facts, worker_of};
 
 /// The tag of the create that made an object.
 const OP_TAG: &str = cloudtik_executor::engine::OP_TAG;
+
+/// The tag of the address that an object was made with.
+const ADDRESS_TAG: &str = cloudtik_executor::engine::ADDRESS_TAG;
 
 impl Controller {
     /// Looks at a worker that the provider has.
@@ -35,7 +39,7 @@ impl Controller {
         if known || coming || self.deleted.contains_key(id) {
             return;
         }
-        let group = found.tags.get(GROUP_TAG).map(String::as_str).unwrap_or_default();
+        let group = group_of(&found.tags);
         let label = config.groups.iter().find(|(label, of)| ***label == *group || of.moved_from.as_deref() == Some(group));
         let sequence = found.tags.get(SEQUENCE_TAG).and_then(|text| text.parse::<u64>().ok());
         let unit = label.zip(sequence).map(|((label, _), sequence)| UnitId::Worker { group: Arc::clone(label), sequence });
@@ -95,6 +99,9 @@ impl Controller {
         let next = facts::next_key(id.group().map_or("", |label| label));
         let highest = facts::number(&self.ledger.state, &next).unwrap_or(1).max(id.sequence().saturating_add(1));
         let mut remembered = vec![(next, Value::from(highest))];
+        if let Some(born) = found.tags.get(ADDRESS_TAG).filter(|born| **born != address.to_string()) {
+            remembered.push((facts::born_key(&address), Value::from(born.as_str())));
+        }
         let frozen = found.tags.get(&format!("{STATUS_PREFIX}frozen")).and_then(|text| serde_json::from_str::<Value>(text).ok());
         if let Some(frozen) = frozen.filter(|value| facts::read_frozen(value).is_some()) {
             remembered.push((facts::frozen_key(&address), frozen));

@@ -26,6 +26,16 @@ pub(super) fn frozen_key(worker: &Address) -> String {
     format!("frozen.{worker}")
 }
 
+/// The address that a worker was made with, when it has another one now: what its node knows itself by.
+pub(super) fn born_key(worker: &Address) -> String {
+    format!("born.{worker}")
+}
+
+/// See [`born_key`].
+pub(super) fn born<'s>(state: &'s State, worker: &Address) -> Option<&'s str> {
+    state.facts.get(&born_key(worker))?.as_str()
+}
+
 /// Whether the cluster goes.
 pub(super) const DRAINING: &str = "draining";
 

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use cloudtik_executor::OpKind;
 use cloudtik_executor::engine::{Command, Event, NodeFacts, StepAnswer, StepJob, Ticket, entry_host_key};
 use cloudtik_lang::{Filling, instantiate};
 use cloudtik_model::{Address, Digest, EventLevel, NodeAction, NodeRequest, StepOutcome, Value, Verb as NodeVerb};
-use cloudtik_provider_api::{Answer, Call, CallError, ErrorClass, ObjectAnswer, Verb};
+use cloudtik_provider_api::{Answer, Call, CallError, ErrorClass, Found, ObjectAnswer, Verb};
 
 use super::Controller;
 use super::group_kind::{MEMBER_KIND, NODE, member_id};
@@ -46,6 +47,7 @@ impl Controller {
                 let found = found.map(|attributes| ObjectAnswer { id: wanted.clone(), attributes });
                 return self.answer_unit(id, ticket, Answer::Read(found));
             }
+            Verb::FindByTag { value, .. } => return self.answer_unit(id, ticket, Answer::Found(self.perhaps_joined(id, value))),
             other => {
                 let error = CallError::new(ErrorClass::Permanent, "verb", format!("`{}` is no call of {MEMBER_KIND}", other.as_str()));
                 return self.answer_unit(id, ticket, Answer::Failed(error));
@@ -54,6 +56,27 @@ impl Controller {
         self.next_hook += 1;
         let run_id = format!("{}-hook{}", self.run_id, self.next_hook);
         self.hooks.push(Hook { unit: id.clone(), ticket, membership: call.address.clone(), what, sent: None, run_id });
+    }
+
+    /// What became of a join whose end nobody knows and that is not repeated. Of one that goes it counts as done, so that it is taken back
+    /// in order; both may be repeated.
+    fn perhaps_joined(&self, id: &UnitId, op_id: &str) -> Vec<Found> {
+        let goes = self.units.get(id).is_some_and(|unit| unit.leaving.is_some() || unit.gone);
+        let Some(OpKind::Create { attributes, tags, .. }) = self.ledger.open.get(op_id).map(|open| &open.intent.operation) else {
+            return Vec::new();
+        };
+        let object = ObjectAnswer { id: member_id(attributes), attributes: attributes.clone() };
+        goes.then(|| Found { object, tags: tags.clone() }).into_iter().collect()
+    }
+
+    /// Gives up the hooks that were not sent: a controller that ends does not wait for anybody's turn.
+    pub(super) fn drop_hooks(&mut self) {
+        let (unsent, sent): (Vec<Hook>, Vec<Hook>) = std::mem::take(&mut self.hooks).into_iter().partition(|hook| hook.sent.is_none());
+        self.hooks = sent;
+        for hook in unsent {
+            let error = CallError::new(ErrorClass::Permanent, "ends", "the controller ends before its turn came");
+            self.answer_unit(&hook.unit, hook.ticket, Answer::Failed(error));
+        }
     }
 
     /// Sends the hooks whose time it is.

@@ -9,6 +9,7 @@ mod group_kind;
 mod hooks;
 mod late;
 mod plans;
+mod rename;
 mod report;
 mod turn;
 mod unit;
@@ -288,6 +289,9 @@ impl Controller {
         for memo in self.groups.values_mut() {
             *memo = Memo { turn: memo.turn.take(), ..Memo::default() };
         }
+        for unit in self.units.values_mut() {
+            unit.outdated = false;
+        }
         self.find_units();
         self.at_once();
     }
@@ -390,7 +394,7 @@ impl Controller {
                 Some(Alarm::Unit(owner, inner)) => self.hand(owner, Event::TimerFired { timer: inner }),
                 None => {}
             },
-            // What is under way is in the journal: whoever starts next takes it up.
+            // What is under way is in the journal, or on its way there: whoever starts next takes it up.
             Event::Interrupt => self.stopping = true,
         }
     }
@@ -398,16 +402,23 @@ impl Controller {
     /// Works off what came of an event, decides again where something changed, and sends what gathered.
     fn settle_down(&mut self, now_ms: u64) {
         loop {
+            if self.stopping {
+                self.inbox.clear();
+            }
             while let Some((id, event)) = self.inbox.pop_front() {
                 self.feed(now_ms, &id, event);
             }
             if std::mem::take(&mut self.dirty) {
                 self.reconcile(now_ms);
             }
+            if self.stopping {
+                self.drop_hooks();
+            }
             if !self.inbox.is_empty() || self.dirty {
                 continue;
             }
-            if self.aborted.is_some() || self.stopping {
+            let written = self.pending.is_empty() && self.pending_batches.is_empty() && self.in_flight.is_none();
+            if self.aborted.is_some() || self.stopping && written {
                 self.finished = true;
                 self.commands.push(Command::Finish(Box::new(Summary { aborted: self.aborted.clone(), ..Summary::default() })));
                 return;
@@ -424,6 +435,13 @@ impl Controller {
         if self.stopping || self.pushed.is_none() || !self.looked {
             return;
         }
+        if self.rename_groups() {
+            // What is under way may need others, and nothing new begins.
+            self.take_turns();
+            self.send_hooks();
+            return;
+        }
+        self.begin_anew();
         self.decide_all(now_ms);
         self.take_turns();
         self.freeze();
@@ -579,10 +597,12 @@ impl Controller {
                 self.commands.push(Command::LoadSecrets { ticket, references });
             }
             Command::RunStep(mut job) => {
+                self.as_its_node_knows_it(id, &mut job);
                 job.ticket = self.route(Route::Unit(owner, job.ticket));
                 self.commands.push(Command::RunStep(job));
             }
             Command::CheckStep(mut job) => {
+                self.as_its_node_knows_it(id, &mut job);
                 job.ticket = self.route(Route::Unit(owner, job.ticket));
                 self.commands.push(Command::CheckStep(job));
             }

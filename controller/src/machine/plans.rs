@@ -13,7 +13,7 @@ use cloudtik_model::{
     Address, EventLevel, Graph, HeadConfig, Lifecycle, Node, Object, ProviderConfig, ResourceSpec, Span, State, StateEntry, Value,
 };
 use cloudtik_planner::{Action, Execution, Mode, Observation, Plan, PlanInput, execution, lint, plan};
-use cloudtik_provider_api::{CLUSTER_TAG, GROUP_TAG, ROLE_TAG, SEQUENCE_TAG, TEMPLATE_TAG, WORKER_ROLE};
+use cloudtik_provider_api::{CLUSTER_TAG, GROUP_TAG, NODE_NAME, ROLE_TAG, SEQUENCE_TAG, TEMPLATE_TAG, WORKER_ROLE};
 
 use super::Controller;
 use super::group_kind::{GROUP_PROVIDER, member_resource};
@@ -66,7 +66,9 @@ impl Controller {
         }
         // One from an earlier template stays as it is until its turn to be replaced comes.
         if made.execution.operations.is_empty() || (outdated && !leaving) {
-            return self.nothing_to_do(id, basis, made.waits || outdated);
+            // It does its work as before, when it did any.
+            let serves = outdated && !made.waits && is_established(&made);
+            return self.nothing_to_do(id, basis, made.waits || outdated && !serves);
         }
         let member = !leaving && self.has_joined(id) && id.group().is_some_and(|group| self.is_formed(group));
         if member && self.is_quorum(id) && !turn {
@@ -90,10 +92,6 @@ impl Controller {
         unit.checked = Some(basis);
         let was = unit.ready;
         unit.ready = there && !waits && unit.leaving.is_none() && !unit.gone;
-        if waits && unit.outdated {
-            // It does its work as before.
-            unit.ready = there && !unit.gone && unit.leaving.is_none();
-        }
         let now_ready = unit.ready;
         if now_ready {
             unit.was_ready = true;
@@ -110,13 +108,18 @@ impl Controller {
                 }
             }
             self.event(EventLevel::Info, Some(&address), "ready".to_owned());
+            // Others follow who is ready: until they were looked at again, nobody may be told that all is done.
+            self.dirty = true;
         }
         let empty = self.units.get(id).is_some_and(|unit| unit.leaving.is_some()) && !self.has_entries(id);
         if empty {
             let removed = self.units.remove(id);
             if let Some(unit) = removed {
                 let address = unit.address.to_string();
-                self.remember([(super::facts::frozen_key(&unit.address), Value::object::<&str>([]))]);
+                let born = super::facts::born_key(&unit.address);
+                let born = self.ledger.state.facts.contains_key(&born).then_some((born, Value::NULL));
+                let frozen = (super::facts::frozen_key(&unit.address), Value::object::<&str>([]));
+                self.remember(born.into_iter().chain([frozen]));
                 self.event(EventLevel::Info, Some(&address), "removed".to_owned());
             }
         }
@@ -182,6 +185,8 @@ impl Controller {
             let node = match fragment.node {
                 Some(mut node) => {
                     node.marks.extend(self.worker_marks(id));
+                    // It keeps the name that it was made with, whatever its group is called by now.
+                    node.lifecycle.ignore_changes.insert(NODE_NAME.to_owned());
                     Some(node)
                 }
                 None => self.head_resource(config),

@@ -209,7 +209,8 @@ impl Controller {
             else {
                 continue;
             };
-            let mut status = BTreeMap::from([("host_key".to_owned(), host_key)]);
+            let group = id.group().map(ToString::to_string).unwrap_or_default();
+            let mut status = BTreeMap::from([("host_key".to_owned(), host_key), (super::rename::GROUP_STATUS.to_owned(), group)]);
             if let Some(frozen) = self.frozen_of(&id) {
                 let text = serde_json::to_string(&facts::write_frozen(&frozen)).unwrap_or_default();
                 status.insert("frozen".to_owned(), text);

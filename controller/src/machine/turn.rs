@@ -2,11 +2,33 @@
 
 use std::sync::Arc;
 
+use cloudtik_model::{EventLevel, Value};
+
 use super::Controller;
+use super::facts;
 use super::unit::{Unit, UnitId};
 use crate::decide::Reason;
 
 impl Controller {
+    /// A group with a quorum whose members are all lost has nobody who could take in another one: it begins anew.
+    pub(super) fn begin_anew(&mut self) {
+        let Some(config) = self.config() else { return };
+        for (label, _) in config.groups.iter().filter(|(_, group)| group.quorum && !group.memberships.is_empty()) {
+            let ids: Vec<UnitId> = self.units.keys().filter(|id| id.group() == Some(label)).cloned().collect();
+            if !self.is_formed(label) || ids.is_empty() || ids.iter().any(|id| self.has_joined(id)) {
+                continue;
+            }
+            self.remember([(facts::formed_key(label), Value::from(false))]);
+            self.event(EventLevel::Warning, None, format!("group {label} lost all of its members and begins anew"));
+            // Who began to look for them would look for ever.
+            for id in ids.iter().filter(|id| self.frozen_of(id).is_some()).cloned().collect::<Vec<_>>() {
+                if let Some(unit) = self.units.get_mut(&id) {
+                    unit.given_up = true;
+                }
+            }
+        }
+    }
+
     /// Takes turns back from those that are done, and gives them to who is next.
     pub(super) fn take_turns(&mut self) {
         let Some(config) = self.config() else { return };
@@ -56,10 +78,11 @@ impl Controller {
         let complete = self.is_complete(group);
         let leaving = || {
             of_group().find(|(id, unit)| {
-                unit.leaving.is_some() && self.has_joined(id) && (unit.leaving == Some(Reason::GivenUp) || complete(1) && well(id))
+                unit.leaving.is_some() && self.has_joined(id) && (unit.leaving == Some(Reason::GivenUp) || complete(true) && well(id))
             })
         };
-        let changing = || of_group().find(|(id, unit)| unit.leaving.is_none() && !unit.gone && unit.wants_turn && complete(0) && well(id));
+        let changing =
+            || of_group().find(|(id, unit)| unit.leaving.is_none() && !unit.gone && unit.wants_turn && complete(false) && well(id));
         let coming = || {
             of_group().find(|(id, unit)| {
                 unit.leaving.is_none() && !unit.gone && !unit.given_up && !self.has_joined(id) && self.node_of(id).is_some() && well(id)
@@ -68,16 +91,17 @@ impl Controller {
         gone.or_else(joining).or_else(leaving).or_else(changing).or_else(coming).map(|(id, _)| id.clone())
     }
 
-    /// Whether a group can do without a member for a while: all that it should have are there, or those that are missing do not come. So
-    /// many that are on their way out count too.
-    fn is_complete(&self, group: &Arc<str>) -> impl Fn(usize) -> bool + use<> {
+    /// Whether a group can do without a member for a while: all that it should have are there, or those that are missing do not come. Where one
+    /// is to leave, those that wait for it count as there: others are made when they are gone.
+    fn is_complete(&self, group: &Arc<str>) -> impl Fn(bool) -> bool + use<> {
         let of_group = || self.units.iter().filter(|(id, _)| id.group() == Some(group));
         let stays = |unit: &Unit| unit.leaving.is_none() && !unit.gone && !unit.given_up;
         let members = of_group().filter(|(id, unit)| stays(unit) && self.has_joined(id)).count();
+        let leaving = of_group().filter(|(id, unit)| unit.leaving.is_some() && !unit.gone && self.has_joined(id)).count();
         // What keeps the missing ones from coming may be what the change mends.
         let fails = of_group().any(|(id, unit)| stays(unit) && !self.has_joined(id) && unit.failures > 0);
         let pauses = self.groups.get(group).is_some_and(|memo| memo.pause_until_ms > self.now_ms);
         let target = usize::try_from(self.target_of(group)).unwrap_or(usize::MAX);
-        move |leaving| members.saturating_add(leaving) >= target || fails || pauses
+        move |with_leaving| members.saturating_add(if with_leaving { leaving } else { 0 }) >= target || fails || pauses
     }
 }

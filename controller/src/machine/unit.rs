@@ -95,6 +95,8 @@ pub(super) struct Unit {
     pub(super) wants_turn: bool,
     /// What the change that waits for its turn was planned for.
     pub(super) waits_for_turn: Option<Basis>,
+    /// It was asked to come to rest, because its group is renamed.
+    pub(super) told_to_rest: bool,
     /// Failed runs in a row.
     pub(super) failures: u32,
     pub(super) retry_at_ms: u64,
@@ -124,6 +126,7 @@ impl Unit {
             waits: false,
             wants_turn: false,
             waits_for_turn: None,
+            told_to_rest: false,
             failures: 0,
             retry_at_ms: 0,
             checked: None,

@@ -106,6 +106,7 @@ impl Ledger {
                 None => self.let_go(address),
             },
             Some(Record::Forgotten { address }) => self.let_go(address),
+            Some(Record::Moved { from, to }) => self.rename(from, to),
             Some(Record::Rewired { address, depends_on, create_before_destroy }) => {
                 self.rewire(address, depends_on, *create_before_destroy)
             }
@@ -125,6 +126,39 @@ impl Ledger {
             }
             Some(Record::Ended { .. }) => self.drop_unused(),
         }
+    }
+
+    /// Takes everything within an address to another one: entries, what is open, and every edge to them. What is there already stays, and so
+    /// does what would have to take its place.
+    pub fn rename(&mut self, from: &Address, to: &Address) {
+        let open = self.open.values().map(|open| &open.intent.address);
+        let taken: BTreeSet<Address> = self.state.resources.keys().chain(open).cloned().collect();
+        let renamed: BTreeMap<Address, Address> = taken
+            .iter()
+            .filter_map(|address| Some((address.clone(), address.moved(from, to)?)))
+            .filter(|(_, after)| !taken.contains(after))
+            .collect();
+        if renamed.is_empty() {
+            return;
+        }
+        let new = |address: &Address| renamed.get(address).unwrap_or(address).clone();
+        let all = |addresses: &BTreeSet<Address>| addresses.iter().map(new).collect::<BTreeSet<_>>();
+        let resources = std::mem::take(&mut self.state.resources);
+        self.state.resources = resources
+            .into_iter()
+            .map(|(address, mut entry)| {
+                entry.depends_on = all(&entry.depends_on);
+                (new(&address), entry)
+            })
+            .collect();
+        for open in self.open.values_mut() {
+            open.intent.address = new(&open.intent.address);
+            open.intent.depends_on = all(&open.intent.depends_on);
+        }
+        let handed = std::mem::take(&mut self.handed);
+        let hand = |(address, edges): (Address, BTreeSet<Address>)| (new(&address), all(&edges));
+        self.handed = handed.into_iter().map(|(address, to)| (new(&address), to.into_iter().map(hand).collect())).collect();
+        self.dependents = None;
     }
 
     /// What a fold to disk forgets: the edges that would come back. A ledger that is loaded does not know them either.

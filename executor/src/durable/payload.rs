@@ -85,6 +85,7 @@ const fn kind_of(record: &Record) -> FrameKind {
         Record::Outcome { .. } => FrameKind::Outcome,
         Record::Pure { .. }
         | Record::Forgotten { .. }
+        | Record::Moved { .. }
         | Record::Rewired { .. }
         | Record::Observed { .. }
         | Record::Facts { .. }
@@ -122,6 +123,7 @@ fn is_sensitive(record: &Record) -> bool {
         | Record::Outcome { .. }
         | Record::Pure { .. }
         | Record::Forgotten { .. }
+        | Record::Moved { .. }
         | Record::Rewired { .. }
         | Record::Observed { .. }
         | Record::Ended { .. } => false,

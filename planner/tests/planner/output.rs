@@ -130,6 +130,25 @@ Plan: 1 to create, 1 to change, 1 to replace, 1 to delete, 2 steps to run, 1 ste
     assert!(verbose.contains("      + content = \"<node.address>\"\n      + path    = \"/etc/z\"\n"), "{verbose}");
 }
 
+/// Of what is made, that much is enough to know how much there is; of what changes, everything is shown but what is shown elsewhere.
+#[test]
+fn what_follows_from_the_rest_is_shown_when_it_changes() {
+    let parts = |last: &str| Value::map([("a", Value::from("1")), ("b", last.into())]);
+    let brief = |last: &str| thing("t_brief.x", 1).set("name", "x").set("parts", parts(last)).set("digest", last).set("document", last);
+    let mut world = World::with([brief("2")]);
+    let made = world.plan().fine();
+    let expected =
+        "  t_brief.x  (main.hcl:10:1)\n  + create\n      + count = 1\n      + name  = \"x\"\n        parts: 2 (with --verbose)\n\n";
+    assert!(made.text().starts_with(expected), "{}", made.text());
+    let verbose = render_text(&made.plan, &RenderOptions { verbose: true, ..RenderOptions::default() });
+    assert!(verbose.contains("+ parts  = {") && verbose.contains("+ digest = \"2\"") && !verbose.contains("document"), "{verbose}");
+    world.converge();
+    world.wants([brief("3")]);
+    let changed = world.plan().fine().text();
+    assert!(changed.contains("~ parts.b = \"2\" -> \"3\"") && changed.contains("~ digest = \"2\" -> \"3\""), "{changed}");
+    assert!(!changed.contains("document") && !changed.contains("--verbose"), "{changed}");
+}
+
 #[test]
 fn a_plan_of_nothing_says_so() {
     let mut world = World::with([thing("t_thing.a", 1)]);

@@ -12,7 +12,9 @@ use cloudtik_planner::{
     Change, Mode, Observation, OperationKind, Plan, PlanInput, RenderOptions, Settled, execution, lint, plan, render_text,
     resource_identity, step_identity, step_inputs_preview,
 };
-use cloudtik_provider_api::{AttributeSchema, Expected, Idempotency, KindSchema, ObjectAnswer, Provider, ProviderSchema, ValueProvider};
+use cloudtik_provider_api::{
+    AttributeSchema, Expected, Idempotency, KindSchema, ObjectAnswer, Provider, ProviderSchema, Shown, ValueProvider,
+};
 
 pub(crate) fn address(text: &str) -> Address {
     text.parse().unwrap()
@@ -78,8 +80,15 @@ fn kind(name: &'static str, more: Vec<AttributeSchema>) -> KindSchema {
 
 /// The provider `t` of the tests.
 pub(crate) fn schema() -> ProviderSchema {
+    use AttributeSchema as A;
     let kinds = ["t_thing", "t_named", "t_node"].map(|name| (name, kind(name, Vec::new())));
-    ProviderSchema { version: 7, config: Vec::new(), kinds: kinds.into_iter().collect() }
+    let brief = vec![
+        A::optional("parts", Type::map(Type::String), ChangeWord::Live, "").shown(Shown::Changes),
+        A::optional("digest", Type::String, ChangeWord::Live, "").shown(Shown::Changes),
+        A::optional("document", Type::String, ChangeWord::Live, "").shown(Shown::Never),
+    ];
+    let kinds = kinds.into_iter().chain([("t_brief", kind("t_brief", brief))]).collect();
+    ProviderSchema { version: 7, config: Vec::new(), kinds }
 }
 
 /// A resource in the making. Each attribute stands on a line of its own, from 10 times the block's on.

@@ -110,6 +110,9 @@ pub fn real_name(address: &Address, fields: &Fields) -> Arc<str> {
     written.map(Arc::from).or_else(label).unwrap_or_default()
 }
 
+/// The attribute of a node that is its host name, for every provider of nodes.
+pub const NODE_NAME: &str = "name";
+
 /// The host name of the workers of a group: known but for the number that each gets.
 #[must_use]
 pub fn worker_name(cluster: &str, group: &str) -> Value {
@@ -235,7 +238,7 @@ impl ClusterStart {
             if cluster.workers_max > 0 { start.set("max_workers", cluster.workers_max) } else { start }
         });
         // The mark of the cluster is the controller's to give: it knows the whole of it.
-        let worker = |(group, spec): (&Arc<str>, &NodeSpec)| (Arc::clone(group), node(spec).set("name", worker_name(&name, group)));
+        let worker = |(group, spec): (&Arc<str>, &NodeSpec)| (Arc::clone(group), node(spec).set(NODE_NAME, worker_name(&name, group)));
         let workers = cluster.workers.iter().map(worker).collect();
         Self { name, head_name, head, workers, exports }
     }

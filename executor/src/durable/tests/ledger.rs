@@ -30,6 +30,47 @@ fn an_intent_is_open_until_its_outcome() {
     assert_eq!(again.state.resources, ledger.state.resources);
 }
 
+/// A record at another address: of `sim_token.NAME` what stands for it.
+fn called(record: &Record, names: &[(&str, &str)]) -> Record {
+    let mut text = serde_json::to_string(record).unwrap();
+    for (name, other) in names {
+        text = text.replace(&format!("\"{}\"", address(name)), &format!("\"{other}\""));
+    }
+    serde_json::from_str(&text).unwrap()
+}
+
+#[test]
+fn what_is_renamed_is_what_it_was() {
+    let records = |group: &str| -> Vec<Record> {
+        let worker = format!("cluster.c.workers.{group}[1]");
+        let (one, two) = (format!("{worker}.step.a"), format!("{worker}.step.b"));
+        let names = [("w", worker.as_str()), ("a", &one), ("b", &two), ("h", "cluster.c.head.step.a")];
+        let records = [
+            intent("o1", "w", &[], create(Value::NULL, false)),
+            made("o1", "i-1"),
+            pure("a", &["w"], Value::NULL),
+            pure("h", &["a"], Value::NULL),
+            intent("o2", "b", &["a"], run_step("true", Value::NULL)),
+        ];
+        records.iter().map(|record| called(record, &names)).collect()
+    };
+    let group = |name: &str| format!("cluster.c.workers.{name}").parse::<Address>().unwrap();
+    let rename = Record::Moved { from: group("old"), to: group("new") };
+    // The second time there is nothing left to rename.
+    let mut renamed = folded([records("old"), vec![rename.clone(), rename.clone()]].concat());
+    let fresh = folded(records("new"));
+    assert_eq!(renamed.state.resources, fresh.state.resources);
+    let open = |ledger: &Ledger| ledger.open.values().map(|open| open.intent.clone()).collect::<Vec<_>>();
+    assert_eq!(open(&renamed), open(&fresh));
+    assert!(renamed.dependents_are_right());
+    // What has the name already keeps it, and so does what would have to take its place.
+    let taken = called(&pure("w", &[], Value::NULL), &[("w", "cluster.c.workers.new[1]")]);
+    let both = folded([records("old"), vec![taken, rename]].concat());
+    let there: Vec<String> = both.state.resources.keys().map(ToString::to_string).collect();
+    let names = ["head.step.a", "workers.new[1]", "workers.new[1].step.a", "workers.old[1]"].map(|name| format!("cluster.c.{name}"));
+    assert_eq!(there, names);
+}
+
 impl Entry {
     fn at(mut self, sequence: u64) -> Self {
         self.sequence = sequence;
@@ -213,6 +254,7 @@ pub(super) fn any_record() -> impl Strategy<Value = Record> {
         4 => (op, result).prop_map(|(op, result)| outcome(op, result)),
         2 => (name.clone(), edges.clone(), any::<bool>()).prop_map(|(name, edges, secretly)| pure(name, &edges, if secretly { secret("hunter2") } else { Value::NULL })),
         1 => name.clone().prop_map(|name| Record::Forgotten { address: address(name) }),
+        1 => (name.clone(), name.clone()).prop_map(|(from, to)| Record::Moved { from: address(from), to: address(to) }),
         1 => (name.clone(), edges).prop_map(|(name, edges)| Record::Rewired { address: address(name), depends_on: set(&edges), create_before_destroy: true }),
         1 => (name, any::<bool>()).prop_map(|(name, gone)| Record::Observed { address: address(name), attributes: (!gone).then(|| value("size", 1_i64)) }),
         1 => any::<bool>().prop_map(|ok| Record::Ended { ok }),
