@@ -54,9 +54,11 @@ pub(crate) fn read_moves(expansion: &Expansion<'_>, blocks: &[Block], found: &mu
             found.push(groups_only(title).at(to_span).and_at(from_span, "the other cluster"));
             continue;
         }
-        let twice = [(&from, from_span), (&to, to_span)].into_iter().find_map(|(address, span)| Some((address, span, *names.get(address)?)));
+        let twice =
+            [(&from, from_span), (&to, to_span)].into_iter().find_map(|(address, span)| Some((address, span, *names.get(address)?)));
         if let Some((address, span, first)) = twice.or_else(|| (from == to).then_some((&to, to_span, from_span))) {
-            let help = "a group is renamed from one name to another: write the name that it had when it was last applied, and the one of now";
+            let help =
+                "a group is renamed from one name to another: write the name that it had when it was last applied, and the one of now";
             found.push(
                 Diagnostic::error("moved-twice", format!("`{address}` is named by `moved` twice"))
                     .at_saying(span, "the second")
@@ -74,9 +76,8 @@ pub(crate) fn read_moves(expansion: &Expansion<'_>, blocks: &[Block], found: &mu
 
 /// Checks that each renamed group is there and its former name is not, and puts the renames into the graph. What has errors is not asked for.
 pub(crate) fn finish_moves(expansion: &mut Expansion<'_>) {
-    let is_there = |address: &Address| {
-        matches!(expansion.graph.nodes.get(address), Some(Node::Resource(group)) if &*group.kind == WORKER_GROUP_KIND)
-    };
+    let is_there =
+        |address: &Address| matches!(expansion.graph.nodes.get(address), Some(Node::Resource(group)) if &*group.kind == WORKER_GROUP_KIND);
     let made: BTreeSet<Address> = expansion.head_configs.keys().cloned().collect();
     let failed = expansion.found.has_errors();
     let mut found = Diagnostics::new();
@@ -85,7 +86,9 @@ pub(crate) fn finish_moves(expansion: &mut Expansion<'_>) {
         if is_there(&of.from) {
             let title = format!("`{}` is still in the spec, so it was not renamed", of.from);
             found.push(
-                Diagnostic::error("moved-exists", title).at(of.from_span).help("take the `workers` block of that name out, or this `moved`"),
+                Diagnostic::error("moved-exists", title)
+                    .at(of.from_span)
+                    .help("take the `workers` block of that name out, or this `moved`"),
             );
         } else if is_there(to) {
             moved.insert(to.clone(), of.from.clone());

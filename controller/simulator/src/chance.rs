@@ -2,8 +2,8 @@
 
 use cloudtik_sim::{Fault, FaultRates, FaultRule, Random};
 
-use crate::{Kind, Trouble};
 use crate::cluster::Shape;
+use crate::{Kind, Trouble};
 
 /// The time in which things happen, in milliseconds: long enough for a rolling change to be under way when the next thing comes.
 pub(crate) const STORM_MS: u64 = 90_000;

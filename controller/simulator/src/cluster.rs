@@ -119,6 +119,7 @@ fn config(shape: Shape) -> HeadConfig {
         groups: BTreeMap::from([(PLAIN.into(), plain(shape)), (shape.label().into(), quorum(shape))]),
         head_steps: vec![upstream, proxy],
         services: BTreeMap::from([("db".into(), service)]),
+        secrets: BTreeMap::new(),
         scaling: Value::NULL,
     }
 }

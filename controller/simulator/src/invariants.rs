@@ -252,7 +252,9 @@ impl Simulation {
                 entry.current.iter().chain(entry.deposed.values()).map(|object| (object.id.as_str(), by_first_name(&address.to_string())))
             })
             .collect();
-        if let Some(orphan) = self.workers().find(|worker| known.get(worker.id.as_str()).is_none_or(|of| *of != by_first_name(address_of(worker)))) {
+        if let Some(orphan) =
+            self.workers().find(|worker| known.get(worker.id.as_str()).is_none_or(|of| *of != by_first_name(address_of(worker))))
+        {
             return Some(format!("{} is {} and nobody knows it", orphan.id, address_of(orphan)));
         }
         let there: BTreeSet<&str> = self.workers().map(|worker| worker.id.as_str()).collect();

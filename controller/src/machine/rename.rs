@@ -25,8 +25,12 @@ impl Controller {
         let Some(config) = self.config() else { return false };
         let mut waits = false;
         for rename in self.renames(&config) {
-            let working: Vec<UnitId> =
-                self.units.iter().filter(|(id, unit)| id.group() == Some(&rename.from) && !unit.is_idle()).map(|(id, _)| id.clone()).collect();
+            let working: Vec<UnitId> = self
+                .units
+                .iter()
+                .filter(|(id, unit)| id.group() == Some(&rename.from) && !unit.is_idle())
+                .map(|(id, _)| id.clone())
+                .collect();
             if working.is_empty() {
                 self.rename(&config, &rename);
                 continue;
