@@ -463,7 +463,8 @@ impl Project {
     ) -> Result<Planned, Failure> {
         let world = World { clouds, schemas: &self.schemas };
         let (compiled, sources, mut warnings, facts) = self.with_facts(options, observer, first, &ledger.state, &world)?;
-        let moved = take_moves(&compiled.graph, ledger);
+        // What goes is removed by the name that it has.
+        let moved = if options.destroy { BTreeMap::new() } else { take_moves(&compiled.graph, ledger) };
         let observed = if options.offline || !options.refresh {
             BTreeMap::new()
         } else {

@@ -141,8 +141,15 @@ fn head_config(parts: &Parts<'_>, aside: &mut Aside) -> Result<HeadConfig, Diagn
         groups,
         head_steps,
         services: BTreeMap::new(),
+        secrets: secrets(parts),
         scaling: aside.value(&parts.scaling, &format!("{}/scaling", parts.cluster), false),
     })
+}
+
+/// The secrets that the controller makes, with their lengths.
+fn secrets(parts: &Parts<'_>) -> BTreeMap<Arc<str>, u64> {
+    let groups = parts.groups.iter().flat_map(|(_, _, made)| &made.secrets);
+    parts.head.secrets.iter().chain(groups).cloned().collect()
 }
 
 fn group_config(group: &Group<'_>, node: &ResourceSpec, made: &NodeSteps, aside: &mut Aside) -> Result<GroupConfig, Diagnostic> {

@@ -62,6 +62,7 @@ pub(crate) struct NodeSteps {
     pub(crate) exports: BTreeMap<Arc<str>, Value>,
     pub(crate) memberships: Vec<MembershipConfig>,
     pub(crate) services: Vec<(Arc<str>, ServiceConfig, Span)>,
+    pub(crate) secrets: Vec<(Arc<str>, u64)>,
 }
 
 /// All steps of a node, in order: first contact, files, commands, runtimes, commands.
@@ -102,7 +103,8 @@ pub(crate) fn node_steps(
     for (step, is_delegated) in steps.into_iter().zip(split) {
         if is_delegated { &mut delegated } else { &mut own }.push(step);
     }
-    NodeSteps { steps: own, delegated, exports: made.exports, memberships: made.memberships, services: made.services }
+    let crate::runtime::OnNode { exports, memberships, services, secrets, .. } = made;
+    NodeSteps { steps: own, delegated, exports, memberships, services, secrets }
 }
 
 /// Two maps as one; the second wins. Null is no map; a deferred one wins whole.

@@ -61,6 +61,8 @@ pub(crate) struct OnNode {
     pub(crate) memberships: Vec<MembershipConfig>,
     /// What the node offers, with the place of the runtime.
     pub(crate) services: Vec<(Arc<str>, ServiceConfig, Span)>,
+    /// The secrets of modules with their lengths.
+    pub(crate) secrets: Vec<(Arc<str>, u64)>,
     /// The steps of a head that the controller does.
     pub(crate) delegated: BTreeSet<Address>,
 }
@@ -194,6 +196,7 @@ pub(crate) fn runtime_steps(
         last_of.insert(Arc::clone(label), expanded.steps.iter().map(|step| step.address.clone()).chain(members).collect());
         made.exports.insert(Arc::clone(label), expanded.exports);
         made.services.extend(expanded.services.into_iter().map(|(name, service)| (name, service, runtime.block.span)));
+        made.secrets.extend(expanded.secrets);
         made.memberships.extend(expanded.memberships);
         made.steps.extend(expanded.steps);
     }

@@ -57,6 +57,7 @@ fn config(min: u64) -> HeadConfig {
         groups: BTreeMap::from([("g".into(), group)]),
         head_steps: Vec::new(),
         services: BTreeMap::new(),
+        secrets: BTreeMap::new(),
         scaling: Value::NULL,
     }
 }

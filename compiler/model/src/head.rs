@@ -33,6 +33,10 @@ pub struct HeadConfig {
     pub head_steps: Vec<StepSpec>,
     /// What nodes of the cluster offer, by name.
     pub services: BTreeMap<Arc<str>, ServiceConfig>,
+    /// The secrets that the controller makes once and keeps, by name: how many characters each has. One that is not here has so many as the
+    /// controller gives it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<Arc<str>, u64>,
     /// `scaling` as the spec has it, carried and not in effect; null without one.
     #[serde(default)]
     pub scaling: Value,

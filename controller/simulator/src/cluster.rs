@@ -24,6 +24,9 @@ pub(crate) const PLAIN: &str = "plain";
 /// The group with a quorum.
 pub(crate) const QUORUM: &str = "quorum";
 
+/// What the group with a quorum is called once it is renamed.
+pub(crate) const RENAMED: &str = "voters";
+
 /// The epoch in which workers are launched.
 pub(crate) const LAUNCH_EPOCH: u64 = 1;
 
@@ -38,13 +41,20 @@ pub(crate) struct Shape {
     pub(crate) plain_cpus: u64,
     /// Processors of those with one.
     pub(crate) quorum_cpus: u64,
+    /// Whether the group with a quorum has its other name.
+    pub(crate) renamed: bool,
 }
 
 impl Shape {
-    pub(crate) const FIRST: Self = Self { quorum: 3, text: 1, plain_cpus: 2, quorum_cpus: 2 };
+    pub(crate) const FIRST: Self = Self { quorum: 3, text: 1, plain_cpus: 2, quorum_cpus: 2, renamed: false };
 
     /// Workers of the group without a quorum.
     pub(crate) const PLAIN_MIN: u64 = 2;
+
+    /// What the group with a quorum is called.
+    const fn label(&self) -> &'static str {
+        if self.renamed { RENAMED } else { QUORUM }
+    }
 
     /// How many workers a group wants, and how many it may have.
     pub(crate) fn band(&self, group: &str) -> (u64, u64) {
@@ -93,7 +103,7 @@ fn config(shape: Shape) -> HeadConfig {
         port: 7_000,
         labels: BTreeMap::new(),
         on_head: false,
-        groups: BTreeSet::from([Arc::from(QUORUM)]),
+        groups: BTreeSet::from([Arc::from(shape.label())]),
     };
     let head = cluster().child("head");
     let runtime = head.child("runtime").child("proxy");
@@ -106,9 +116,10 @@ fn config(shape: Shape) -> HeadConfig {
         name: "c".to_owned(),
         provider: ProviderRef::new("sim"),
         provider_config: Value::object::<&str>([]),
-        groups: BTreeMap::from([(PLAIN.into(), plain(shape)), (QUORUM.into(), quorum(shape))]),
+        groups: BTreeMap::from([(PLAIN.into(), plain(shape)), (shape.label().into(), quorum(shape))]),
         head_steps: vec![upstream, proxy],
         services: BTreeMap::from([("db".into(), service)]),
+        secrets: BTreeMap::new(),
         scaling: Value::NULL,
     }
 }
@@ -130,7 +141,7 @@ fn plain(shape: Shape) -> GroupConfig {
 }
 
 fn quorum(shape: Shape) -> GroupConfig {
-    let node = node(QUORUM, shape.quorum_cpus);
+    let node = node(shape.label(), shape.quorum_cpus);
     let at = &node.address;
     let members = || late(LateName::GroupMembers, Type::Any);
     let key = step(at, at.child("step").child("host_key"), StepKind::HostKey, [], &[]);
@@ -152,7 +163,8 @@ fn quorum(shape: Shape) -> GroupConfig {
     let peers = step(at, runtime.child("peers"), StepKind::File, [("content", members())], &[&service]);
     let (min, max) = shape.band(QUORUM);
     let steps = vec![key, config, first, service, peers];
-    GroupConfig { min, max, quorum: true, moved_from: None, ready_timeout_secs: 300, node, steps, memberships: vec![membership] }
+    let moved_from = shape.renamed.then(|| QUORUM.into());
+    GroupConfig { min, max, quorum: true, moved_from, ready_timeout_secs: 300, node, steps, memberships: vec![membership] }
 }
 
 fn node(group: &str, cpus: u64) -> ResourceSpec {

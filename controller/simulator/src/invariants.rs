@@ -8,7 +8,7 @@ use cloudtik_provider_api::{Call, GROUP_TAG, ROLE_TAG, Verb, WORKER_ROLE};
 use cloudtik_sim::{ADDRESS_TAG, EffectKind, SimObject};
 
 use crate::Failure;
-use crate::cluster::{PLAIN, QUORUM, Shape};
+use crate::cluster::{PLAIN, QUORUM, RENAMED, Shape};
 use crate::simulation::Simulation;
 
 /// How long an earlier maximum may still be used after it was lowered, in milliseconds: creates whose intents were written before are carried
@@ -35,6 +35,8 @@ pub(crate) struct Invariants {
     restarts: BTreeMap<u64, String>,
     /// Whether the group with a quorum was complete, and nobody died since.
     whole: bool,
+    /// Nothing may be made or removed now, or done on the workers of the group with a quorum.
+    pub(crate) rests: bool,
     /// The newest event of the controller that was logged.
     pub(crate) last_event: u64,
 }
@@ -52,6 +54,7 @@ impl Invariants {
             hooks: BTreeSet::new(),
             restarts: BTreeMap::new(),
             whole: false,
+            rests: false,
             last_event: 0,
         }
     }
@@ -96,8 +99,15 @@ fn broken<T>(what: String) -> Result<T, Failure> {
     Err(Failure::new(what))
 }
 
+/// The group of a worker; one that is renamed is the same.
 fn group_of(object: &SimObject) -> &str {
-    object.tags.get(GROUP_TAG).map_or("", String::as_str)
+    let group = object.tags.get(GROUP_TAG).map_or("", String::as_str);
+    if group == RENAMED { QUORUM } else { group }
+}
+
+/// An address by the first name of its group.
+fn by_first_name(address: &str) -> String {
+    address.replace(&format!(".workers.{RENAMED}["), &format!(".workers.{QUORUM}["))
 }
 
 fn address_of(object: &SimObject) -> &str {
@@ -129,7 +139,7 @@ impl Simulation {
         let Some(worker) = objects.get(id).filter(|object| object.tags.get(ROLE_TAG).is_some_and(|role| role == WORKER_ROLE)) else {
             return Ok(());
         };
-        let (address, group) = (address_of(worker), group_of(worker));
+        let (address, group) = (by_first_name(address_of(worker)), group_of(worker));
         if self.invariants.fenced {
             return broken(format!("{id} was made for {address} behind the fence"));
         }
@@ -138,10 +148,10 @@ impl Simulation {
         if there > most {
             return broken(format!("the group {group} has {there} instances and may have {most}"));
         }
-        if let Some(other) = self.workers().find(|other| other.id != id && address_of(other) == address) {
+        if let Some(other) = self.workers().find(|other| other.id != id && by_first_name(address_of(other)) == address) {
             return broken(format!("{id} and {} are both {address}", other.id));
         }
-        if let Some(former) = self.invariants.known.get(address) {
+        if let Some(former) = self.invariants.known.get(&address) {
             return broken(format!("{id} has the number of {former}: {address}"));
         }
         if !self.invariants.ops.insert(op_id.to_owned()) {
@@ -159,7 +169,7 @@ impl Simulation {
                 continue;
             }
             let Some(object) = &entry.current else { continue };
-            let address = address.to_string();
+            let address = by_first_name(&address.to_string());
             match self.invariants.known.get(&address) {
                 Some(known) if *known == object.id => {}
                 Some(known) => return broken(format!("{address} was {known} and is {}", object.id)),
@@ -193,6 +203,9 @@ impl Simulation {
 
     pub(crate) fn before_call(&mut self, call: &Call) -> Result<(), Failure> {
         match &call.verb {
+            Verb::Create(_) | Verb::Update(_) | Verb::Delete { .. } if self.invariants.rests => {
+                broken(format!("{} is touched although nothing but a name changed", call.address))
+            }
             Verb::Delete { id } => self.check_rolling(id, "the removal"),
             _ => Ok(()),
         }
@@ -210,6 +223,12 @@ impl Simulation {
             }
             self.invariants.hooks.insert(ticket);
             return Ok(());
+        }
+        if job.request.verb != NodeVerb::Check {
+            self.count("steps");
+            if self.invariants.rests && by_first_name(address).contains(&format!(".{QUORUM}[")) {
+                return broken(format!("{address} is done although nothing but a name changed"));
+            }
         }
         match job.request.verb {
             NodeVerb::Undo => self.check_rolling(&job.instance_id, "an undo"),
@@ -236,10 +255,12 @@ impl Simulation {
             .iter()
             .filter(|(address, _)| address.segments().len() == 4)
             .flat_map(|(address, entry)| {
-                entry.current.iter().chain(entry.deposed.values()).map(|object| (object.id.as_str(), address.to_string()))
+                entry.current.iter().chain(entry.deposed.values()).map(|object| (object.id.as_str(), by_first_name(&address.to_string())))
             })
             .collect();
-        if let Some(orphan) = self.workers().find(|worker| known.get(worker.id.as_str()).is_none_or(|of| of != address_of(worker))) {
+        if let Some(orphan) =
+            self.workers().find(|worker| known.get(worker.id.as_str()).is_none_or(|of| *of != by_first_name(address_of(worker))))
+        {
             return Some(format!("{} is {} and nobody knows it", orphan.id, address_of(orphan)));
         }
         let there: BTreeSet<&str> = self.workers().map(|worker| worker.id.as_str()).collect();

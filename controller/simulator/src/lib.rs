@@ -27,6 +27,22 @@ pub enum Kind {
     Keep,
     /// At some time it is torn down: at the end no worker is left.
     Destroy,
+    /// The group with a quorum is renamed, and later a step's text changes; nothing else happens.
+    Rename {
+        /// What happens beside it.
+        trouble: Trouble,
+    },
+}
+
+/// What happens to a controller that renames a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// Nothing.
+    None,
+    /// It crashes about that time.
+    Crash,
+    /// The head with its store is lost afterwards.
+    LoseHead,
 }
 
 /// What is broken on purpose, so that a test can show that it would be noticed.

@@ -215,7 +215,7 @@ impl Simulation {
             }
         }
         match self.options.kind {
-            Kind::Keep => Err(Failure::new(format!("it is not in order: {}", self.disorder()?.unwrap_or_default()))),
+            Kind::Keep | Kind::Rename { .. } => Err(Failure::new(format!("it is not in order: {}", self.disorder()?.unwrap_or_default()))),
             Kind::Destroy => match self.workers().next() {
                 Some(worker) => Err(Failure::new(format!("{} came after the cluster was torn down", worker.id))),
                 None => Ok(()),
@@ -442,6 +442,9 @@ impl Simulation {
             Deed::LoseHead { down_ms } => {
                 self.count("heads lost");
                 self.crash = None;
+                // A new head does what it cannot know to be done.
+                self.invariants.rests = false;
+                self.stopping = None;
                 self.drop_life(Some(How::Lost))?;
                 self.backend = MemoryBackend::default();
                 self.cloud.world.objects.remove(&self.head);
@@ -480,6 +483,8 @@ impl Simulation {
         let generation = self.pushed.as_ref().map_or(1, |pushed| pushed.generation + 1);
         let pushed = cluster::pushed(shape, generation, &self.network)?;
         self.invariants.pushed(self.now_ms, self.shape, shape);
+        // A name alone is nothing that anybody must do something for.
+        self.invariants.rests = matches!(self.options.kind, Kind::Rename { .. }) && Shape { renamed: true, ..self.shape } == shape;
         self.shape = shape;
         if let Some(life) = &mut self.life {
             life.controller.configure(pushed.clone());

@@ -87,6 +87,5 @@ fn record(line: &mut String, record: &Record) -> std::fmt::Result {
         Record::Started { .. } => write!(line, "; started"),
         Record::Ended { ok } => write!(line, "; ended {ok}"),
         Record::Outputs { .. } => write!(line, "; outputs"),
-        Record::Moved { from, to } => write!(line, "; moved {from} to {to}"),
     }
 }

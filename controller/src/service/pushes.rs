@@ -19,8 +19,11 @@ use crate::machine::Pushed;
 /// What the key files of configurations are called.
 const FILE_PREFIX: &str = "pushed.";
 
-/// Bytes of a secret that is generated: 256 bits are beyond guessing.
+/// Bytes of a secret that is generated where nobody says how long it is: 256 bits are beyond guessing.
 const SECRET_BYTES: usize = 32;
+
+/// The longest secret that is generated: more than manifests may ask for, so that a damaged configuration asks for no memory.
+const SECRET_CHARS_MAX: usize = 4_096;
 
 /// The version of the files.
 const VERSION: u32 = 1;
@@ -139,9 +142,12 @@ impl Pushes {
         let mut generated = self.generated.clone();
         for name in secrets_of(&config).into_iter().filter(|name| !push.secrets.contains_key(&**name)) {
             if !generated.contains_key(&*name) {
-                let mut bytes = [0_u8; SECRET_BYTES];
+                let length = config.secrets.get(&name).and_then(|length| usize::try_from(*length).ok());
+                let mut bytes = vec![0_u8; length.map_or(SECRET_BYTES, |length| length.min(SECRET_CHARS_MAX))];
                 self.vault.entropy().fill(&mut bytes).map_err(store)?;
-                generated.insert(name.to_string(), URL_SAFE_NO_PAD.encode(bytes));
+                let text = URL_SAFE_NO_PAD.encode(bytes);
+                // A byte is more than a character says, so there are always enough of them.
+                generated.insert(name.to_string(), text.chars().take(length.unwrap_or(usize::MAX)).collect());
             }
         }
         let kept = Kept { version: VERSION, generation, push, generated };
@@ -191,4 +197,93 @@ fn secrets_of(config: &HeadConfig) -> BTreeSet<Arc<str>> {
     let mut names: BTreeSet<LateName> = steps.into_iter().flat_map(late_names_of).collect();
     config.groups.values().for_each(|group| Value::late_names(&group.node.attributes, &mut names));
     names.into_iter().filter_map(|name| if let LateName::Secret(name) = name { Some(name) } else { None }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use cloudtik_model::{
+        Expr, ExprKind, GroupConfig, HEAD_CONFIG_VERSION, Input, Lifecycle, ProviderRef, ResourceSpec, ServiceConfig, Span, StepKind, Type,
+    };
+
+    use super::*;
+
+    /// A configuration whose worker uses these secrets.
+    fn push(names: &[&str], lengths: &[(&str, u64)], follows: Option<u64>) -> PushConfig {
+        let at: Address = "cluster.c.workers.g".parse().unwrap();
+        let late = |name: &str| Value::deferred(Type::String, Expr::from(ExprKind::Late(LateName::Secret(name.into()))));
+        let step = StepSpec {
+            address: at.child("step").child("secrets"),
+            node: at.clone(),
+            kind: StepKind::File,
+            inputs: names.iter().map(|name| ((*name).to_owned(), Input::Value(late(name)))).collect(),
+            triggers: BTreeSet::new(),
+            frozen: false,
+            depends_on: BTreeSet::new(),
+            title: String::new(),
+            lifecycle: Lifecycle::default(),
+            span: Span::NONE,
+        };
+        let node = ResourceSpec {
+            address: at,
+            kind: "sim_instance".into(),
+            provider: ProviderRef::new("sim"),
+            attributes: Value::object::<&str>([]),
+            depends_on: BTreeSet::new(),
+            lifecycle: Lifecycle::default(),
+            marks: BTreeMap::new(),
+            span: Span::NONE,
+            origins: BTreeMap::new(),
+        };
+        let group = GroupConfig {
+            min: 1,
+            max: 1,
+            quorum: false,
+            moved_from: None,
+            ready_timeout_secs: 1,
+            node,
+            steps: vec![step],
+            memberships: Vec::new(),
+        };
+        let config = HeadConfig {
+            version: HEAD_CONFIG_VERSION,
+            cluster: "cluster.c".parse().unwrap(),
+            name: "c".to_owned(),
+            provider: ProviderRef::new("sim"),
+            provider_config: Value::object::<&str>([]),
+            groups: BTreeMap::from([("g".into(), group)]),
+            head_steps: Vec::new(),
+            services: BTreeMap::<_, ServiceConfig>::new(),
+            secrets: lengths.iter().map(|(name, length)| ((*name).into(), *length)).collect(),
+            scaling: Value::NULL,
+        };
+        PushConfig {
+            uid: "l/w/c".to_owned(),
+            epoch: 1,
+            follows,
+            config: serde_json::to_value(&config).unwrap(),
+            digest: config.digest().unwrap(),
+            references: Value::object::<&str>([]),
+            secrets: BTreeMap::from([("told".to_owned(), "as it came".to_owned())]),
+            operator_keys: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_secret_is_made_once_and_as_long_as_its_module_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = DataDir::new(folder.path(), Some(Path::new("store")));
+        data.create().unwrap();
+        let names = ["long", "old", "short", "told"];
+        let mut pushes = Pushes::open(&data).unwrap();
+        let first = pushes.take(push(&names, &[("long", 255), ("short", 16)], None)).unwrap().secrets;
+        let lengths: Vec<usize> = names.iter().map(|name| first[*name].chars().count()).collect();
+        // One without a length is that of a configuration from before there were lengths.
+        assert_eq!(lengths, [255, 43, 16, 10]);
+        // What was made is kept, in a new process and under another length too.
+        let mut again = Pushes::open(&data).unwrap();
+        let second = again.take(push(&names, &[("long", 20), ("short", 16)], Some(1))).unwrap();
+        assert_eq!((second.generation, second.secrets), (2, first));
+    }
 }

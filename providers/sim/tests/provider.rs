@@ -214,6 +214,7 @@ fn push(follows: Option<u64>, epoch: u64, groups: &[(&str, GroupConfig)]) -> Pus
         groups: groups.iter().map(|(label, group)| (Arc::from(*label), group.clone())).collect(),
         head_steps: Vec::new(),
         services: BTreeMap::new(),
+        secrets: BTreeMap::new(),
         scaling: Value::NULL,
     };
     PushConfig {

@@ -60,6 +60,8 @@ pub struct Expanded {
     pub memberships: Vec<MembershipConfig>,
     /// What the runtime offers, by name; where it is offered is for the caller to say.
     pub services: Vec<(Arc<str>, ServiceConfig)>,
+    /// The secrets that are generated for it: what each is called in the cluster, and its length in characters.
+    pub secrets: Vec<(Arc<str>, u64)>,
     /// An object: `version`, `ports` by name, `endpoints` as `address:port`, in the order of the manifest. Of workers nobody knows the
     /// endpoints when the plan is made: they have none.
     pub exports: Value,
@@ -77,6 +79,7 @@ pub fn expand(request: &ExpandRequest<'_>) -> Expanded {
             steps: Vec::new(),
             memberships: Vec::new(),
             services: Vec::new(),
+            secrets: Vec::new(),
             exports: Value::object::<&str>([]),
             notes: Vec::new(),
             diagnostics: refused.into(),
@@ -103,7 +106,8 @@ pub fn expand(request: &ExpandRequest<'_>) -> Expanded {
     let failed = expansion.found.has_errors();
     let diagnostics = expansion.found.into_iter().map(|diagnostic| expansion_place(diagnostic, request)).collect();
     let (steps, memberships) = if failed { (Vec::new(), Vec::new()) } else { (steps, memberships) };
-    Expanded { steps, memberships, services, exports, notes: expansion.notes, diagnostics }
+    let secrets = request.module.secrets.iter().map(|secret| (secret_name(request.module, secret), secret.length)).collect();
+    Expanded { steps, memberships, services, secrets, exports, notes: expansion.notes, diagnostics }
 }
 
 /// Every message names the runtime that it is about.
@@ -326,12 +330,14 @@ fn no_service(discover: &DiscoverSchema, request: &ExpandRequest<'_>) -> Diagnos
     error.help(format!("add a runtime that offers it, or choose another service with `discover \"{name}\" {{ … }}`"))
 }
 
-/// The secrets of a module; in the cluster they are called `<module>.<name>`.
+/// What a secret of a module is called in the cluster: `<module>.<name>`.
+fn secret_name(module: &Module, secret: &SecretSchema) -> Arc<str> {
+    format!("{}.{}", module.name, secret.name).into()
+}
+
+/// The secrets of a module.
 fn secrets(module: &Module) -> Value {
-    let secret = |secret: &SecretSchema| {
-        let name = format!("{}.{}", module.name, secret.name);
-        (Arc::clone(&secret.name), late_value(LateName::Secret(name.into())))
-    };
+    let secret = |secret: &SecretSchema| (Arc::clone(&secret.name), late_value(LateName::Secret(secret_name(module, secret))));
     Value::object(module.secrets.iter().map(secret))
 }
 
