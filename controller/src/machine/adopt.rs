@@ -94,7 +94,7 @@ impl Controller {
             depends_on: std::collections::BTreeSet::new(),
             create_before_destroy: false,
         };
-        self.units.insert(id.clone(), Unit::new(address.clone()));
+        self.units.insert(id.clone(), Unit { adopted: true, ..Unit::new(address.clone()) });
         self.write(vec![Record::Intent(intent), Record::Outcome { op_id, result: OpResult::Object { object } }], None);
         let next = facts::next_key(id.group().map_or("", |label| label));
         let highest = facts::number(&self.ledger.state, &next).unwrap_or(1).max(id.sequence().saturating_add(1));

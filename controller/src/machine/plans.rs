@@ -67,7 +67,9 @@ impl Controller {
         // One from an earlier template stays as it is until its turn to be replaced comes.
         if made.execution.operations.is_empty() || (outdated && !leaving) {
             // It does its work as before, when it did any.
-            let serves = outdated && !made.waits && is_established(&made);
+            let joined = self.is_quorum(id) && self.has_joined(id);
+            let known = self.units.get(id).is_some_and(|unit| unit.was_ready || unit.adopted);
+            let serves = outdated && (joined || known || !made.waits && is_established(&made));
             return self.nothing_to_do(id, basis, made.waits || outdated && !serves);
         }
         let member = !leaving && self.has_joined(id) && id.group().is_some_and(|group| self.is_formed(group));

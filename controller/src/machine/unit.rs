@@ -83,6 +83,8 @@ pub(super) struct Unit {
     pub(super) was_ready: bool,
     /// The provider does not have it any more.
     pub(super) gone: bool,
+    /// It was taken in, and may have served before: what is missing on it is no sign that it was never finished.
+    pub(super) adopted: bool,
     /// It had an instance once.
     pub(super) had_instance: bool,
     /// It will not be tried again.
@@ -120,6 +122,7 @@ impl Unit {
             ready: false,
             was_ready: false,
             gone: false,
+            adopted: false,
             had_instance: false,
             given_up: false,
             outdated: false,
