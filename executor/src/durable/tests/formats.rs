@@ -237,6 +237,7 @@ fn plan() -> Plan {
         notes: vec!["a note".to_owned()],
         sources: BTreeMap::from([("main.hcl".to_owned(), Arc::from("output \"x\" {}"))]),
         variables: BTreeMap::from([("password".to_owned(), secret("hunter2"))]),
+        moved: BTreeMap::from([(address("a"), address("b"))]),
     }
 }
 
