@@ -28,8 +28,10 @@ use crate::machine::{Controller, ControllerInput, HeadIdentity, Pushed, Times};
 use events::EventFile;
 use pushes::{PushError, Pushes};
 
-/// Between two tries to open a store that cannot be opened, and between two looks whether a first configuration came.
+/// Between two tries to open a store that cannot be opened: whoever makes room on a disk waits no longer than that.
 const RETRY: Duration = Duration::from_secs(2);
+
+/// Between two looks whether a first configuration came: nobody notices so little.
 const FIRST_PUSH_POLL: Duration = Duration::from_millis(50);
 
 /// How long a worker's handshake may take: a new one on a busy machine needs some seconds.
