@@ -215,7 +215,7 @@ impl Project {
     }
 }
 
-fn link(clouds: &Arc<Clouds>, around: Arc<Around>) -> Link {
+pub(crate) fn link(clouds: &Arc<Clouds>, around: Arc<Around>) -> Link {
     Link::new(Arc::new(AroundReach::new(Arc::downgrade(clouds), around)))
 }
 
@@ -357,7 +357,7 @@ fn no_cluster() -> Failure {
 }
 
 /// How to speak to the head, as the state has it.
-fn head_of(state: &State, cluster: &Address) -> Result<HeadTarget, Failure> {
+pub(crate) fn head_of(state: &State, cluster: &Address) -> Result<HeadTarget, Failure> {
     let missing = |title: String| Failure::plain(Diagnostic::error("no-head", title).help("`cloudtik apply` makes what is missing"));
     let entry = state.resources.get(&cluster.child("head"));
     let (entry, object) =
@@ -407,7 +407,7 @@ fn failed(error: &CallError) -> Failure {
     Failure::plain(diagnostic.maybe_help(error.help.clone()))
 }
 
-fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Failure> {
+pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
         let error = Diagnostic::error("runtime", "the asynchronous runtime cannot be started").note(error.to_string());
         Failure::plain(error).of(FailureKind::Fault)

@@ -36,6 +36,8 @@ mod failure;
 pub mod hidden;
 mod local;
 mod options;
+mod preflight;
+mod prepared;
 mod project;
 mod providers;
 mod run;
@@ -56,7 +58,8 @@ pub use events::{Event, Interrupt, Observer, Silent};
 pub use failure::{Failure, FailureKind};
 pub use local::{LocalInventory, LocalObject, forget_local_inventory, local_inventory, local_objects, purge_local_objects};
 pub use options::{DeleteData, PlanOptions, ProjectOptions};
-pub use project::{Applied, Compilation, Planned, Prepared, Project};
+pub use prepared::{Applied, Prepared};
+pub use project::{Compilation, Planned, Project};
 pub use starter::{StarterFile, examples, starter};
 
 /// Our version.

@@ -219,7 +219,6 @@ fn a_long_state_is_written_and_read() {
 
 fn plan() -> Plan {
     Plan {
-        moved: [(address("y"), address("x"))].into(),
         version: PLAN_VERSION,
         tool_version: "0.1.0".to_owned(),
         destroy: false,
