@@ -52,7 +52,7 @@ fn specs_that_cannot_be() {
         .unwrap();
     let own = cluster.spec_with("  runtime \"etcd\" {}\n", "  runtime \"etcd\" { source = \"./etcd\" }\n");
     refused(
-        &own.replacen("default     = 3", "default     = 1", 1),
+        &own.replacen("default     = 3\n", "default     = 1\n", 1),
         &["error[no-quorum]", "runtime `etcd` needs 3 members for its quorum", "keeps up 1"],
     );
     assert_eq!(cluster.stage.audit().len(), 0, "something was made");
