@@ -23,9 +23,9 @@ pub(crate) fn heads_answer(plan: &Plan, state: &State, clouds: &Arc<Clouds>, aro
     let silent = silent_heads(plan, state, clouds, around)?;
     let mut diagnostics = Diagnostics::new();
     for (cluster, error) in &silent {
-        let title = format!("the head of {cluster} is there and does not answer, so nothing was begun: {}", error.message);
+        let title = format!("the head of {cluster} is there and does not answer, so nothing was begun");
         let help = format!("`cloudtik apply --replace {cluster}.head` makes the head anew; its workers stay");
-        diagnostics.push(Diagnostic::error("head-unreachable", title).of(&cluster.child("head")).help(help));
+        diagnostics.push(Diagnostic::error("head-unreachable", title).note(error.message.clone()).help(help));
     }
     if diagnostics.is_empty() {
         return Ok(());

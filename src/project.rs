@@ -239,11 +239,8 @@ impl Project {
         let mut planned = self.planned(options, observer, first, &mut snapshot.ledger, report.settled, &clouds)?;
         let silent = silent_heads(&planned.plan, &snapshot.ledger.state, &clouds, &around)?;
         planned.plan.notes.extend(silent.into_iter().map(|(cluster, error)| {
-            format!(
-                "the head of {cluster} does not answer ({}): what is known of its workers is what it published last; apply would change nothing \
-                 of this cluster without `--replace {cluster}.head`",
-                error.message
-            )
+            let why = &error.message;
+            format!("{why}: what is known of its workers is what it published last, and apply needs `--replace {cluster}.head`")
         }));
         Ok(planned)
     }

@@ -30,15 +30,9 @@ pub fn step_identity(step: &StepSpec, inputs: &BTreeMap<String, Input>, triggers
     }
     let mut follows = serde_json::Map::new();
     for trigger in &step.triggers {
-        follows.insert(seen_from(&step.node, trigger), Json::String(triggers.get(trigger)?.to_string()));
+        follows.insert(trigger.seen_from(&step.node), Json::String(triggers.get(trigger)?.to_string()));
     }
     Some(Digest::of_json(&json!({ "version": IDENTITY_VERSION, "kind": step.kind.as_str(), "inputs": parts, "follows": follows })))
-}
-
-/// An address as its node sees it: what is on the node itself is the same whatever the node is called.
-fn seen_from(node: &Address, address: &Address) -> String {
-    let text = address.to_string();
-    text.strip_prefix(&node.to_string()).filter(|_| address.is_within(node)).map(str::to_owned).unwrap_or(text)
 }
 
 /// The identity of a resource, for the steps that follow it: of its id and of what the spec wants of it. `None` when that is not known.

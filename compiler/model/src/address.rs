@@ -134,6 +134,14 @@ impl Address {
         Some(Self::new(to.0.iter().chain(self.0.iter().skip(length)).cloned()))
     }
 
+    /// The text of this as something on a node says it: what is on the node itself, `.runtime.etcd.config`, is the same whatever the node is
+    /// called.
+    #[must_use]
+    pub fn seen_from(&self, node: &Self) -> String {
+        let text = self.to_string();
+        if self.is_within(node) { text.strip_prefix(&node.to_string()).map_or_else(|| text.clone(), str::to_owned) } else { text }
+    }
+
     /// The first name: `workspace`, `cluster`, `module`, or the kind of a resource.
     #[must_use]
     pub fn root(&self) -> &str {
@@ -353,6 +361,23 @@ mod tests {
 
     proptest! {
         #[test]
+    fn what_is_renamed_keeps_its_key_and_what_is_below_it() {
+        let address = |text: &str| text.parse::<Address>().unwrap();
+        let (old, new) = (address("cluster.c.workers.old"), address("cluster.c.workers.new"));
+        let moved = |text: &str| address(text).moved(&old, &new).map(|moved| moved.to_string());
+        assert_eq!(moved("cluster.c.workers.old").as_deref(), Some("cluster.c.workers.new"));
+        assert_eq!(moved("cluster.c.workers.old[7].step.a[\"k\"]").as_deref(), Some("cluster.c.workers.new[7].step.a[\"k\"]"));
+        assert_eq!(moved("cluster.c.workers.older[7]"), None);
+        let (before, after) = (address("cluster.c.workers.old[7]"), address("cluster.c.workers.new[8]"));
+        assert_eq!(address("cluster.c.workers.old[7].x").moved(&before, &after), Some(address("cluster.c.workers.new[8].x")));
+        assert_eq!(address("cluster.c.workers.old[8].x").moved(&before, &after), None);
+        for node in [&before, &after] {
+            assert_eq!(node.child("runtime").child("x").seen_from(node), ".runtime.x");
+        }
+        assert_eq!(address("cluster.c.head.x").seen_from(&before), "cluster.c.head.x");
+    }
+
+    #[test]
         fn printing_and_reading_round_trip(parts in prop::collection::vec(("[a-z_][a-z0-9_-]{0,6}", prop::option::of("\\PC{0,8}"), 0..9_u64), 1..5)) {
             let address = Address::new(parts.into_iter().map(|(name, key, index)| Segment {
                 name: name.into(),

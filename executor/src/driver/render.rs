@@ -129,7 +129,8 @@ impl<'a> Inputs<'a> {
     }
 
     fn daemon(&self, facts: &NodeFacts) -> Result<DaemonSpec, CallError> {
-        let follows: Vec<String> = facts.follows.iter().map(|(address, digest)| format!("{address} {digest}")).collect();
+        let follows: Vec<String> =
+            facts.follows.iter().map(|(address, digest)| format!("{} {digest}", address.seen_from(&self.spec.node))).collect();
         Ok(DaemonSpec {
             name: self.text("name")?,
             argv: self.strings("argv")?,
@@ -214,4 +215,38 @@ fn first_title(diagnostics: Diagnostics) -> String {
 
 fn wrong(spec: &StepSpec, name: &str, problem: &str) -> CallError {
     CallError::new(ErrorClass::Permanent, "render", format!("`{name}` of {}: {problem}", spec.address))
+}
+
+#[cfg(test)]
+mod tests {
+    use cloudtik_model::{Address, Input, Lifecycle, Span};
+
+    use super::*;
+
+    fn daemon(node: &str) -> NodeAction {
+        let node: Address = node.parse().unwrap();
+        let config = node.child("config");
+        let inputs = [("name", Value::from("etcd")), ("argv", Value::list([Value::from("etcd")]))];
+        let spec = StepSpec {
+            address: node.child("etcd"),
+            node,
+            kind: StepKind::Daemon,
+            inputs: inputs.into_iter().map(|(name, value)| (name.to_owned(), Input::Value(value))).collect(),
+            triggers: [config.clone()].into(),
+            frozen: false,
+            depends_on: [config.clone()].into(),
+            title: String::new(),
+            lifecycle: Lifecycle::default(),
+            span: Span::NONE,
+        };
+        let facts = NodeFacts { node: Value::NULL, follows: [(config, Digest::of("x"))].into() };
+        HandlebarsRenderer.render(&spec, &facts).unwrap().action
+    }
+
+    #[test]
+    fn what_a_node_is_told_does_not_depend_on_what_it_is_called() {
+        assert_eq!(daemon("cluster.c.workers.old[1]"), daemon("cluster.c.workers.new[1]"));
+        let NodeAction::Daemon(spec) = daemon("cluster.c.head") else { panic!() };
+        assert!(!spec.generation.is_empty());
+    }
 }
