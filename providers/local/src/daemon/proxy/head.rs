@@ -214,8 +214,8 @@ mod tests {
             let asked = forward(&format!("GET {place} HTTP/1.0\n\n"));
             assert_eq!((asked.path.as_str(), asked.target.authority().as_str()), (path, authority), "{place}");
         }
-        let tunnel = parse(b"CONNECT pypi.org:443 HTTP/1.1\r\n\r\n").unwrap();
-        assert_eq!(tunnel, Asked::Tunnel(Target { host: "pypi.org".into(), port: 443 }));
+        let tunnel = parse(b"CONNECT index.example:443 HTTP/1.1\r\n\r\n").unwrap();
+        assert_eq!(tunnel, Asked::Tunnel(Target { host: "index.example".into(), port: 443 }));
     }
 
     #[test]
@@ -233,7 +233,7 @@ mod tests {
             "GET http://a/ HTTP/1.1\r\nA: b\r\n folded: c\r\n\r\n",
             "POST http://a/ HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
             "POST http://a/ HTTP/1.1\r\nContent-Length: +1\r\n\r\n",
-            "CONNECT pypi.org HTTP/1.1\r\n\r\n",
+            "CONNECT index.example HTTP/1.1\r\n\r\n",
             "CONNECT a@b:443 HTTP/1.1\r\n\r\n",
         ] {
             assert_eq!(status(head), "400 Bad Request", "{head:?}");
