@@ -1,5 +1,7 @@
 //! A group that is renamed: nothing is made, removed, restarted or done again because of it, and what changes later is done once.
 
+#![allow(clippy::panic, reason = "a test ends with a panic, its helpers too; clippy knows tests by their attribute")]
+
 use std::collections::BTreeMap;
 
 use cloudtik_controller_simulator::{Broken, Kind, Options, Trouble, run};
