@@ -1,10 +1,6 @@
 //! A group that is renamed: nothing is made, removed, restarted or done again because of it, and what changes later is done once.
 
-<<<<<<< HEAD
 #![allow(clippy::panic, reason = "helpers of tests are no test functions to clippy")]
-=======
-#![allow(clippy::panic, reason = "a test ends with a panic, its helpers too; clippy knows tests by their attribute")]
->>>>>>> refs/heads/rest
 
 use std::collections::BTreeMap;
 

@@ -108,7 +108,8 @@ impl Controller {
         }
     }
 
-    /// Who answers for a service: the nodes that have it and are ready.
+    /// Who answers for a service: the nodes that have it and are ready. Who served before a controller came back goes on until it was looked at:
+    /// else all that follow the service would lose it for a moment.
     pub(super) fn endpoints(&self, config: &HeadConfig, service: &str) -> Vec<String> {
         let Some(service) = config.services.get(service) else { return Vec::new() };
         let mut nodes: Vec<&Value> = Vec::new();
@@ -117,7 +118,7 @@ impl Controller {
         }
         for (id, unit) in &self.units {
             let offers = id.group().is_some_and(|group| service.groups.contains(group));
-            if offers && unit.ready && unit.leaving.is_none() && !unit.gone {
+            if offers && (unit.ready || unit.unseen) && unit.leaving.is_none() && !unit.gone {
                 nodes.extend(self.node_of(id));
             }
         }

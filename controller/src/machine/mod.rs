@@ -408,7 +408,7 @@ impl Controller {
             let address = worker_of(&config.cluster, &id);
             let had_instance = self.ledger.state.resources.keys().any(|entry| entry.is_within(&address));
             let was_ready = facts::is_set(&self.ledger.state, &facts::served_key(&address));
-            self.units.entry(id).or_insert_with(|| Unit { had_instance, was_ready, ..Unit::new(address) });
+            self.units.entry(id).or_insert_with(|| Unit { had_instance, was_ready, unseen: was_ready, ..Unit::new(address) });
         }
     }
 

@@ -59,6 +59,7 @@ impl Controller {
         let outdated = node.is_some_and(|node| made.plan.changes.get(&node).is_some_and(|change| change.action == Action::Replace));
         let leaving = basis.leaving;
         if let Some(unit) = self.units.get_mut(id) {
+            unit.unseen = false;
             unit.outdated = outdated && !leaving;
             unit.waits = made.waits;
             unit.wants_turn = false;

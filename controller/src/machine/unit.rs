@@ -81,6 +81,8 @@ pub(super) struct Unit {
     pub(super) ready: bool,
     /// It was ready once.
     pub(super) was_ready: bool,
+    /// It served under the controller before this one, which has not looked at it yet.
+    pub(super) unseen: bool,
     /// The provider does not have it any more.
     pub(super) gone: bool,
     /// It was taken in, and may have served before: what is missing on it is no sign that it was never finished.
@@ -121,6 +123,7 @@ impl Unit {
             leaving: None,
             ready: false,
             was_ready: false,
+            unseen: false,
             gone: false,
             adopted: false,
             had_instance: false,
