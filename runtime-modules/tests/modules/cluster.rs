@@ -1,10 +1,12 @@
 //! What runtimes have to do with each other: groups, services, secrets, memberships.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use cloudtik_lang::late_names_of;
-use cloudtik_model::{Address, Input, LateName, StepKind, StepSpec, Value};
-use cloudtik_runtime_modules::Expanded;
+use cloudtik_lang::{Filling, Fragment, LateValues, fill_late, instantiate, instantiate_head, late_names_of, members_value};
+use cloudtik_model::{
+    Address, GroupConfig, Input, LateName, Lifecycle, ProviderRef, ResourceSpec, Span, StepKind, StepSpec, Template, Value,
+};
+use cloudtik_runtime_modules::{Expanded, render};
 
 use crate::support;
 
@@ -183,4 +185,81 @@ fn what_workers_offer_has_a_port_and_no_endpoints() {
     let head = made("port \"main\" { port = 7 }\nservice \"s\" { port = \"main\" }", "", HEAD);
     assert!(head.exports.get("endpoints").is_some());
     assert_eq!((head.services[0].1.service_type.as_str(), head.services[0].1.port), ("s", 7));
+}
+
+/// A group whose workers have this runtime.
+fn group(expanded: &Expanded) -> GroupConfig {
+    let node = ResourceSpec {
+        address: "cluster.c.workers.g".parse().unwrap(),
+        kind: "instance".into(),
+        provider: ProviderRef::new("local"),
+        attributes: Value::object::<&str>([]),
+        depends_on: BTreeSet::new(),
+        lifecycle: Lifecycle::default(),
+        marks: BTreeMap::new(),
+        span: Span::NONE,
+        origins: BTreeMap::new(),
+    };
+    GroupConfig {
+        min: 3,
+        max: 3,
+        quorum: true,
+        moved_from: None,
+        ready_timeout_secs: 60,
+        node,
+        steps: expanded.steps.clone(),
+        memberships: expanded.memberships.clone(),
+    }
+}
+
+fn steps(fragment: &Fragment) -> Vec<String> {
+    fragment.steps.iter().map(|step| step.address.to_string().replace("cluster.c.workers.g[7].runtime.etcd.", "")).collect()
+}
+
+fn template(step: &StepSpec) -> &Template {
+    let Some(Input::Template(template)) = step.inputs.get("content") else { panic!("{} has no template", step.address) };
+    template
+}
+
+#[test]
+fn a_worker_of_etcd_waits_for_its_group_and_keeps_what_it_was_told() {
+    let group = group(&support::shipped("etcd", "on = \"workers.g\"\nruntime \"etcd\" {}").expand());
+    let (references, live) = (BTreeMap::new(), LateValues::default());
+    let worker = |frozen: &BTreeSet<LateName>| instantiate(&group, 7, Filling { references: &references, live: &live, frozen }).unwrap();
+    let early = worker(&BTreeSet::new());
+    assert_eq!((steps(&early), early.memberships.len()), (vec!["package".to_owned(), "start".to_owned()], 0));
+    let later = worker(&BTreeSet::from([LateName::GroupMembers, LateName::GroupBootstrap]));
+    assert_eq!(steps(&later), ["package", "config", "start", "etcd", "health"]);
+    assert_eq!(later.memberships[0].address.to_string(), "cluster.c.workers.g[7].runtime.etcd.member");
+    let config = template(&later.steps[1]);
+    let member = |address: &str| Value::object([("id", Value::from("i")), ("address", address.into()), ("names", Value::list([]))]);
+    let members = members_value(&BTreeMap::from([(2, member("10.0.0.2")), (7, member("10.0.0.7"))]));
+    let kept = LateValues { values: BTreeMap::from([(LateName::GroupMembers, members), (LateName::GroupBootstrap, false.into())]) };
+    let bindings = support::on_node(&fill_late(&config.bindings, &kept).unwrap(), &support::facts());
+    let text = render(config, &bindings).unwrap();
+    assert!(text.contains("name: \"etcd-7\"\n") && text.contains("initial-cluster-state: \"existing\"\n"), "{text}");
+    assert!(text.contains("initial-cluster: \"etcd-2=http://10.0.0.2:2380,etcd-7=http://10.0.0.7:2380\"\n"), "{text}");
+}
+
+#[test]
+fn the_upstream_of_nginx_follows_the_service() {
+    let spec = "discovered = { backend = service.etcd.endpoints }\nruntime \"nginx\" { proxy = { \"/\" = \"backend\" } }";
+    let expanded = support::shipped("nginx", spec).expand();
+    let (references, frozen) = (BTreeMap::new(), BTreeSet::new());
+    let head = |endpoints: Option<&[&str]>| {
+        let value = endpoints.map(|all| Value::list(all.iter().map(|endpoint| Value::from(*endpoint))));
+        let live = LateValues { values: value.map(|value| (LateName::ServiceEndpoints("etcd".into()), value)).into_iter().collect() };
+        instantiate_head(&expanded.steps, Filling { references: &references, live: &live, frozen: &frozen }).unwrap()
+    };
+    let waiting: Vec<String> = short(&head(None).waiting);
+    assert_eq!(waiting, ["config", "nginx", "syntax"]);
+    let text = |endpoints: &[&str]| {
+        let fragment = head(Some(endpoints));
+        let step = fragment.steps.iter().find(|step| step.kind == StepKind::File).unwrap();
+        support::rendered(template(step), &support::facts())
+    };
+    let two = text(&["10.0.0.2:2379", "10.0.0.3:2379"]);
+    assert!(two.contains("server 10.0.0.2:2379 ") && two.contains("server 10.0.0.3:2379 ") && two.contains("proxy_pass http://backend;"));
+    let none = text(&[]);
+    assert!(!none.contains("upstream backend") && none.contains("return 503;"), "{none}");
 }
