@@ -47,14 +47,24 @@ impl Controller {
         let taken = unit.as_ref().is_some_and(|unit| self.units.contains_key(unit));
         match unit {
             Some(unit) if has_host_key && !taken => self.adopt(config, &unit, &found),
-            _ => {
-                // It cannot be reached, or belongs to nothing: it is removed, and another one is made.
+            unit => {
+                // It cannot be reached, or belongs to nothing: it is removed, and another one is made, under another number.
+                if let Some(number) = unit.as_ref().map(|unit| self.next_after(unit)) {
+                    self.remember([number]);
+                }
                 let text = format!("{id} is a worker that nobody knows; it is removed");
                 self.event(EventLevel::Warning, None, text);
                 *self.strangers.entry(Arc::from(group)).or_default() += 1;
                 self.ask(config, Route::Nobody, config.cluster.clone(), Verb::Delete { id: id.clone() });
             }
         }
+    }
+
+    /// The fact that the number of a worker, and all before it, are used.
+    fn next_after(&self, id: &UnitId) -> (String, Value) {
+        let next = facts::next_key(id.group().map_or("", |label| label));
+        let highest = facts::number(&self.ledger.state, &next).unwrap_or(1).max(id.sequence().saturating_add(1));
+        (next, Value::from(highest))
     }
 
     fn adopt(&mut self, config: &HeadConfig, id: &UnitId, found: &Found) {
@@ -96,9 +106,7 @@ impl Controller {
         };
         self.units.insert(id.clone(), Unit { adopted: true, ..Unit::new(address.clone()) });
         self.write(vec![Record::Intent(intent), Record::Outcome { op_id, result: OpResult::Object { object } }], None);
-        let next = facts::next_key(id.group().map_or("", |label| label));
-        let highest = facts::number(&self.ledger.state, &next).unwrap_or(1).max(id.sequence().saturating_add(1));
-        let mut remembered = vec![(next, Value::from(highest))];
+        let mut remembered = vec![self.next_after(id)];
         if let Some(born) = found.tags.get(ADDRESS_TAG).filter(|born| **born != address.to_string()) {
             remembered.push((facts::born_key(&address), Value::from(born.as_str())));
         }
