@@ -387,7 +387,10 @@ fn what_others_have_on_the_machine_is_not_ours() {
     assert!(!support::is_root() || has("interface: ctb-"), "{there:?}");
     assert!(!has("other-") && !has("sleep"), "{there:?}");
     let mut ours = Command::new("sleep").arg("600").current_dir(stage.project()).spawn().unwrap();
-    assert!(stage.there().iter().any(|thing| thing.contains("sleep")), "who works in its folder is the test's");
+    // The arguments of a process that was started are there to read only a moment after its start.
+    support::wait_until("who works in its folder is the test's", Duration::from_secs(10), || {
+        stage.there().iter().any(|thing| thing.contains("sleep"))
+    });
     for child in [&mut ours, &mut sleeper] {
         child.kill().unwrap();
         child.wait().unwrap();
