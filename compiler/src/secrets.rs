@@ -176,7 +176,7 @@ impl Exprs<'_> {
                 }
                 ExprKind::Attribute { of: shared(self.expr(of)), name: Arc::clone(name) }.into()
             }
-            ExprKind::Variable(_) | ExprKind::Late(_) => expr.clone(),
+            ExprKind::Variable(_) | ExprKind::Late(_) | ExprKind::Fact(_) => expr.clone(),
             ExprKind::Template(parts) => ExprKind::Template(self.parts(parts)).into(),
             ExprKind::Index { of, key } => ExprKind::Index { of: shared(self.expr(of)), key: shared(self.expr(key)) }.into(),
             ExprKind::Splat { of, each } => ExprKind::Splat { of: shared(self.expr(of)), each: shared(self.expr(each)) }.into(),

@@ -162,6 +162,7 @@ impl Evaluator<'_> {
             ExprKind::Variable(_) | ExprKind::Attribute { .. } | ExprKind::Index { .. } => self.traversal(expr, locals),
             ExprKind::Reference(address) => Ok(self.scope.reference(address).unwrap_or_else(|| Value::deferred(Type::Any, expr.clone()))),
             ExprKind::Late(name) => Ok(self.scope.late(name).unwrap_or_else(|| Value::deferred(name.ty(), expr.clone()))),
+            ExprKind::Fact(_) => Ok(Value::deferred(Type::Any, expr.clone())),
             ExprKind::Template(parts) => self.template(parts, expr.span, locals),
             ExprKind::Splat { of, each } => self.splat(of, each, expr.span, locals),
             ExprKind::Unary { op, of } => self.unary(*op, of, expr.span, locals),

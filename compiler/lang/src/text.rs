@@ -84,6 +84,7 @@ impl Text {
             ExprKind::Variable(name) => self.push(name.split('#').next().unwrap_or(name)),
             ExprKind::Reference(address) => self.push(&address.to_string()),
             ExprKind::Late(name) => self.push(&name.to_string()),
+            ExprKind::Fact(key) => self.push(key),
             ExprKind::Template(parts) => {
                 self.push("\"");
                 self.parts(parts);

@@ -33,6 +33,8 @@ pub enum ExprKind {
     Reference(Address),
     /// What only a node can fill. Residual only.
     Late(LateName),
+    /// The answer to a question that no provider was asked yet, by its key: a plan without a network. Residual only.
+    Fact(Arc<str>),
     /// `"…${…}…"`: the parts as one string.
     Template(Vec<TemplatePart>),
     /// `of.name`
@@ -288,7 +290,7 @@ impl Expr {
     /// Calls `f` with every expression directly below this one.
     pub fn for_each_child<'a>(&'a self, f: &mut dyn FnMut(&'a Expr)) {
         match &self.kind {
-            ExprKind::Literal(_) | ExprKind::Variable(_) | ExprKind::Reference(_) | ExprKind::Late(_) => {}
+            ExprKind::Literal(_) | ExprKind::Variable(_) | ExprKind::Reference(_) | ExprKind::Late(_) | ExprKind::Fact(_) => {}
             ExprKind::Template(parts) => template_children(parts, f),
             ExprKind::Attribute { of, .. } | ExprKind::Unary { of, .. } | ExprKind::Convert { of, .. } => f(of),
             ExprKind::Index { of, key } => [of, key].into_iter().for_each(|e| f(e)),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use cloudtik_model::spec::{ClusterSpec, Fields, NodeSpec, Part, WorkspaceSpec};
 use cloudtik_model::{Address, Expr, ExprKind, LateName, Lifecycle, Origin, ProviderRef, ResourceSpec, Span, TemplatePart, Type, Value};
 
+use crate::Facts;
 use crate::tags::{CLUSTER_TAG, HEAD_ROLE, ROLE_TAG, WORKSPACE_TAG};
 
 /// A resource in the making. What an attribute refers to becomes a dependency, and where the spec wrote it becomes its origin.
@@ -100,6 +101,15 @@ impl ResourceBuilder {
 #[must_use]
 pub fn reference(address: &Address, attribute: &str, ty: Type) -> Value {
     Value::deferred(ty, Expr::from(ExprKind::Reference(address.clone())).attribute(attribute))
+}
+
+/// The answer to a question of a plan, or what stands for it as long as nobody was asked.
+#[must_use]
+pub fn fact(facts: &Facts, key: &str, ty: Type) -> Value {
+    facts.get(key).cloned().unwrap_or_else(|| {
+        let of = Arc::new(Expr::from(ExprKind::Fact(key.into())));
+        Value::deferred(ty.clone(), ExprKind::Convert { to: ty, of }.into())
+    })
 }
 
 /// The name in the world: the attribute `name`, else the block's label.

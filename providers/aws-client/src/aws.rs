@@ -1,0 +1,158 @@
+//! The clients, and the one way to send a request.
+
+use std::time::Duration;
+
+use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig};
+use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
+use aws_smithy_http_client::tls;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use aws_smithy_types::retry::RetryConfig;
+use aws_smithy_types::timeout::TimeoutConfig;
+use cloudtik_model::Value;
+use cloudtik_provider_api::{CallError, ErrorClass};
+
+use crate::error::{Effect, classified};
+use crate::limits::Limits;
+
+/// How long a connection may take to open.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long one request may take. RunInstances of many takes the longest.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+/// Reads are repeated this often when AWS is busy or does not answer; whoever asked for a read would do the same.
+const READ_TRIES: u32 = 6;
+/// The first pause between reads that are repeated; each is twice the one before.
+const READ_PAUSE: Duration = Duration::from_millis(200);
+
+/// A connection to AWS, as one configuration says.
+pub(crate) struct Aws {
+    pub(crate) ec2: aws_sdk_ec2::Client,
+    pub(crate) iam: aws_sdk_iam::Client,
+    pub(crate) s3: aws_sdk_s3::Client,
+    pub(crate) ssm: aws_sdk_ssm::Client,
+    pub(crate) sts: aws_sdk_sts::Client,
+    pub(crate) rds: aws_sdk_rds::Client,
+    pub(crate) elb: aws_sdk_elasticloadbalancingv2::Client,
+    pub(crate) cloudformation: aws_sdk_cloudformation::Client,
+    /// The region.
+    pub(crate) region: String,
+    limits: Limits,
+}
+
+impl Aws {
+    /// As a configuration says, with what the environment says where it does not.
+    pub(crate) async fn open(config: &Value) -> Result<Self, CallError> {
+        let shared = sdk_config(config).await?;
+        let Some(region) = shared.region().map(|region| region.as_ref().to_owned()) else {
+            let help = "write `region` in the provider block, or set AWS_REGION";
+            return Err(CallError::new(ErrorClass::Permanent, "no-region", "nothing says which region of AWS").help(help));
+        };
+        // A server that is not AWS has no name for each bucket.
+        let s3 = aws_sdk_s3::config::Builder::from(&shared).force_path_style(shared.endpoint_url().is_some()).build();
+        Ok(Self {
+            ec2: aws_sdk_ec2::Client::new(&shared),
+            iam: aws_sdk_iam::Client::new(&shared),
+            s3: aws_sdk_s3::Client::from_conf(s3),
+            ssm: aws_sdk_ssm::Client::new(&shared),
+            sts: aws_sdk_sts::Client::new(&shared),
+            rds: aws_sdk_rds::Client::new(&shared),
+            elb: aws_sdk_elasticloadbalancingv2::Client::new(&shared),
+            cloudformation: aws_sdk_cloudformation::Client::new(&shared),
+            region,
+            limits: Limits::default(),
+        })
+    }
+
+    /// The name across all of AWS of what is in this region.
+    pub(crate) fn arn(&self, service: &str, account: &str, resource: &str) -> String {
+        format!("arn:{}:{service}:{}:{account}:{resource}", partition(&self.region), self.region)
+    }
+
+    /// Sends a request that changes something. It is sent once: who asked for the change knows how to repeat it.
+    pub(crate) async fn write<T, E>(
+        &self,
+        action: &'static str,
+        request: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+    ) -> Result<T, CallError>
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        self.limits.take(action, Effect::Possible).await;
+        request.await.map_err(|error| classified(action, Effect::Possible, &error))
+    }
+
+    /// Sends a request that only reads, again where that helps.
+    pub(crate) async fn read<T, E, F>(&self, action: &'static str, mut request: impl FnMut() -> F) -> Result<T, CallError>
+    where
+        F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        let mut pause = READ_PAUSE;
+        for _ in 1..READ_TRIES {
+            self.limits.take(action, Effect::None).await;
+            match request().await.map_err(|error| classified(action, Effect::None, &error)) {
+                Err(error) if matches!(error.class, ErrorClass::Throttled | ErrorClass::Transient) => {}
+                other => return other,
+            }
+            tokio::time::sleep(pause).await;
+            pause = pause.saturating_mul(2);
+        }
+        self.limits.take(action, Effect::None).await;
+        request().await.map_err(|error| classified(action, Effect::None, &error))
+    }
+}
+
+async fn sdk_config(config: &Value) -> Result<SdkConfig, CallError> {
+    let text = |name: &str| config.get(name).and_then(Value::as_str).map(str::to_owned);
+    let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_attempt_timeout(REQUEST_TIMEOUT).build();
+    let https =
+        aws_smithy_http_client::Builder::new().tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring)).build_https();
+    let mut loader: ConfigLoader = aws_config::defaults(BehaviorVersion::latest())
+        .http_client(https)
+        // The engine repeats what may be repeated: an SDK that does so too would hide it from the journal.
+        .retry_config(RetryConfig::disabled())
+        .timeout_config(timeouts);
+    if let Some(region) = text("region") {
+        loader = loader.region(Region::new(region));
+    }
+    if let Some(profile) = text("profile") {
+        loader = loader.profile_name(profile);
+    }
+    if let Some(endpoint) = text("endpoint_url") {
+        loader = loader.endpoint_url(endpoint);
+    }
+    if let Some(files) = config.get("shared_config_files").and_then(Value::elements) {
+        let kind = EnvConfigFileKind::Config;
+        let files = files.filter_map(Value::as_str);
+        let files = files.fold(EnvConfigFiles::builder(), |files, path| files.with_file(kind, path));
+        loader = loader.profile_files(files.build());
+    }
+    let shared = loader.load().await;
+    let Some(role) = config.get("assume_role").filter(|role| !role.is_null()) else { return Ok(shared) };
+    assume(role, shared).await
+}
+
+/// The same, as another role.
+async fn assume(role: &Value, shared: SdkConfig) -> Result<SdkConfig, CallError> {
+    let text = |name: &str| role.get(name).and_then(Value::as_str);
+    let Some(arn) = text("role_arn") else {
+        return Err(CallError::new(ErrorClass::Permanent, "assume-role", "`assume_role` has no `role_arn`"));
+    };
+    let mut provider =
+        aws_config::sts::AssumeRoleProvider::builder(arn).configure(&shared).session_name(text("session_name").unwrap_or("cloudtik"));
+    if let Some(id) = text("external_id") {
+        provider = provider.external_id(id);
+    }
+    let credentials = aws_sdk_sts::config::SharedCredentialsProvider::new(provider.build().await);
+    Ok(shared.into_builder().credentials_provider(credentials).build())
+}
+
+/// The part of AWS that a region lies in.
+fn partition(region: &str) -> &'static str {
+    match region.split('-').next() {
+        Some("cn") => "aws-cn",
+        _ if region.starts_with("us-gov-") => "aws-us-gov",
+        _ => "aws",
+    }
+}

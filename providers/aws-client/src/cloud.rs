@@ -1,0 +1,100 @@
+//! The cloud: calls in, answers out, on a runtime of its own.
+//!
+//! Whoever makes calls may do so from runtimes that come and go, one for each command or each look at the world; connections to AWS live on
+//! the runtime that opened them. So they have one that lives as long as the cloud does.
+
+use std::sync::Arc;
+
+use cloudtik_model::Value;
+use cloudtik_provider_api::{Answer, BoxFuture, Call, CallError, Cloud, Connection, DialTarget, ErrorClass, Verb};
+use tokio::runtime::Runtime;
+use tokio::sync::OnceCell;
+
+use crate::aws::Aws;
+use crate::kinds::dispatch;
+use crate::{error, facts};
+
+/// Threads that wait for AWS. They hardly compute.
+const THREADS: usize = 2;
+
+/// Opens a client for a configuration. It connects with the first call.
+///
+/// # Errors
+/// There can be no runtime on this machine.
+pub fn connect(config: &Value) -> Result<Arc<dyn Cloud>, CallError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(THREADS)
+        .thread_name("aws")
+        .enable_all()
+        .build()
+        .map_err(|error| CallError::new(ErrorClass::Permanent, "runtime", format!("no runtime for the client of AWS: {error}")))?;
+    let shared = Arc::new(Shared { config: config.clone(), aws: OnceCell::new() });
+    Ok(Arc::new(AwsCloud { shared, runtime: Some(runtime) }))
+}
+
+struct AwsCloud {
+    shared: Arc<Shared>,
+    /// Taken when it is dropped.
+    runtime: Option<Runtime>,
+}
+
+struct Shared {
+    config: Value,
+    aws: OnceCell<Aws>,
+}
+
+impl Drop for AwsCloud {
+    fn drop(&mut self) {
+        // Dropping it where tasks run would panic; what is under way goes on or not, as after a kill.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl AwsCloud {
+    /// Does work on the cloud's own runtime.
+    fn on_own_runtime<T, F>(&self, work: impl FnOnce(Arc<Shared>) -> F) -> BoxFuture<'_, Result<T, CallError>>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
+        let Some(runtime) = &self.runtime else {
+            return Box::pin(std::future::ready(Err(error::refused("closed", "the client of AWS is closed"))));
+        };
+        let task = runtime.spawn(work(Arc::clone(&self.shared)));
+        Box::pin(async move {
+            task.await.map_err(|error| CallError::new(ErrorClass::Unknown, "task", format!("the call did not come to an end: {error}")))
+        })
+    }
+}
+
+impl Cloud for AwsCloud {
+    fn call(&self, call: Call) -> BoxFuture<'_, Answer> {
+        let answered = self.on_own_runtime(|shared| async move { shared.answer(&call).await });
+        Box::pin(async move { answered.await.unwrap_or_else(Answer::Failed) })
+    }
+
+    fn dial(&self, target: DialTarget) -> BoxFuture<'_, Result<Connection, CallError>> {
+        Box::pin(async move {
+            let text = format!("{}: port {} cannot be reached yet", target.instance, target.port);
+            Err(CallError::new(ErrorClass::Permanent, "dial", text))
+        })
+    }
+}
+
+impl Shared {
+    async fn answer(&self, call: &Call) -> Answer {
+        match self.aws.get_or_try_init(|| Aws::open(&self.config)).await {
+            Ok(aws) => self.answer_of(aws, call).await,
+            Err(error) => Answer::Failed(error),
+        }
+    }
+
+    async fn answer_of(&self, aws: &Aws, call: &Call) -> Answer {
+        match &call.verb {
+            Verb::Facts(questions) => facts::answer(aws, questions).await.map_or_else(Answer::Failed, Answer::Facts),
+            _ => dispatch(aws, call).await,
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Machines, and what they are made of.
+
+use cloudtik_model::{ChangeWord, Type};
+use cloudtik_provider_api::{AttributeSchema, Idempotency, KindSchema, SecretKind, Shown, node_attributes};
+
+use super::{arn, block, choice, fixed, flag, given, ids, kind, live, named, names, parts_of, seconds, tags, word};
+
+pub(super) fn kinds() -> Vec<KindSchema> {
+    let (again, in_place) = (ChangeWord::Recreate, ChangeWord::Live);
+    vec![
+        KindSchema {
+            attributes: vec![
+                fixed("key_name", "Its name."),
+                fixed("public_key", "The public half, as OpenSSH writes it."),
+                tags(),
+                arn(),
+                given("key_pair_id", "Its id."),
+                given("fingerprint", "Digest of the key."),
+            ],
+            ..named(names::KEY_PAIR, "key_name", "A key that logs in.")
+        },
+        KindSchema { attributes: launch_template(), ..named(names::LAUNCH_TEMPLATE, "name", "What instances are launched from.") },
+        KindSchema {
+            attributes: instance(),
+            expected: seconds(30, 5, 40),
+            is_node: true,
+            secrets: &[("host_key", SecretKind::SshHostKey), ("login_key", SecretKind::LoginKey)],
+            ..kind(names::INSTANCE, Idempotency::Token, "A machine.")
+        },
+        KindSchema {
+            attributes: vec![
+                fixed("availability_zone", "Its zone."),
+                AttributeSchema::optional("size", Type::Number, in_place, "GiB; it only grows.").or_computed(),
+                word("type", "gp3", in_place, "`gp3`, `io2`, `st1` …"),
+                AttributeSchema::optional("iops", Type::Number, in_place, "Operations a second.").or_computed(),
+                AttributeSchema::optional("throughput", Type::Number, in_place, "MiB a second.").or_computed(),
+                flag("encrypted", true, again, "Whether it is encrypted."),
+                choice("kms_key_id", "The key.").or_computed(),
+                choice("snapshot_id", "What it begins with."),
+                tags(),
+                arn(),
+            ],
+            expected: seconds(5, 10, 5),
+            ..kind(names::EBS_VOLUME, Idempotency::Token, "A disk.")
+        },
+        KindSchema {
+            attributes: vec![
+                fixed("device_name", "The name of the device."),
+                fixed("volume_id", "The disk."),
+                fixed("instance_id", "The machine."),
+            ],
+            expected: seconds(5, 1, 10),
+            ..kind(names::VOLUME_ATTACHMENT, Idempotency::Natural, "A disk in a machine. Its id is `DEVICE:DISK:MACHINE`.")
+        },
+        KindSchema {
+            attributes: vec![
+                fixed("name", "Its name."),
+                word("strategy", "cluster", again, "`cluster`, `spread` or `partition`."),
+                tags(),
+                arn(),
+                given("placement_group_id", "Its id."),
+            ],
+            ..named(names::PLACEMENT_GROUP, "name", "How machines lie to each other.")
+        },
+    ]
+}
+
+fn metadata_options(change: ChangeWord) -> AttributeSchema {
+    let parts = [("http_endpoint", Type::String), ("http_tokens", Type::String), ("http_put_response_hop_limit", Type::Number)];
+    block("metadata_options", parts, change, "Who may ask the machine who it is; `http_tokens = \"required\"` is IMDSv2 only.")
+}
+
+fn launch_template() -> Vec<AttributeSchema> {
+    let in_place = ChangeWord::Live;
+    let disk = [
+        ("device_name", Type::String),
+        ("volume_size", Type::Number),
+        ("volume_type", Type::String),
+        ("iops", Type::Number),
+        ("throughput", Type::Number),
+        ("encrypted", Type::Bool),
+    ];
+    vec![
+        fixed("name", "Its name."),
+        live("image_id", "The image."),
+        live("instance_type", "The type of machine."),
+        live("key_name", "The key that logs in."),
+        live("user_data", "What the image runs at first boot, in base64.").shown(Shown::Changes),
+        live("iam_instance_profile", "The name of the machine's identity."),
+        ids("vpc_security_group_ids", in_place, "Firewalls."),
+        metadata_options(in_place),
+        AttributeSchema::optional("block_device_mappings", Type::list(parts_of(disk)), in_place, "Disks."),
+        tags(),
+        arn(),
+        AttributeSchema::computed("latest_version", Type::Number, "Number of the version that is used."),
+    ]
+}
+
+fn instance() -> Vec<AttributeSchema> {
+    let (again, in_place) = (ChangeWord::Recreate, ChangeWord::Live);
+    let disk = [
+        ("volume_size", Type::Number),
+        ("volume_type", Type::String),
+        ("iops", Type::Number),
+        ("throughput", Type::Number),
+        ("encrypted", Type::Bool),
+    ];
+    [
+        AttributeSchema::optional("name", Type::String, again, "Its host name.").or_computed(),
+        AttributeSchema::required("ami", Type::String, ChangeWord::Rolling, "The image."),
+        AttributeSchema::required("instance_type", Type::String, ChangeWord::Rolling, "The type of machine."),
+        choice("subnet_id", "Where it stands.").or_computed(),
+        choice("availability_zone", "Its zone.").or_computed(),
+        AttributeSchema::optional("associate_public_ip_address", Type::Bool, again, "Whether it gets a public address.").or_computed(),
+        AttributeSchema::optional("vpc_security_group_ids", Type::set(Type::String), in_place, "Firewalls.").or_computed(),
+        live("iam_instance_profile", "The name of its identity."),
+        choice("key_name", "A key of the account that logs in too."),
+        AttributeSchema::optional("user_data", Type::String, ChangeWord::Rolling, "What the image runs at first boot.")
+            .shown(Shown::Changes),
+        metadata_options(in_place),
+        block("root_block_device", disk, ChangeWord::Rolling, "The system disk.").or_computed(),
+        choice("placement_group", "The placement group."),
+        word("tenancy", "default", again, "`default`, `dedicated` or `host`."),
+        AttributeSchema::optional("ebs_optimized", Type::Bool, again, "Whether it has bandwidth of its own for disks.").or_computed(),
+        flag("source_dest_check", true, in_place, "Whether only its own packets reach it."),
+        word("instance_initiated_shutdown_behavior", "stop", in_place, "What it does when it shuts itself down: `stop` or `terminate`."),
+        block("instance_market_options", [("market_type", Type::String), ("max_price", Type::String)], again, "`market_type = \"spot\"`."),
+        choice("user", "Who logs in; the image's usual name without it.").or_computed(),
+        AttributeSchema::optional("authorized_keys", Type::list(Type::String), again, "Public keys that may log in.").shown(Shown::Changes),
+        AttributeSchema::optional("max_workers", Type::Number, ChangeWord::None, "How many workers it may launch."),
+        tags(),
+        arn(),
+        given("private_ip", "Its address inside."),
+        given("public_ip", "Its address outside."),
+        given("private_dns", "Its name inside."),
+        given("hostname", "Its name."),
+        given("ssh_command", "What a person would type."),
+    ]
+    .into_iter()
+    .chain(node_attributes())
+    .collect()
+}

@@ -1,0 +1,51 @@
+//! Connections of two networks, which may lie in two regions and belong to two accounts: each end is made through its own configuration.
+
+use cloudtik_model::{ChangeWord, Type};
+use cloudtik_provider_api::{AttributeSchema, Idempotency, KindSchema};
+
+use super::{TAGGED, choice, fixed, given, kind, names, seconds, tags};
+
+pub(super) fn kinds() -> Vec<KindSchema> {
+    vec![
+        KindSchema {
+            attributes: vec![
+                fixed("vpc_id", "The network that asks."),
+                fixed("peer_vpc_id", "The network that is asked."),
+                choice("peer_owner_id", "Its account.").or_computed(),
+                choice("peer_region", "Its region.").or_computed(),
+                tags(),
+                given("accept_status", "`pending-acceptance`, `active` …"),
+            ],
+            expected: seconds(3, 1, 2),
+            ..kind(names::PEERING, TAGGED, "A connection of two networks, as asked for.")
+        },
+        KindSchema {
+            attributes: vec![
+                fixed("vpc_peering_connection_id", "The connection."),
+                tags(),
+                given("accept_status", "`active` once both ends are there."),
+                given("vpc_id", "The network that was asked."),
+                given("peer_vpc_id", "The network that asked."),
+            ],
+            expected: seconds(5, 1, 1),
+            ..kind(
+                names::PEERING_ACCEPTER,
+                Idempotency::Natural,
+                "The other end of a connection: taking it away leaves the connection to who asked.",
+            )
+        },
+        KindSchema {
+            attributes: vec![
+                AttributeSchema::required("route_table_ids", Type::set(Type::String), ChangeWord::Live, "The tables."),
+                fixed("destination_cidr_block", "The range of the network at the other end."),
+                fixed("vpc_peering_connection_id", "The connection."),
+            ],
+            expected: seconds(1, 1, 1),
+            ..kind(
+                names::PEERING_ROUTES,
+                Idempotency::Natural,
+                "The same route in many tables that belong to somebody else. Its id is `CONNECTION_DESTINATION`.",
+            )
+        },
+    ]
+}

@@ -1,0 +1,10 @@
+//! AWS, the pure half: which kinds there are, what a plan must ask, and what a workspace and a cluster become.
+//!
+//! It makes no call and knows no client: `cloudtik-aws-client` does, and is built only where it is wanted, because its libraries take minutes.
+
+pub mod kinds;
+pub mod marks;
+mod provider;
+
+pub use kinds::aws_schema;
+pub use provider::{AWS_PROVIDER, AwsProvider, Connect};
