@@ -204,11 +204,7 @@ fn an_interrupted_secret_leaves_a_terminal_that_shows_what_is_typed() {
     let flags = |session: &Session| nix::sys::termios::tcgetattr(&session.keyboard).unwrap().local_flags;
     let before = flags(&session);
     session.wait_for("Enter a value: ");
-    let until = Instant::now() + PATIENCE;
-    while flags(&session) == before {
-        assert!(Instant::now() < until, "it never stopped showing what is typed");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    assert_ne!(flags(&session), before, "who sees the question could be seen typing the answer");
     session.say("hal\u{3}");
     let status = session.child.wait().unwrap();
     assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(2), "{status}");

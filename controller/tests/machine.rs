@@ -31,7 +31,7 @@ fn config(min: u64) -> HeadConfig {
         address: "cluster.c.workers.g".parse().unwrap(),
         kind: "sim_instance".into(),
         provider: ProviderRef::new("sim"),
-        attributes: Value::object([("name", Value::from("c-g"))]),
+        attributes: Value::object([("name", Value::from("c-g")), ("tags", Value::map([("a", Value::from("b"))]))]),
         depends_on: BTreeSet::new(),
         lifecycle: Lifecycle::default(),
         marks: BTreeMap::new(),
@@ -93,6 +93,8 @@ struct Rig {
     calls: Vec<Call>,
     /// Calls whose answer is lost, by verb.
     lose: Vec<&'static str>,
+    /// Whether somebody adds a tag of his own to whatever is made or changed.
+    tags: bool,
 }
 
 impl Rig {
@@ -111,7 +113,7 @@ impl Rig {
             pushed: Some(pushed(min, 1)),
         });
         let (timers, records, calls) = (Vec::new(), Vec::new(), Vec::new());
-        let mut rig = Self { controller, world, now_ms: 0, timers, records, calls, lose: Vec::new() };
+        let mut rig = Self { controller, world, now_ms: 0, timers, records, calls, lose: Vec::new(), tags: false };
         rig.feed(Event::Start);
         rig
     }
@@ -159,6 +161,13 @@ impl Rig {
         if let (Verb::FindByTag { .. }, Answer::Found(found)) = (&call.verb, &mut answer) {
             let tags = BTreeMap::from([(CLUSTER_TAG.to_owned(), "l/w/c".to_owned())]);
             found.push(Found { object: ObjectAnswer { id: "head".to_owned(), attributes: Value::object::<&str>([]) }, tags });
+        }
+        if let (true, Answer::Object(object)) = (self.tags, &mut answer)
+            && let Some(attributes) = object.attributes.entries()
+        {
+            let mut attributes = attributes.clone();
+            attributes.insert("tags".into(), Value::map([("a", Value::from("b")), ("owner", Value::from("somebody"))]));
+            object.attributes = Value::object(attributes);
         }
         // The head is no object of this world.
         if let Verb::PublishStatus { id, .. } = &call.verb
@@ -277,4 +286,19 @@ fn a_create_that_stays_open_is_settled_by_another_machine_and_made_once() {
     assert_eq!(rig.workers().len(), 1);
     let objects = rig.records.iter().filter(|record| matches!(record, Record::Outcome { result: OpResult::Object { .. }, .. })).count();
     assert_eq!(objects, 1);
+}
+
+#[test]
+fn what_must_be_done_again_and_again_is_done_with_pauses_that_grow() {
+    let mut rig = Rig { tags: true, ..Rig::new(state(), 1, World::new()) };
+    rig.pass(120_000);
+    let updates = |rig: &Rig| rig.calls.iter().filter(|call| call.verb.as_str() == "update").count();
+    // One, and one after each pause of 1, 2, 4, 8, 16, 32 and 60 s.
+    assert!((6..=8).contains(&updates(&rig)), "{} updates", updates(&rig));
+    let problem = rig.controller.status().groups["g"].problem.clone().unwrap_or_default();
+    assert_eq!(problem, "cluster.c.workers.g[1] was done, and is to be done again");
+    rig.tags = false;
+    rig.pass(61_000);
+    assert!(rig.controller.status().settled);
+    assert_eq!(rig.controller.status().groups["g"].problem, None);
 }

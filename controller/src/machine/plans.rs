@@ -86,6 +86,13 @@ impl Controller {
             self.dirty = true;
             return;
         }
+        let wanted = basis.but_for_changes();
+        if self.units.get(id).is_some_and(|unit| unit.done.as_ref() == Some(&wanted)) {
+            return self.unit_repeats(now_ms, id, &made);
+        }
+        if let Some(unit) = self.units.get_mut(id) {
+            unit.wanted = Some(wanted);
+        }
         self.run_unit(now_ms, id, made);
     }
 
@@ -100,6 +107,7 @@ impl Controller {
             unit.was_ready = true;
             unit.problem = None;
         }
+        (unit.done, unit.repeats) = (None, 0);
         if now_ready && !was {
             let (address, served) = (unit.address.to_string(), super::facts::served_key(&unit.address));
             if *id != UnitId::Head {
@@ -428,6 +436,7 @@ impl Controller {
             None => {
                 if let Some(unit) = self.units.get_mut(id) {
                     unit.failures = 0;
+                    unit.done = unit.wanted.take();
                 }
             }
         }
@@ -457,14 +466,27 @@ impl Controller {
         self.dirty = true;
     }
 
+    /// Everything was done, and for the same reasons there is something to do: a cloud that does not keep what it is told, a step that undoes
+    /// another one. It is done again, with pauses that grow: without them it would be done for ever as fast as it can be.
+    fn unit_repeats(&mut self, now_ms: u64, id: &UnitId, made: &UnitPlan) {
+        let what = made.plan.changes.values().find(|change| change.has_effect()).map(|change| change.address.to_string());
+        let Some(unit) = self.units.get_mut(id) else { return };
+        unit.done = None;
+        unit.repeats += 1;
+        unit.retry_at_ms = now_ms.saturating_add(pause(unit.repeats));
+        let problem = format!("{} was done, and is to be done again", what.unwrap_or_else(|| unit.address.to_string()));
+        unit.problem = Some(problem.clone());
+        let (repeats, address) = (unit.repeats, unit.address.to_string());
+        self.event(EventLevel::Warning, Some(&address), format!("{problem} (time {repeats})"));
+        self.dirty = true;
+    }
+
     /// A run of a unit failed: again after a pause, and after some failures in a row a worker is given up.
     fn unit_failed(&mut self, now_ms: u64, id: &UnitId, problem: &str) {
         let Some(unit) = self.units.get_mut(id) else { return };
         unit.failures += 1;
         unit.ready = false;
-        let pause =
-            limits::RETRY_FIRST_MS.saturating_mul(1_u64.checked_shl(unit.failures - 1).unwrap_or(u64::MAX)).min(limits::RETRY_MAX_MS);
-        unit.retry_at_ms = now_ms.saturating_add(pause);
+        unit.retry_at_ms = now_ms.saturating_add(pause(unit.failures));
         unit.problem = Some(problem.to_owned());
         let (failures, address) = (unit.failures, unit.address.to_string());
         let hopeless = failures >= limits::SETUP_TRIES_MAX && !unit.was_ready && unit.leaving.is_none() && !unit.gone;
@@ -497,6 +519,12 @@ impl Controller {
         let unit = self.units.get(id)?;
         self.ledger.state.resources.get(&unit.address)?.current.as_ref()
     }
+}
+
+/// How long after so many failures in a row the next try is.
+fn pause(failures: u32) -> u64 {
+    let doublings = failures.saturating_sub(1);
+    limits::RETRY_FIRST_MS.saturating_mul(1_u64.checked_shl(doublings).unwrap_or(u64::MAX)).min(limits::RETRY_MAX_MS)
 }
 
 /// Whether everything that a plan would do was done before, in another form.

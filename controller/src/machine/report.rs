@@ -111,7 +111,7 @@ impl Controller {
             u64::try_from(units.iter().filter(|(_, unit)| what(unit)).count()).unwrap_or(u64::MAX)
         };
         let memo = self.groups.get(label);
-        let failing = units.iter().find_map(|(_, unit)| unit.problem.clone().filter(|_| unit.failures > 0));
+        let failing = units.iter().find_map(|(_, unit)| unit.problem.clone().filter(|_| unit.is_failing()));
         GroupStatus {
             min: group.map_or(0, |group| group.min),
             max: group.map_or(0, |group| group.max),
@@ -140,7 +140,7 @@ impl Controller {
             Some(unit) if unit.leaving.is_some() => NodeState::Leaving,
             Some(unit) if unit.gone => NodeState::Gone,
             Some(unit) if unit.ready => NodeState::Ready,
-            Some(unit) if unit.failures > 0 && unit.is_idle() => NodeState::Failing,
+            Some(unit) if unit.is_failing() && unit.is_idle() => NodeState::Failing,
             Some(_) if object.is_none() && *id != UnitId::Head => NodeState::Launching,
             Some(unit) if matches!(unit.work, Work::Idle) && (unit.waits || unit.wants_turn) => NodeState::Waiting,
             _ => NodeState::SettingUp,

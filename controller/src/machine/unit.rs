@@ -70,6 +70,13 @@ pub(super) struct Basis {
     pub(super) changes: u64,
 }
 
+impl Basis {
+    /// The same, whatever became of the unit's own objects.
+    pub(super) fn but_for_changes(self) -> Self {
+        Self { changes: 0, ..self }
+    }
+}
+
 pub(super) struct Unit {
     pub(super) address: Address,
     pub(super) work: Work,
@@ -101,6 +108,12 @@ pub(super) struct Unit {
     pub(super) waits_for_turn: Option<Basis>,
     /// It was asked to come to rest, because its group is renamed.
     pub(super) told_to_rest: bool,
+    /// What the run that is under way is for.
+    pub(super) wanted: Option<Basis>,
+    /// What the last run was for, when all of it was done.
+    pub(super) done: Option<Basis>,
+    /// Runs in a row that were done and had to be done again.
+    pub(super) repeats: u32,
     /// Failed runs in a row.
     pub(super) failures: u32,
     pub(super) retry_at_ms: u64,
@@ -133,6 +146,9 @@ impl Unit {
             wants_turn: false,
             waits_for_turn: None,
             told_to_rest: false,
+            wanted: None,
+            done: None,
+            repeats: 0,
             failures: 0,
             retry_at_ms: 0,
             checked: None,
@@ -142,6 +158,11 @@ impl Unit {
             running: BTreeSet::new(),
             published: None,
         }
+    }
+
+    /// Whether its last run came to nothing, or its last runs all to the same.
+    pub(super) const fn is_failing(&self) -> bool {
+        self.failures > 0 || self.repeats > 0
     }
 
     pub(super) const fn is_idle(&self) -> bool {

@@ -60,8 +60,13 @@ pub(crate) fn open(context: &Context<'_>, flags: &PlanFlags) -> Result<Project, 
 fn value(variable: &MissingVariable, printer: &Printer) -> Result<Option<String>, Failure> {
     let description = variable.description.as_deref().map(harmless).unwrap_or_default();
     let lines: String = description.lines().map(|line| format!("  {line}\n")).collect();
-    printer.say(&format!("var.{}\n{lines}\n  Enter a value: ", variable.name));
-    let answer = if variable.sensitive { unseen(&variable.name)? } else { line() };
+    let ask = || printer.say(&format!("var.{}\n{lines}\n  Enter a value: ", variable.name));
+    let answer = if variable.sensitive {
+        unseen(&variable.name, ask)?
+    } else {
+        ask();
+        line()
+    };
     // What was typed unseen did not end its line, and neither did an input that ended.
     printer.say(if variable.sensitive || answer.is_none() { "\n\n" } else { "\n" });
     Ok(answer.map(|text| text.trim_end_matches(['\n', '\r']).to_owned()))
@@ -88,13 +93,15 @@ impl Drop for Unseen {
     }
 }
 
-/// A line that is not shown while it is typed. `None`: there is none to be had.
-fn unseen(name: &str) -> Result<Option<String>, Failure> {
+/// A line that is not shown while it is typed. The terminal shows nothing any more before it asks: who answers at once is as safe as others.
+/// `None`: there is none to be had.
+fn unseen(name: &str, ask: impl FnOnce()) -> Result<Option<String>, Failure> {
     let failed = |why: &str| {
         let diagnostic = Diagnostic::error("answer", format!("the value of `{name}` cannot be taken from the terminal: {why}"));
         Failure::plain(diagnostic.help(format!("give it in a file of values, `--var-file FILE`, or as `CLOUDTIK_VAR_{name}`")))
     };
     let terminal = Unseen::begin().map_err(|error| failed(&reason(&error.into())))?;
+    ask();
     let mut typed = Vec::new();
     let mut ended = true;
     for byte in std::io::stdin().lock().bytes() {
