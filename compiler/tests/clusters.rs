@@ -34,6 +34,7 @@ static SCHEMA: LazyLock<ProviderSchema> = LazyLock::new(|| {
         unique_name: None,
         concurrency_max: 1,
         derive: None,
+        additive: false,
         rolls: false,
         in_resource: false,
         doc: "",

@@ -118,6 +118,7 @@ pub fn execution(plan: &Plan, state: &State) -> Result<Execution, ExecutionError
     builder.places();
     builder.make_edges();
     builder.go_edges();
+    builder.additions();
     builder.pair_edges();
     builder.step_barriers();
     builder.forgotten_steps();
@@ -287,6 +288,15 @@ impl<'a> Builder<'a> {
                     self.edge(before, maker);
                 }
             }
+        }
+    }
+
+    /// What only adds up is added to first, if it can.
+    fn additions(&mut self) {
+        for change in self.plan.changes.values().filter(|change| !change.makes_way_for.is_empty()) {
+            let Some(going) = self.goers.get(&change.address) else { continue };
+            let makers = change.makes_way_for.iter().filter_map(|address| self.makers.get(address));
+            self.wishes.extend(makers.map(|maker| (*maker, going.current)));
         }
     }
 

@@ -126,6 +126,9 @@ pub struct Change {
     /// something else forbids that.
     #[serde(default)]
     pub waits_for: BTreeSet<Address>,
+    /// Of a delete: addresses that are made beside it in this plan before it goes, unless something else forbids that.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub makes_way_for: BTreeSet<Address>,
 }
 
 impl Change {

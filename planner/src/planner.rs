@@ -36,6 +36,7 @@ pub fn plan(input: PlanInput<'_>) -> (Plan, Diagnostics) {
     }
     planner.removals();
     planner.wait_for_names();
+    planner.add_before_removing();
     planner.adoptions();
     let outputs = planner.outputs();
     planner.finish(outputs)
@@ -160,6 +161,25 @@ impl<'a> Planner<'_, 'a> {
         }
     }
 
+    /// What only adds up is added to before something of it goes: beside each other are those that depend on the same thing.
+    fn add_before_removing(&mut self) {
+        let is_additive = |change: &&Change| self.kind(&change.provider, &change.kind).is_some_and(|kind| kind.additive);
+        let mut made: BTreeMap<(ProviderRef, Arc<str>, Address), BTreeSet<Address>> = BTreeMap::new();
+        for change in self.changes.values().filter(|change| change.action == Action::Create).filter(is_additive) {
+            for on in &change.depends_on {
+                made.entry((change.provider.clone(), Arc::clone(&change.kind), on.clone())).or_default().insert(change.address.clone());
+            }
+        }
+        if made.is_empty() {
+            return;
+        }
+        for change in self.changes.values_mut().filter(|change| change.action == Action::Delete) {
+            let beside =
+                change.depends_on.iter().filter_map(|on| made.get(&(change.provider.clone(), Arc::clone(&change.kind), on.clone())));
+            change.makes_way_for = beside.flatten().cloned().collect();
+        }
+    }
+
     /// What settlement took in and what needs nothing more is an adoption.
     fn adoptions(&mut self) {
         for settled in self.input.settled.iter().filter(|settled| settled.adopted) {
@@ -259,5 +279,6 @@ pub(crate) fn blank(address: &Address, kind: Arc<str>, provider: &ProviderRef) -
         brief: BTreeSet::new(),
         delete_ms: 0,
         waits_for: BTreeSet::new(),
+        makes_way_for: BTreeSet::new(),
     }
 }

@@ -128,3 +128,26 @@ fn twenty_thousand_values_cost_a_linear_number_of_operations() {
     assert_eq!(run.operations.len(), COUNT);
     assert!(run.operations.iter().map(|o| o.after.len()).sum::<usize>() < 2 * COUNT);
 }
+
+#[test]
+fn what_adds_up_is_added_to_before_something_of_it_goes() {
+    let wall = || thing("t_thing.wall", 1);
+    let rule = |name: &str| thing(&format!("t_rule.{name}"), 2).set("link", of("t_thing.wall", "id"));
+    let mut world = World::with([wall(), rule("old"), rule("stays")]);
+    world.converge().wants([wall(), rule("new"), rule("stays")]);
+    let planned = world.plan().fine();
+    let execution = execution(&planned.plan, &world.state).unwrap();
+    let place = |name: &str| {
+        execution
+            .operations
+            .iter()
+            .find(|operation| operation.address == address(name) && operation.kind != OperationKind::Waypoint)
+            .unwrap()
+    };
+    assert!(place("t_rule.old").after.contains(&place("t_rule.new").id));
+    // Those of another wall, or of another kind, wait for nobody.
+    let thing_of = |name: &str| thing(&format!("t_thing.{name}"), 3).set("link", of("t_thing.wall", "id"));
+    let mut world = World::with([wall(), thing_of("old")]);
+    world.converge().wants([wall(), thing_of("new")]);
+    assert_eq!(world.plan().fine().plan.changes[&address("t_thing.old")].makes_way_for.len(), 0);
+}

@@ -72,6 +72,7 @@ fn kind(name: &'static str, more: Vec<AttributeSchema>) -> KindSchema {
             let name = desired.get("name").and_then(Value::as_str).unwrap_or("nobody");
             vec![("label", format!("label of {name}").into())]
         }),
+        additive: name == "t_rule",
         rolls: false,
         in_resource: true,
         doc: "",
@@ -81,7 +82,7 @@ fn kind(name: &'static str, more: Vec<AttributeSchema>) -> KindSchema {
 /// The provider `t` of the tests.
 pub(crate) fn schema() -> ProviderSchema {
     use AttributeSchema as A;
-    let kinds = ["t_thing", "t_named", "t_node"].map(|name| (name, kind(name, Vec::new())));
+    let kinds = ["t_thing", "t_named", "t_node", "t_rule"].map(|name| (name, kind(name, Vec::new())));
     let brief = vec![
         A::optional("parts", Type::map(Type::String), ChangeWord::Live, "").shown(Shown::Changes),
         A::optional("digest", Type::String, ChangeWord::Live, "").shown(Shown::Changes),

@@ -175,6 +175,9 @@ pub struct KindSchema {
     pub concurrency_max: u32,
     /// Computed attributes that follow from the given ones without asking anybody.
     pub derive: Option<Derive>,
+    /// Whether objects of it only add up, as the rules of a firewall do: new ones are made before old ones beside them go, so that nothing is
+    /// missing in between.
+    pub additive: bool,
     /// Whether a rolling change is an update: the object itself replaces its parts one after the other.
     pub rolls: bool,
     /// Whether a plain `resource` block may use it, or only a workspace or cluster.

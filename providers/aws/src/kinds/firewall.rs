@@ -20,8 +20,8 @@ pub(super) fn kinds() -> Vec<KindSchema> {
             expected: seconds(1, 1, 1),
             ..kind(names::SECURITY_GROUP, TAGGED, "A firewall without rules: the one that lets everything out, which AWS adds, is removed.")
         },
-        KindSchema { attributes: rule(), ..kind(names::INGRESS_RULE, TAGGED, "What a firewall lets in.") },
-        KindSchema { attributes: rule(), ..kind(names::EGRESS_RULE, TAGGED, "What a firewall lets out.") },
+        KindSchema { attributes: rule(), additive: true, ..kind(names::INGRESS_RULE, TAGGED, "What a firewall lets in.") },
+        KindSchema { attributes: rule(), additive: true, ..kind(names::EGRESS_RULE, TAGGED, "What a firewall lets out.") },
     ]
 }
 
