@@ -42,6 +42,7 @@ mod project;
 mod providers;
 mod run;
 mod starter;
+mod tenants;
 mod world;
 
 pub use cloudtik_compiler::{MissingVariable, Providers, VariableArgument, VariableInputs};

@@ -58,6 +58,8 @@ pub struct PlanOptions {
     pub parallelism: Option<usize>,
     /// Do not wait for workers: an apply ends when the heads have the new configuration.
     pub no_wait: bool,
+    /// Take workspaces away, or make parts of them anew, although clusters of other projects are in them.
+    pub allow_disruption: bool,
 }
 
 impl Default for PlanOptions {
@@ -70,6 +72,7 @@ impl Default for PlanOptions {
             delete_data: DeleteData::None,
             parallelism: None,
             no_wait: false,
+            allow_disruption: false,
         }
     }
 }

@@ -17,15 +17,19 @@ use cloudtik_model::{
     Address, Diagnostic, Diagnostics, Graph, HeadConfig, MemorySources, ProviderRef, SourceMap, SourceSet as _, State, Value,
 };
 use cloudtik_planner::{Mode, Plan, PlanInput, Settled, plan};
-use cloudtik_provider_api::{Facts, ProviderSchema};
+use cloudtik_provider_api::{DATA_QUESTION, Facts, ProviderSchema};
 
 use crate::around::Around;
 use crate::preflight::{heads_answer, silent_heads};
 use crate::prepared::Prepared;
 use crate::providers::{providers, schemas, with_controller};
 use crate::run::{Run, run};
+use crate::tenants::no_tenants;
 use crate::world::{World, clouds};
 use crate::{DiskSources, Event, Failure, FailureKind, Interrupt, Observer, PlanOptions, ProjectOptions, Silent, VERSION};
+
+/// How often a spec is compiled with further answers: a look-up may need what another one found, and nobody nests them deeper.
+const ROUNDS_MAX: usize = 8;
 
 /// A folder of `*.hcl` files and its state.
 pub struct Project {
@@ -282,6 +286,9 @@ impl Project {
         around.know(store.state());
         let clouds = clouds(&self.providers, configs.chain(&store.state().providers), &self.folder, &around);
         heads_answer(&plan, store.state(), &clouds, &around)?;
+        if !options.allow_disruption {
+            no_tenants(&World { clouds: &clouds, schemas: &self.schemas }, &plan, store.state())?;
+        }
         let planned = Planned { plan, warnings: Diagnostics::new(), sources: SourceMap::default() };
         let run_id = new_run_id()?;
         let settlement = SettlementReport::default();
@@ -492,6 +499,9 @@ impl Project {
             return Err(Failure::error(diagnostics, sources));
         }
         warnings.extend(diagnostics);
+        if !options.offline && !options.allow_disruption {
+            no_tenants(&world, &plan, &ledger.state)?;
+        }
         Ok(Planned { plan, warnings, sources })
     }
 
@@ -515,13 +525,21 @@ impl Project {
             facts.extend(known);
             (compiled, sources, warnings) = self.compile_for(options, &facts)?;
         }
-        if options.offline || compiled.questions.is_empty() {
-            return Ok((compiled, sources, warnings, facts));
+        for _ in 0..ROUNDS_MAX {
+            if options.destroy {
+                // What is looked up has no say in what is removed, and may be gone itself.
+                compiled.questions.values_mut().for_each(|questions| questions.retain(|question| question.question != DATA_QUESTION));
+            }
+            compiled.questions.retain(|_, questions| !questions.is_empty());
+            if options.offline || compiled.questions.is_empty() {
+                return Ok((compiled, sources, warnings, facts));
+            }
+            observer.event(&Event::Stage("asking the provider".to_owned()));
+            facts.extend(world.facts(&compiled.questions)?);
+            (compiled, sources, warnings) = self.compile_for(options, &facts)?;
         }
-        observer.event(&Event::Stage("asking the provider".to_owned()));
-        facts.extend(world.facts(&compiled.questions)?);
-        (compiled, sources, warnings) = self.compile_for(options, &facts)?;
-        Ok((compiled, sources, warnings, facts))
+        let title = format!("look-ups that need each other's answers go {ROUNDS_MAX} deep and do not end");
+        Err(Failure::plain(Diagnostic::error("look-ups", title).help("use fewer `data` blocks that need each other")))
     }
 }
 

@@ -10,8 +10,8 @@ use cloudtik_executor::driver::Clouds;
 use cloudtik_model::{Address, Diagnostic, ProviderRef, State, Value};
 use cloudtik_planner::Observation;
 use cloudtik_provider_api::{
-    Answer, CLUSTER_TAG, CONTROLLER_PROVIDER, Call, CallError, FactQuestion, Facts, Found, HEAD_CONTROLLER_KIND, Idempotency, ObjectAnswer,
-    Provider, ProviderSchema, ROLE_TAG, Verb, WORKER_ROLE,
+    Answer, CLUSTER_TAG, CONTROLLER_PROVIDER, Call, CallError, DATA_QUESTION, FactQuestion, Facts, Found, HEAD_CONTROLLER_KIND,
+    Idempotency, ObjectAnswer, Provider, ProviderSchema, ROLE_TAG, Verb, WORKER_ROLE,
 };
 
 use crate::Failure;
@@ -56,21 +56,58 @@ pub(crate) struct World<'a> {
 impl World<'_> {
     /// Answers to questions, of all providers at once.
     pub(crate) fn facts(&self, questions: &BTreeMap<ProviderRef, Vec<FactQuestion>>) -> Result<Facts, Failure> {
-        let calls = questions.iter().map(|(provider, questions)| Call {
+        let of = |provider: &ProviderRef, kind: &str, verb| Call {
             provider: provider.clone(),
             address: Address::of("provider", provider.as_str()),
-            kind: "facts".into(),
-            verb: Verb::Facts(questions.clone()),
-        });
+            kind: kind.into(),
+            verb,
+        };
+        let mut calls = Vec::new();
+        let mut looked_up = Vec::new();
+        for (provider, questions) in questions {
+            let (data, own): (Vec<_>, Vec<_>) = questions.iter().cloned().partition(|question| question.question == DATA_QUESTION);
+            for question in data {
+                let lookup = self.lookup(provider, &question)?;
+                calls.push(of(provider, &lookup.kind, lookup.verb.clone()));
+                looked_up.push(lookup);
+            }
+            if !own.is_empty() {
+                calls.push(of(provider, "facts", Verb::Facts(own)));
+            }
+        }
+        let mut looked_up = looked_up.into_iter();
         let mut facts = Facts::new();
-        for (call, answer) in self.all(calls.collect())? {
+        for (call, answer) in self.all(calls)? {
             match answer {
                 Answer::Facts(answers) => facts.extend(answers),
+                Answer::Found(found) => facts.extend(looked_up.next().map(|lookup| lookup.answer(&found))),
                 Answer::Failed(error) => return Err(refused(&call, &error)),
                 _ => return Err(strange(&call)),
             }
         }
         Ok(facts)
+    }
+
+    /// The search that answers a `data` block: by id, else by the name that only one can have, else by the first tag.
+    fn lookup(&self, provider: &ProviderRef, question: &FactQuestion) -> Result<Lookup, Failure> {
+        let nothing = || Failure::plain(Diagnostic::error("data", format!("nothing says how to look for `{}`", question.key)));
+        let kind = question.arguments.get("kind").and_then(Value::as_str).ok_or_else(nothing)?;
+        let wanted = question.arguments.get("match").cloned().unwrap_or(Value::NULL);
+        let schema = self.schemas.get(provider.provider_type()).and_then(|schema| schema.kinds.get(kind)).ok_or_else(nothing)?;
+        let text = |name: &str| wanted.get(name).and_then(Value::as_str).map(str::to_owned);
+        let unique = schema.unique_name.filter(|_| schema.class == Idempotency::UniqueName);
+        let tag = || {
+            wanted.get("tags").and_then(Value::entries)?.iter().find_map(|(key, value)| Some((key.to_string(), value.as_str()?.to_owned())))
+        };
+        let verb = if let Some(id) = text("id") {
+            Verb::List { ids: BTreeSet::from([id]) }
+        } else if let Some(name) = unique.and_then(text) {
+            Verb::FindByName { name }
+        } else {
+            let (key, value) = tag().ok_or_else(nothing)?;
+            Verb::FindByTag { key, value }
+        };
+        Ok(Lookup { key: question.key.clone(), kind: kind.to_owned(), verb, wanted })
     }
 
     /// What the objects of a state are now: one call for all of a kind.
@@ -131,13 +168,46 @@ impl World<'_> {
     }
 
     /// Makes calls at once and waits for all answers.
-    fn all(&self, calls: Vec<Call>) -> Result<Vec<(Call, Answer)>, Failure> {
+    pub(crate) fn all(&self, calls: Vec<Call>) -> Result<Vec<(Call, Answer)>, Failure> {
         if calls.is_empty() {
             return Ok(Vec::new());
         }
         cloudtik_executor::driver::call_all(self.clouds, calls)
             .map_err(|error| Failure::plain(Diagnostic::error("runtime", error.to_string())).of(crate::FailureKind::Fault))
     }
+}
+
+/// A search for what a `data` block means.
+struct Lookup {
+    key: String,
+    kind: String,
+    verb: Verb,
+    wanted: Value,
+}
+
+impl Lookup {
+    /// The key, and the objects that are in every way as they shall be.
+    fn answer(&self, found: &[Found]) -> (String, Value) {
+        let is_so = |object: &&ObjectAnswer| {
+            let wanted = self.wanted.entries().into_iter().flatten();
+            wanted.into_iter().all(|(name, value)| object.attributes.get(name).is_some_and(|is| holds(is, value)))
+        };
+        let objects = found.iter().map(|found| &found.object).filter(is_so);
+        (self.key.clone(), Value::tuple(objects.map(|object| with_id(object)).collect::<Vec<_>>()))
+    }
+}
+
+/// Whether a value is what was asked for; a map that was asked for may have more.
+fn holds(is: &Value, wanted: &Value) -> bool {
+    match (is.entries(), wanted.entries()) {
+        (Some(is), Some(wanted)) => wanted.iter().all(|(name, value)| is.get(name) == Some(value)),
+        _ => is == wanted,
+    }
+}
+
+fn with_id(object: &ObjectAnswer) -> Value {
+    let attributes = object.attributes.entries().into_iter().flatten().map(|(name, value)| (Arc::clone(name), value.clone()));
+    Value::object(attributes.chain([(Arc::from("id"), Value::from(object.id.as_str()))]))
 }
 
 /// What is said of a worker that outlived its head.
@@ -158,7 +228,7 @@ fn whole(found: ObjectAnswer, address: &Address, state: &State) -> ObjectAnswer 
 }
 
 /// What is said when a provider does not answer.
-fn refused(call: &Call, error: &CallError) -> Failure {
+pub(crate) fn refused(call: &Call, error: &CallError) -> Failure {
     let what = match &call.verb {
         Verb::Facts(_) => "what a plan must know".to_owned(),
         _ => format!("the objects of kind `{}`", call.kind),
@@ -169,7 +239,7 @@ fn refused(call: &Call, error: &CallError) -> Failure {
     )
 }
 
-fn strange(call: &Call) -> Failure {
+pub(crate) fn strange(call: &Call) -> Failure {
     let title = format!("provider `{}` answered `{}` with something else", call.provider, call.verb.as_str());
     Failure::plain(Diagnostic::error("provider", title)).of(crate::FailureKind::Fault)
 }
@@ -179,9 +249,7 @@ mod tests {
     use std::sync::Mutex;
 
     use cloudtik_model::{Object, StateEntry};
-    use cloudtik_provider_api::{
-        BoxFuture, Capabilities, Cloud, Connection, DialTarget, HEAD_ROLE, Lowered, STATUS_PREFIX, WORKER_GROUP_KIND, controller_schema,
-    };
+    use cloudtik_provider_api::{BoxFuture, Cloud, Connection, DialTarget, HEAD_ROLE, STATUS_PREFIX, WORKER_GROUP_KIND, controller_schema};
 
     use super::*;
     use crate::providers::with_controller;
@@ -202,24 +270,6 @@ mod tests {
 
         fn schema(&self) -> &ProviderSchema {
             &self.schema
-        }
-
-        fn capabilities(&self, _: &ProviderRef, _: &Value, _: &Facts) -> Option<Capabilities> {
-            None
-        }
-
-        fn lower_workspace(&self, _: &Value, _: &cloudtik_model::spec::WorkspaceSpec, _: &Facts) -> Lowered {
-            Lowered::default()
-        }
-
-        fn lower_cluster(
-            &self,
-            _: &Value,
-            _: &cloudtik_model::spec::ClusterSpec,
-            _: &cloudtik_model::spec::WorkspaceSpec,
-            _: &Facts,
-        ) -> Lowered {
-            Lowered::default()
         }
 
         fn connect(&self, _: &Value) -> Result<Arc<dyn Cloud>, CallError> {

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use cloudtik::model::spec::{ClusterSpec, WorkspaceSpec};
+use cloudtik::model::spec::{ClusterSpec, WorkspaceSpec, WorkspaceUse};
 use cloudtik::model::{Address, ControllerReply, ControllerRequest, NodeReply, NodeRequest, ProviderRef, Value};
 use cloudtik::planner::Action;
 use cloudtik::provider_api::{
@@ -37,7 +37,7 @@ impl Provider for Mutable {
         self.0.lower_workspace(config, workspace, facts)
     }
 
-    fn lower_cluster(&self, config: &Value, cluster: &ClusterSpec, workspace: &WorkspaceSpec, facts: &Facts) -> Lowered {
+    fn lower_cluster(&self, config: &Value, cluster: &ClusterSpec, workspace: &WorkspaceUse, facts: &Facts) -> Lowered {
         self.0.lower_cluster(config, cluster, workspace, facts)
     }
 

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::sync::{Arc, Mutex};
 
 use cloudtik::model::Value;
-use cloudtik::model::spec::{ClusterSpec, WorkspaceSpec};
+use cloudtik::model::spec::{ClusterSpec, WorkspaceSpec, WorkspaceUse};
 use cloudtik::provider_api::{
     Answer, BoxFuture, Call, CallError, Capabilities, Cloud, Connection, DialTarget, ErrorClass, Facts, Lowered, Provider, ProviderSchema,
     ValueProvider,
@@ -35,7 +35,7 @@ impl Provider for Clinging {
         self.0.lower_workspace(config, workspace, facts)
     }
 
-    fn lower_cluster(&self, config: &Value, cluster: &ClusterSpec, workspace: &WorkspaceSpec, facts: &Facts) -> Lowered {
+    fn lower_cluster(&self, config: &Value, cluster: &ClusterSpec, workspace: &WorkspaceUse, facts: &Facts) -> Lowered {
         self.0.lower_cluster(config, cluster, workspace, facts)
     }
 

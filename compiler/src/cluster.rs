@@ -48,7 +48,8 @@ fn expand_instance(expansion: &mut Expansion<'_>, block: &Block, instance: &Inst
     let cluster_name = found.take(real_name(&evaluated, label, instance));
     let failed = found.has_errors();
     expansion.found.extend(found);
-    let (workspace, provider, definition) = workspace_of(expansion, block, instance)?;
+    let (workspace, definition) = workspace_of(expansion, block, instance)?;
+    let provider = workspace.provider.clone();
     let cluster_name = cluster_name.filter(|_| !failed)?;
     let place = evaluated.fields.get("name").map_or(evaluated.span, |field| field.span);
     expansion.claim_name(format!("cluster `{cluster_name}` of {}", workspace.address), place);

@@ -91,6 +91,7 @@ pub fn compile(input: &CompileInput<'_>) -> (Compiled, SourceMap, Diagnostics) {
     }
     finish_moves(&mut expansion);
     spread_dependencies(&mut expansion);
+    compiled.questions = std::mem::take(&mut expansion.questions);
     questions(&expansion, &mut compiled, &mut found);
     let Expansion { graph, variables, mut notes, timeouts, head_configs, found: expanded, .. } = expansion;
     found.extend(expanded);
@@ -222,7 +223,7 @@ fn named(prefix: &Address) -> Option<Name> {
 fn questions(expansion: &Expansion<'_>, compiled: &mut Compiled, found: &mut Diagnostics) {
     for (name, config) in &expansion.graph.providers {
         let Some(provider) = expansion.input.providers.get(name.provider_type()) else { continue };
-        let workspaces: Vec<_> = expansion.workspaces.values().filter(|(_, of)| of == name).map(|(spec, _)| spec).collect();
+        let workspaces: Vec<_> = expansion.workspaces.values().map(|(spec, _)| spec).filter(|spec| spec.provider == *name).collect();
         let clusters: Vec<_> = expansion.clusters.iter().filter(|(_, of)| of == name).map(|(spec, _)| spec).collect();
         for question in provider.facts_needed(name, &config.attributes, &workspaces, &clusters) {
             if question.pin {

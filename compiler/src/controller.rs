@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cloudtik_lang::{preview, step_inputs_preview};
-use cloudtik_model::spec::WorkspaceSpec;
+use cloudtik_model::spec::WorkspaceUse;
 use cloudtik_model::{
     Address, Artifact, Diagnostic, Diagnostics, Digest, Expr, ExprKind, GroupConfig, HEAD_CONFIG_VERSION, HeadConfig, Input, Key, LateName,
     Lifecycle, MembershipConfig, Node, Origin, ProviderConfig, ProviderRef, ResourceSpec, Segment, ServiceConfig, Span, StepKind, StepSpec,
     TemplatePart, Type, Value,
 };
 use cloudtik_provider_api::{
-    CLUSTER_TAG, CONTROLLER_PROVIDER, HEAD_CONTROLLER_KIND, NODE_NAME, ResourceBuilder, WORKER_GROUP_KIND, real_name, reference,
+    CLUSTER_TAG, CONTROLLER_PROVIDER, HEAD_CONTROLLER_KIND, NODE_NAME, ResourceBuilder, WORKER_GROUP_KIND, reference,
 };
 
 use crate::evaluate::Evaluated;
@@ -44,7 +44,7 @@ pub(crate) struct Parts<'a> {
     /// Its real name.
     pub(crate) name: &'a str,
     pub(crate) evaluated: &'a Evaluated,
-    pub(crate) workspace: &'a WorkspaceSpec,
+    pub(crate) workspace: &'a WorkspaceUse,
     pub(crate) provider: &'a ProviderRef,
     pub(crate) config: &'a Value,
     pub(crate) head: NodeSteps,
@@ -315,7 +315,7 @@ fn resources(
     own: &BTreeSet<Address>,
 ) -> Result<Vec<ResourceSpec>, String> {
     let (head, address, provider) = (parts.head(), controller_address(parts.cluster), controller_provider(parts.provider));
-    let mark = format!("{}/{}", real_name(&parts.workspace.address, &parts.workspace.fields), parts.name);
+    let mark = format!("{}/{}", parts.workspace.name, parts.name);
     let kept = |own: &Lifecycle| Lifecycle {
         prevent_destroy: own.prevent_destroy || parts.evaluated.lifecycle.prevent_destroy,
         ..Lifecycle::default()

@@ -17,6 +17,7 @@ pub(crate) enum Name {
     Local(Arc<str>),
     Provider(Arc<str>),
     Resource(Arc<str>, Arc<str>),
+    Data(Arc<str>, Arc<str>),
     Workspace(Arc<str>),
     Cluster(Arc<str>),
     Output(Arc<str>),
@@ -29,6 +30,7 @@ impl fmt::Display for Name {
             Self::Local(name) => write!(f, "local.{name}"),
             Self::Provider(name) => write!(f, "provider \"{name}\""),
             Self::Resource(kind, name) => write!(f, "{kind}.{name}"),
+            Self::Data(kind, name) => write!(f, "data.{kind}.{name}"),
             Self::Workspace(name) => write!(f, "workspace.{name}"),
             Self::Cluster(name) => write!(f, "cluster.{name}"),
             Self::Output(name) => write!(f, "output \"{name}\""),
@@ -109,6 +111,7 @@ pub(crate) fn declare(body: Body, found: &mut Diagnostics) -> Declarations {
             ("workspace", Some(name), _) => Name::Workspace(name),
             ("cluster", Some(name), _) => Name::Cluster(name),
             ("resource", Some(kind), Some(name)) => Name::Resource(kind, name),
+            ("data", Some(kind), Some(name)) => Name::Data(kind, name),
             _ => continue,
         };
         add(&mut declarations, name, Declaration::Block(block), found);
@@ -163,7 +166,7 @@ fn check_name(name: &Name, declaration: &Declaration, found: &mut Diagnostics) {
     let (labels, dashes): (Vec<&Arc<str>>, bool) = match name {
         Name::Workspace(label) | Name::Cluster(label) => (vec![label], true),
         Name::Variable(label) | Name::Output(label) | Name::Provider(label) => (vec![label], false),
-        Name::Resource(kind, label) => (vec![kind, label], false),
+        Name::Resource(kind, label) | Name::Data(kind, label) => (vec![kind, label], false),
         Name::Local(_) => return,
     };
     for (label, place) in labels.into_iter().zip(&block.labels) {
@@ -193,6 +196,7 @@ pub(crate) fn named_by(root: &str, steps: &[Arc<str>]) -> Option<Name> {
         "local" => Name::Local(first),
         "workspace" => Name::Workspace(first),
         "cluster" => Name::Cluster(first),
+        "data" => Name::Data(first, Arc::clone(steps.get(1)?)),
         kind => Name::Resource(kind.into(), first),
     })
 }
@@ -242,7 +246,7 @@ pub(crate) fn order(declarations: &mut Declarations, found: &mut Diagnostics) ->
     }
     // What makes things comes after the configurations of providers, which nothing refers to by name.
     for (provider, from) in indexes.iter().filter(|(name, _)| matches!(name, Name::Provider(_))) {
-        for (maker, to) in indexes.iter().filter(|(name, _)| matches!(name, Name::Resource(..) | Name::Workspace(_))) {
+        for (maker, to) in indexes.iter().filter(|(name, _)| matches!(name, Name::Resource(..) | Name::Data(..) | Name::Workspace(_))) {
             if !places.contains_key(&(*provider, *maker)) {
                 graph.add_edge(*from, *to, ());
             }

@@ -4,15 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cloudtik_lang::{Context, Variables, convert, evaluate, parse_type};
+use cloudtik_model::spec::WorkspaceUse;
 use cloudtik_model::{
     Address, Diagnostic, Diagnostics, Expr, ExprKind, Graph, HeadConfig, Key, Lifecycle, Node, Origin, OutputSpec, ProviderConfig,
     ProviderRef, ResourceSpec, Span, Type, Value, did_you_mean,
 };
-use cloudtik_provider_api::{CONTROLLER_PROVIDER, KindSchema, Presence, Provider, VALUE_KIND};
+use cloudtik_provider_api::{CONTROLLER_PROVIDER, FactQuestion, KindSchema, Presence, Provider, VALUE_KIND};
 use cloudtik_syntax::{Attribute, Block};
 
 use crate::cluster::expand_cluster;
 use crate::compile::NodeTimeouts;
+use crate::data::expand_data;
 use crate::declare::{Declaration, Declarations, Name};
 use crate::evaluate::{Evaluated, Evaluator, article, unknown_at_plan_time};
 use crate::input::{CompileInput, Given, text_expression};
@@ -39,6 +41,10 @@ pub(crate) struct Expansion<'a> {
     pub(crate) given: BTreeMap<String, Given>,
     pub(crate) providers: BTreeMap<ProviderRef, ProviderConfig>,
     pub(crate) workspaces: Workspaces,
+    /// Workspaces of other projects, as their records say.
+    pub(crate) recorded: BTreeMap<Address, WorkspaceUse>,
+    /// What `data` blocks ask, and nobody has answered yet.
+    pub(crate) questions: BTreeMap<ProviderRef, Vec<FactQuestion>>,
     pub(crate) clusters: Vec<(cloudtik_model::spec::ClusterSpec, ProviderRef)>,
     pub(crate) graph: Graph,
     /// `depends_on` as written, with its place: checked and spread over nodes at the end.
@@ -83,6 +89,8 @@ impl<'a> Expansion<'a> {
             given,
             providers: BTreeMap::new(),
             workspaces: Workspaces::default(),
+            recorded: BTreeMap::new(),
+            questions: BTreeMap::new(),
             clusters: Vec::new(),
             graph: Graph::default(),
             wanted: BTreeMap::new(),
@@ -107,6 +115,7 @@ impl<'a> Expansion<'a> {
             (Name::Local(_), Declaration::Local(attribute)) => self.local(name, attribute),
             (Name::Provider(label), Declaration::Block(block)) => self.provider(label, block),
             (Name::Resource(kind, label), Declaration::Block(block)) => self.resource(name, kind, label, block),
+            (Name::Data(kind, label), Declaration::Block(block)) => expand_data(self, name, kind, label, block),
             (Name::Workspace(_), Declaration::Block(block)) => expand_workspace(self, name, block),
             (Name::Cluster(_), Declaration::Block(block)) => expand_cluster(self, name, block),
             (Name::Output(label), Declaration::Block(block)) => self.output(label, block),
@@ -368,6 +377,11 @@ impl<'a> Expansion<'a> {
         let known = Arc::new(Kind { schema, block: rule, provider });
         self.kinds.insert(Arc::clone(kind), Arc::clone(&known));
         Some(known)
+    }
+
+    /// The schema of a kind that `data` looks up, and the provider that has it.
+    pub(crate) fn kind_of_data(&mut self, kind: &Arc<str>, block: &Block) -> Option<(KindSchema, &'static str)> {
+        self.kind(kind, block).map(|kind| (kind.schema.clone(), kind.provider))
     }
 
     fn unknown_kind(&self, kind: &str, block: &Block) -> Diagnostic {

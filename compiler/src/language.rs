@@ -97,11 +97,12 @@ pub fn top_level() -> BlockSchema {
             many(output()),
             many(provider()),
             many(resource()),
+            many(data()),
             many(workspace()),
             many(cluster()),
             many(moved()),
         ],
-        later: &["data", "module", "template", "import", "removed", "check", "policy"],
+        later: &["module", "template", "import", "removed", "check", "policy"],
         ..BlockSchema::default()
     }
 }
@@ -189,6 +190,23 @@ fn resource() -> BlockSchema {
         open: true,
         ..BlockSchema::default()
     }
+}
+
+fn data() -> BlockSchema {
+    BlockSchema { name: "data", labels: &["kind", "name"], open: true, ..BlockSchema::default() }
+}
+
+/// The attributes that every `data` has beside those of its kind.
+#[must_use]
+pub fn data_meta() -> Vec<AttributeRule> {
+    let note = ChangeWord::None;
+    let [count, for_each, _] = meta();
+    vec![
+        count,
+        for_each,
+        AttributeRule::optional("id", Type::String, note, "The provider's id of what is looked for."),
+        AttributeRule::optional("provider", Type::Any, note, "Which provider configuration.").reference(),
+    ]
 }
 
 /// The attributes that every `resource` has beside those of its kind.

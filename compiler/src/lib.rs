@@ -8,6 +8,7 @@ mod check;
 mod cluster;
 mod compile;
 mod controller;
+mod data;
 mod declare;
 mod discover;
 mod evaluate;

@@ -138,6 +138,7 @@ impl<'a> BlockScope<'a> {
             Name::Local(label) => format!("there is no local value `{label}`"),
             Name::Workspace(label) => format!("there is no workspace `{label}`"),
             Name::Cluster(label) => format!("there is no cluster `{label}`"),
+            Name::Data(kind, label) => format!("there is no data `{kind}` `{label}`"),
             _ => format!("there is no resource `{name}`"),
         };
         let help = near.map_or_else(|| declare_hint(name), |near| format!("did you mean `{near}`?"));
@@ -225,6 +226,7 @@ fn declare_hint(name: &Name) -> String {
         Name::Workspace(label) => format!("declare it: `workspace \"{label}\" {{ … }}`"),
         Name::Cluster(label) => format!("declare it: `cluster \"{label}\" {{ … }}`"),
         Name::Resource(kind, label) => format!("declare it: `resource \"{kind}\" \"{label}\" {{ … }}`"),
+        Name::Data(kind, label) => format!("declare it: `data \"{kind}\" \"{label}\" {{ … }}`"),
         Name::Output(_) | Name::Provider(_) => String::from("nothing can refer to it"),
     }
 }
@@ -252,7 +254,14 @@ impl Scope for BlockScope<'_> {
                 Some(this) => Ok(Found { value: this.clone(), used: 0 }),
                 None => Err(Diagnostic::error("no-self", "`self` has a meaning only in `postcondition`").at(traversal.span).into()),
             },
-            "data" | "module" | "inherited" => Err(crate::schema::not_in_effect(traversal.root, traversal.root_span).into()),
+            "data" => match traversal.steps.first() {
+                Some(Step::Attribute(kind, _)) => {
+                    let kind = Arc::clone(kind);
+                    self.named(traversal, 1, |name| Name::Data(kind, name))
+                }
+                _ => Err(Diagnostic::error("incomplete-reference", "`data` needs a kind and a name behind it").at(traversal.span).into()),
+            },
+            "module" | "inherited" => Err(crate::schema::not_in_effect(traversal.root, traversal.root_span).into()),
             "terraform" => Err(Diagnostic::error("no-terraform", "there is no `terraform` object")
                 .at(traversal.span)
                 .help("environments are files of values (`--var-file`) and a state each")

@@ -3,21 +3,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use cloudtik_model::spec::{Part, WorkspaceSpec};
-use cloudtik_model::{Address, Diagnostic, Diagnostics, Lifecycle, ProviderRef, Value};
-use cloudtik_provider_api::{Lowered, Provider};
+use cloudtik_model::spec::{Part, WorkspaceSpec, WorkspaceUse};
+use cloudtik_model::{Address, Diagnostic, Diagnostics, Lifecycle, ProviderRef, ResourceSpec, Value};
+use cloudtik_provider_api::{Lowered, Provider, WORKSPACE_TAG};
 use cloudtik_syntax::Block;
 
 use crate::check::check_value;
-use crate::declare::Name;
+use crate::data::record;
+use crate::declare::{Name, named_by};
 use crate::evaluate::Evaluated;
 use crate::expand::{Expansion, attribute, attribute_of_lifecycle, is_for_specs, located, merged_lifecycle};
 use crate::language::NAME_CHARS_MAX;
-use crate::schema::{Check, not_in_effect};
+use crate::schema::Check;
 use crate::scope::Instance;
 
-/// The workspaces that were expanded, with their provider.
-pub(crate) type Workspaces = BTreeMap<Address, (WorkspaceSpec, ProviderRef)>;
+/// The workspaces that were expanded, with what clusters use of them.
+pub(crate) type Workspaces = BTreeMap<Address, (WorkspaceSpec, WorkspaceUse)>;
 
 /// Expands a `workspace` block: its instances are lowered and go into the graph.
 pub(crate) fn expand_workspace(expansion: &mut Expansion<'_>, name: &Name, block: &Block) {
@@ -42,15 +43,39 @@ pub(crate) fn expand_workspace(expansion: &mut Expansion<'_>, name: &Name, block
         expansion.claim_name(format!("workspace `{real_name}` of provider `{provider}`"), place);
         let spec = workspace_spec(&address, &provider, &evaluated, real_name);
         let lowered = definition.lower_workspace(&config, &spec, expansion.input.facts);
+        let used = lowered.workspace(&spec);
         let exports = take_lowered(expansion, &address, block, lowered, &evaluated, &wanted);
         postconditions(expansion, block, instance, &exports);
+        keep_record(expansion, &spec, &*definition, &exports);
         values.push((instance.key.clone(), exports));
-        expansion.workspaces.insert(address, (spec, provider.clone()));
+        expansion.workspaces.insert(address, (spec, used));
     }
     if values.len() == instances.list.len() {
         expansion.world.values.insert(name.clone(), instances.value(values));
         expansion.world.instances.insert(name.clone(), instances.shape);
     }
+}
+
+/// The record of a workspace, by which clusters of other projects use it: made where the provider has something that keeps it.
+fn keep_record(expansion: &mut Expansion<'_>, spec: &WorkspaceSpec, definition: &dyn Provider, exports: &Value) {
+    let name = cloudtik_provider_api::real_name(&spec.address, &spec.fields);
+    let Some((kind, record_name)) = definition.record(&name) else { return };
+    let Some(unique) = definition.schema().kinds.get(kind).and_then(|kind| kind.unique_name) else { return };
+    let (address, attributes) = record(&spec.address, unique, record_name, exports);
+    let mut depends_on = BTreeSet::new();
+    attributes.addresses(&mut depends_on);
+    let resource = ResourceSpec {
+        kind: kind.into(),
+        provider: spec.provider.clone(),
+        attributes,
+        depends_on,
+        lifecycle: Lifecycle::default(),
+        marks: BTreeMap::from([(WORKSPACE_TAG.to_owned(), name.to_string())]),
+        span: spec.span,
+        origins: BTreeMap::new(),
+        address: address.clone(),
+    };
+    expansion.graph.nodes.insert(address, cloudtik_model::Node::Resource(resource));
 }
 
 /// Puts what a provider made of a spec into the graph; gives what references to the block see.
@@ -153,7 +178,7 @@ pub(crate) fn real_name(evaluated: &Evaluated, label: &str, instance: &Instance)
 }
 
 /// The provider that a workspace names, or the only one there is.
-fn provider_of(expansion: &mut Expansion<'_>, block: &Block) -> Option<Arc<str>> {
+pub(crate) fn provider_of(expansion: &mut Expansion<'_>, block: &Block) -> Option<Arc<str>> {
     if attribute(block, "provider").is_some() {
         return expansion.named_provider(block);
     }
@@ -197,6 +222,18 @@ fn provider_of(expansion: &mut Expansion<'_>, block: &Block) -> Option<Arc<str>>
     }
 }
 
+/// A reference below `data` that is no workspace. Of a block with errors it has been said.
+fn refuse_data(expansion: &mut Expansion<'_>, address: &Address, span: cloudtik_model::Span) {
+    let names: Vec<Arc<str>> = address.segments().iter().skip(1).map(|segment| Arc::clone(&segment.name)).collect();
+    if named_by(address.root(), &names).is_some_and(|name| expansion.world.failed.contains(&name)) {
+        return;
+    }
+    let title = format!("`{address}` is not a workspace");
+    expansion
+        .found
+        .push(Diagnostic::error("unknown-reference", title).at(span).help("declare it: `data \"workspace\" \"w\" { name = … }`"));
+}
+
 fn workspace_spec(address: &Address, provider: &ProviderRef, evaluated: &Evaluated, name: String) -> WorkspaceSpec {
     let part = |block: Option<&Evaluated>| {
         block.map_or_else(
@@ -227,23 +264,20 @@ fn workspace_spec(address: &Address, provider: &ProviderRef, evaluated: &Evaluat
 }
 
 /// The workspace that a cluster names.
-pub(crate) fn workspace_of(
-    expansion: &mut Expansion<'_>,
-    block: &Block,
-    instance: &Instance,
-) -> Option<(WorkspaceSpec, ProviderRef, Arc<dyn Provider>)> {
+pub(crate) fn workspace_of(expansion: &mut Expansion<'_>, block: &Block, instance: &Instance) -> Option<(WorkspaceUse, Arc<dyn Provider>)> {
     let attribute = attribute(block, "workspace")?;
     let mut found = Diagnostics::new();
     let address = expansion.evaluator(instance).address(&attribute.value, &mut found);
     expansion.found.extend(found);
     let address = address?;
-    if address.root() == "data" {
-        expansion.found.push(not_in_effect("data", attribute.value.span));
-        return None;
+    let known = expansion.workspaces.get(&address).map(|(_, used)| used).or_else(|| expansion.recorded.get(&address)).cloned();
+    if let Some(used) = known {
+        let definition = Arc::clone(expansion.input.providers.get(used.provider.provider_type())?);
+        return Some((used, definition));
     }
-    if let Some((spec, provider)) = expansion.workspaces.get(&address).cloned() {
-        let definition = Arc::clone(expansion.input.providers.get(provider.provider_type())?);
-        return Some((spec, provider, definition));
+    if address.root() == "data" {
+        refuse_data(expansion, &address, attribute.value.span);
+        return None;
     }
     let declared = address.segments().get(1).map(|segment| Name::Workspace(Arc::clone(&segment.name)));
     let expanded = declared.as_ref().is_some_and(|name| expansion.world.instances.contains_key(name));

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock};
 
 use cloudtik_compiler::{CompileInput, Compiled, Providers, VariableArgument, VariableInputs, compile};
-use cloudtik_model::spec::{ClusterSpec, WorkspaceSpec};
+use cloudtik_model::spec::{ClusterSpec, WorkspaceSpec, WorkspaceUse};
 use cloudtik_model::{Address, ChangeWord, Diagnostics, Graph, Input, MemorySources, Node, ProviderRef, SourceMap, StepSpec, Type, Value};
 use cloudtik_provider_api::{
     AttributeSchema, CallError, Capabilities, Cloud, ErrorClass, Expected, Facts, Idempotency, KindSchema, Lowered, Provider,
@@ -67,7 +67,7 @@ impl Provider for Toy {
         Lowered { resources: vec![network.build()], exports: Value::object([("name", Value::from(name))]), ..Lowered::default() }
     }
 
-    fn lower_cluster(&self, _: &Value, cluster: &ClusterSpec, workspace: &WorkspaceSpec, _: &Facts) -> Lowered {
+    fn lower_cluster(&self, _: &Value, cluster: &ClusterSpec, workspace: &WorkspaceUse, _: &Facts) -> Lowered {
         let name = real_name(&cluster.address, &cluster.fields);
         let mut exports = vec![("name", Value::from(Arc::clone(&name)))];
         let mut resources = Vec::new();

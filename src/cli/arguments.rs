@@ -359,6 +359,9 @@ pub(crate) struct PlanFlags {
     /// Make this object anew; may be repeated
     #[arg(long, value_name = "ADDRESS", value_parser = address)]
     pub(crate) replace: Vec<Address>,
+    /// Destroy workspaces, or make parts of them anew, although clusters of other projects are in them
+    #[arg(long)]
+    pub(crate) allow_disruption: bool,
     /// Operations that run at once
     #[arg(long, value_name = "N", value_parser = parallelism)]
     pub(crate) parallelism: Option<usize>,

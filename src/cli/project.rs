@@ -35,6 +35,7 @@ pub(crate) fn plan_options(flags: &PlanFlags) -> PlanOptions {
         refresh: flags.refresh,
         replace: flags.replace.iter().cloned().collect(),
         parallelism: flags.parallelism,
+        allow_disruption: flags.allow_disruption,
         ..PlanOptions::default()
     }
 }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use cloudtik::model::Value;
-use cloudtik::model::spec::{ClusterSpec, WorkspaceSpec};
+use cloudtik::model::spec::{ClusterSpec, WorkspaceSpec, WorkspaceUse};
 use cloudtik::provider_api::{
     Answer, BoxFuture, Call, CallError, Capabilities, Cloud, Connection, DialTarget, Facts, Lowered, Provider, ProviderSchema, VALUE_KIND,
     ValueProvider,
@@ -192,7 +192,7 @@ impl<P: Provider> Provider for Watched<P> {
         self.inner.lower_workspace(config, workspace, facts)
     }
 
-    fn lower_cluster(&self, config: &Value, cluster: &ClusterSpec, workspace: &WorkspaceSpec, facts: &Facts) -> Lowered {
+    fn lower_cluster(&self, config: &Value, cluster: &ClusterSpec, workspace: &WorkspaceUse, facts: &Facts) -> Lowered {
         self.inner.lower_cluster(config, cluster, workspace, facts)
     }
 

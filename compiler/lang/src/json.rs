@@ -42,6 +42,15 @@ pub fn from_plain_json(json: Json) -> Result<Value, NumberError> {
     })
 }
 
+/// A value of a JSON text.
+///
+/// # Errors
+/// It is no JSON, or a number is beyond the bounds of numbers; in words.
+pub fn from_json_text(text: &str) -> Result<Value, String> {
+    let json = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    from_plain_json(json).map_err(|error| error.to_string())
+}
+
 /// The text that `jsonencode` gives: names sorted, no spaces, and `<`, `>`, `&` and the two line separators escaped, as Terraform
 /// does. `None` when something is not known yet.
 #[must_use]

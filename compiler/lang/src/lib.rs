@@ -34,7 +34,7 @@ pub use functions::{FunctionInfo, function_names, functions};
 pub use instantiate::{
     Filling, Fragment, LateValues, fill_late, instantiate, instantiate_head, late_names_of, members_value, worker_address,
 };
-pub use json::{from_plain_json, to_json_text, to_plain_json};
+pub use json::{from_json_text, from_plain_json, to_json_text, to_plain_json};
 pub use parse_type::parse_type;
 pub use previews::step_inputs_preview;
 pub use references::{Reference, ReferenceStep, references};

@@ -28,6 +28,21 @@ impl Default for Field {
     }
 }
 
+/// What of a workspace its clusters use: of one in the same project what will be, of one in another project what its record says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WorkspaceUse {
+    /// `workspace.w`, or `data.workspace.w`.
+    pub address: Address,
+    /// Its name in the world.
+    pub name: Arc<str>,
+    /// The provider configuration.
+    pub provider: ProviderRef,
+    /// What references to it see.
+    pub exports: Value,
+    /// What must be there before the first node; nothing of a workspace in another project.
+    pub gates: BTreeSet<Address>,
+}
+
 /// The fields of one block by attribute name: those that the spec writes, and those with a default.
 pub type Fields = BTreeMap<Arc<str>, Field>;
 

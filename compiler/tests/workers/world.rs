@@ -3,7 +3,7 @@
 use std::sync::{Arc, LazyLock};
 
 use cloudtik_compiler::{CompileInput, Compiled, Providers, VariableInputs, compile};
-use cloudtik_model::spec::{ClusterSpec, NodeSpec, WorkspaceSpec};
+use cloudtik_model::spec::{ClusterSpec, NodeSpec, WorkspaceSpec, WorkspaceUse};
 use cloudtik_model::{
     Address, ChangeWord, Diagnostics, Graph, HeadConfig, MemorySources, Node, ProviderRef, ReadError, ResourceSpec, SourceMap, SourceSet,
     StepSpec, Type, Value,
@@ -66,7 +66,7 @@ impl Provider for Toy {
         Lowered { resources: vec![network.build()], exports: Value::object::<&str>([]), ..Lowered::default() }
     }
 
-    fn lower_cluster(&self, _: &Value, cluster: &ClusterSpec, workspace: &WorkspaceSpec, _: &Facts) -> Lowered {
+    fn lower_cluster(&self, _: &Value, cluster: &ClusterSpec, workspace: &WorkspaceUse, _: &Facts) -> Lowered {
         let network = workspace.address.child("network");
         let mut lowered = Lowered::default();
         let mut exports = Vec::new();

@@ -2,11 +2,8 @@
 
 use std::sync::Arc;
 
-use cloudtik_model::spec::{ClusterSpec, WorkspaceSpec};
 use cloudtik_model::{ProviderRef, Value};
-use cloudtik_provider_api::{
-    CONTROLLER_PROVIDER, CallError, Capabilities, Cloud, ErrorClass, Facts, Lowered, Provider, ProviderSchema, controller_schema,
-};
+use cloudtik_provider_api::{CONTROLLER_PROVIDER, CallError, Cloud, ErrorClass, Provider, ProviderSchema, controller_schema};
 
 use crate::Reach;
 use crate::cloud::ControllerCloud;
@@ -44,18 +41,6 @@ impl Provider for ControllerProvider {
 
     fn schema(&self) -> &ProviderSchema {
         &self.schema
-    }
-
-    fn capabilities(&self, _provider: &ProviderRef, _config: &Value, _facts: &Facts) -> Option<Capabilities> {
-        Some(Capabilities::new())
-    }
-
-    fn lower_workspace(&self, _config: &Value, _workspace: &WorkspaceSpec, _facts: &Facts) -> Lowered {
-        Lowered::default()
-    }
-
-    fn lower_cluster(&self, _config: &Value, _cluster: &ClusterSpec, _workspace: &WorkspaceSpec, _facts: &Facts) -> Lowered {
-        Lowered::default()
     }
 
     fn connect(&self, config: &Value) -> Result<Arc<dyn Cloud>, CallError> {

@@ -159,6 +159,10 @@ pub struct FactQuestion {
     pub pin: bool,
 }
 
+/// The question of a `data` block, which no provider is asked as it is: whoever makes calls answers it with their searches. Its arguments are
+/// the `kind`, and as `match` the attributes that an object must have; the answer is a tuple of the objects that do, each with its `id`.
+pub const DATA_QUESTION: &str = "data";
+
 /// One object as a provider sees it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ObjectAnswer {

@@ -14,8 +14,8 @@ mod tags;
 mod value_kind;
 
 pub use call::{
-    Answer, BoxFuture, Call, CallError, Connection, CreateRequest, DialTarget, ErrorClass, FactQuestion, Found, Instance, ObjectAnswer,
-    Secret, UpdateRequest, Verb,
+    Answer, BoxFuture, Call, CallError, Connection, CreateRequest, DATA_QUESTION, DialTarget, ErrorClass, FactQuestion, Found, Instance,
+    ObjectAnswer, Secret, UpdateRequest, Verb,
 };
 pub use capabilities::{Capabilities, Capability};
 pub use controller_kinds::{CONTROLLER_PROVIDER, HEAD_CONTROLLER_KIND, WORKER_GROUP_KIND, controller_schema};

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use cloudtik_model::spec::{ClusterSpec, Fields, NodeSpec, Part, WorkspaceSpec};
+use cloudtik_model::spec::{ClusterSpec, Fields, NodeSpec, Part, WorkspaceSpec, WorkspaceUse};
 use cloudtik_model::{Address, Expr, ExprKind, LateName, Lifecycle, Origin, ProviderRef, ResourceSpec, Span, TemplatePart, Type, Value};
 
 use crate::Facts;
@@ -161,6 +161,8 @@ pub struct WorkspaceStart<'a> {
     pub firewall: ResourceBuilder,
     /// What references to the workspace see of these two.
     pub exports: Vec<(&'static str, Value)>,
+    /// The rules are there before the first node that they are for.
+    pub gates: BTreeSet<Address>,
     workspace: &'a WorkspaceSpec,
 }
 
@@ -187,7 +189,7 @@ impl<'a> WorkspaceStart<'a> {
         let firewall = part(&firewall_address, firewall_kind, &workspace.firewall)
             .set("network", of_network("id"))
             .set("rules", firewall_rules(workspace));
-        Self { network, firewall, exports, workspace, name }
+        Self { network, firewall, exports, gates: BTreeSet::from([firewall_address]), workspace, name }
     }
 
     /// `workspace.w.storage.LABEL` with its name and tags, and what references see of it.
@@ -224,20 +226,21 @@ pub struct ClusterStart {
 impl ClusterStart {
     /// With nodes of this kind, which take these attributes of the spec.
     #[must_use]
-    pub fn new(cluster: &ClusterSpec, workspace: &WorkspaceSpec, kind: &'static str, fields: &[&str]) -> Self {
+    pub fn new(cluster: &ClusterSpec, workspace: &WorkspaceUse, kind: &'static str, fields: &[&str]) -> Self {
         let name = real_name(&cluster.address, &cluster.fields);
-        let workspace_name = real_name(&workspace.address, &workspace.fields);
-        let (id, head_name) = (format!("{workspace_name}/{name}"), format!("{name}-head"));
+        let (id, head_name) = (format!("{}/{name}", workspace.name), format!("{name}-head"));
         let mut exports =
-            vec![("name", Value::from(Arc::clone(&name))), ("id", id.as_str().into()), ("workspace", Arc::clone(&workspace_name).into())];
+            vec![("name", Value::from(Arc::clone(&name))), ("id", id.as_str().into()), ("workspace", Arc::clone(&workspace.name).into())];
         let node = |node: &NodeSpec| {
             let start = ResourceBuilder::new(node.address.clone(), kind, cluster.provider.clone(), node.span)
                 .lifecycle(&node.lifecycle, &cluster.lifecycle)
                 .depends_on(&cluster.depends_on)
-                // The rules are there before the first node that they are for.
-                .depends_on([&workspace.address.child("firewall")])
-                .mark(WORKSPACE_TAG, &*workspace_name)
-                .set("network", reference(&workspace.address.child("network"), "id", Type::String));
+                .depends_on(&workspace.gates)
+                .mark(WORKSPACE_TAG, &*workspace.name);
+            let start = match workspace.exports.get("network").and_then(|network| network.get("id")) {
+                Some(network) => start.set("network", network.clone()),
+                None => start,
+            };
             fields.iter().fold(start, |start, field| start.field(&node.fields, field))
         };
         let head = cluster.head.as_ref().map(|head| {

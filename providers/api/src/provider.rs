@@ -1,13 +1,14 @@
 //! The two halves of a provider.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use cloudtik_model::spec::{ClusterSpec, WorkspaceSpec};
+use cloudtik_model::spec::{ClusterSpec, WorkspaceSpec, WorkspaceUse};
 use cloudtik_model::{
-    ControllerReply, ControllerRequest, Diagnostics, NodeReply, NodeRequest, ProviderConfig, ProviderRef, ResourceSpec, Value,
+    Address, ControllerReply, ControllerRequest, Diagnostics, NodeReply, NodeRequest, ProviderConfig, ProviderRef, ResourceSpec, Value,
 };
 
+use crate::lowering::real_name;
 use crate::{Answer, BoxFuture, Call, CallError, Capabilities, Connection, DialTarget, FactQuestion, ProviderSchema};
 
 /// Answers to the questions of a plan, by key. A question without an answer is unknown: `--offline`.
@@ -21,10 +22,27 @@ pub struct Lowered {
     /// Of a cluster: what a worker of each group is made of. The address is the group's, there are no marks of a single worker on it and
     /// not the cluster's, and what only a worker can tell, its number in its name, is late.
     pub workers: BTreeMap<Arc<str>, ResourceSpec>,
-    /// What references to the block see: an object, with deferred parts.
+    /// What references to the block see: an object, with deferred parts. Of a workspace it holds all that clusters need to know of it, since
+    /// those of other projects see its record and nothing else.
     pub exports: Value,
+    /// Of a workspace: what must be there before the first node of a cluster.
+    pub gates: BTreeSet<Address>,
     /// Errors and warnings, at their place in the spec.
     pub diagnostics: Diagnostics,
+}
+
+impl Lowered {
+    /// What clusters use of the workspace that became this.
+    #[must_use]
+    pub fn workspace(&self, spec: &WorkspaceSpec) -> WorkspaceUse {
+        WorkspaceUse {
+            address: spec.address.clone(),
+            name: real_name(&spec.address, &spec.fields),
+            provider: spec.provider.clone(),
+            exports: self.exports.clone(),
+            gates: self.gates.clone(),
+        }
+    }
 }
 
 /// The pure half of a provider type: no IO, no clock, no randomness.
@@ -51,14 +69,26 @@ pub trait Provider: Send + Sync {
         Vec::new()
     }
 
-    /// What its nodes can do; `None` while the facts it depends on are unknown.
-    fn capabilities(&self, provider: &ProviderRef, config: &Value, facts: &Facts) -> Option<Capabilities>;
+    /// What its nodes can do; `None` while the facts it depends on are unknown. A provider without nodes has nothing to say.
+    fn capabilities(&self, _provider: &ProviderRef, _config: &Value, _facts: &Facts) -> Option<Capabilities> {
+        Some(Capabilities::new())
+    }
 
-    /// A workspace as resources.
-    fn lower_workspace(&self, config: &Value, workspace: &WorkspaceSpec, facts: &Facts) -> Lowered;
+    /// A workspace as resources. A provider of nothing but kinds makes none.
+    fn lower_workspace(&self, _config: &Value, _workspace: &WorkspaceSpec, _facts: &Facts) -> Lowered {
+        Lowered::default()
+    }
 
     /// The nodes of a cluster as resources.
-    fn lower_cluster(&self, config: &Value, cluster: &ClusterSpec, workspace: &WorkspaceSpec, facts: &Facts) -> Lowered;
+    fn lower_cluster(&self, _config: &Value, _cluster: &ClusterSpec, _workspace: &WorkspaceUse, _facts: &Facts) -> Lowered {
+        Lowered::default()
+    }
+
+    /// The kind and the name of the object that keeps the record of a workspace, and in whose attribute `value` it is. `None`: records are not
+    /// kept here, and only clusters of the workspace's own project can use it.
+    fn record(&self, _workspace: &str) -> Option<(&'static str, String)> {
+        None
+    }
 
     /// Errors that only show when everything made through one configuration is seen together; each at its place in the spec.
     fn check_together(&self, _provider: &ProviderRef, _config: &Value, _clusters: &[&ClusterSpec], _facts: &Facts) -> Diagnostics {

@@ -2,13 +2,9 @@
 
 use std::sync::Arc;
 
-use cloudtik_model::spec::{ClusterSpec, WorkspaceSpec};
-use cloudtik_model::{ChangeWord, ProviderRef, Type, Value};
+use cloudtik_model::{ChangeWord, Type, Value};
 
-use crate::{
-    AttributeSchema, CallError, Capabilities, Cloud, ErrorClass, Expected, Facts, Idempotency, KindSchema, Lowered, Provider,
-    ProviderSchema,
-};
+use crate::{AttributeSchema, CallError, Cloud, ErrorClass, Expected, Idempotency, KindSchema, Provider, ProviderSchema};
 
 /// The name of the kind.
 pub const VALUE_KIND: &str = "value";
@@ -59,18 +55,6 @@ impl Provider for ValueProvider {
 
     fn schema(&self) -> &ProviderSchema {
         &self.schema
-    }
-
-    fn capabilities(&self, _provider: &ProviderRef, _config: &Value, _facts: &Facts) -> Option<Capabilities> {
-        Some(Capabilities::new())
-    }
-
-    fn lower_workspace(&self, _config: &Value, _workspace: &WorkspaceSpec, _facts: &Facts) -> Lowered {
-        Lowered::default()
-    }
-
-    fn lower_cluster(&self, _config: &Value, _cluster: &ClusterSpec, _workspace: &WorkspaceSpec, _facts: &Facts) -> Lowered {
-        Lowered::default()
     }
 
     fn connect(&self, _config: &Value) -> Result<Arc<dyn Cloud>, CallError> {

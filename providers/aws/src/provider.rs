@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cloudtik_model::spec::{ClusterSpec, WorkspaceSpec};
+use cloudtik_model::spec::{ClusterSpec, WorkspaceSpec, WorkspaceUse};
 use cloudtik_model::{ProviderRef, Value};
 use cloudtik_provider_api::{CallError, Capabilities, Cloud, ErrorClass, Facts, Lowered, Provider, ProviderSchema};
 
@@ -45,7 +45,7 @@ impl Provider for AwsProvider {
         todo!()
     }
 
-    fn lower_cluster(&self, _config: &Value, _cluster: &ClusterSpec, _workspace: &WorkspaceSpec, _facts: &Facts) -> Lowered {
+    fn lower_cluster(&self, _config: &Value, _cluster: &ClusterSpec, _workspace: &WorkspaceUse, _facts: &Facts) -> Lowered {
         todo!()
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use cloudtik_model::Value;
-use cloudtik_model::spec::{ClusterSpec, WorkspaceSpec};
+use cloudtik_model::spec::{ClusterSpec, WorkspaceSpec, WorkspaceUse};
 use cloudtik_provider_api::{ClusterStart, Lowered, WorkspaceStart};
 
 use crate::kinds::{BUCKET_KIND, FIREWALL_KIND, INSTANCE_KIND, NETWORK_KIND};
@@ -20,11 +20,11 @@ pub(crate) fn workspace(workspace: &WorkspaceSpec) -> Lowered {
         storage.push((Arc::clone(label), export));
     }
     let exports = Value::object(start.exports.into_iter().chain([("storage", Value::object(storage))]));
-    Lowered { resources, exports, ..Lowered::default() }
+    Lowered { resources, exports, gates: start.gates, ..Lowered::default() }
 }
 
 /// `cluster.c.head`, and a worker of each group.
-pub(crate) fn cluster(cluster: &ClusterSpec, workspace: &WorkspaceSpec) -> Lowered {
+pub(crate) fn cluster(cluster: &ClusterSpec, workspace: &WorkspaceUse) -> Lowered {
     let start = ClusterStart::new(cluster, workspace, INSTANCE_KIND, &["cpus", "memory_gib", "tags", "authorized_keys"]);
     let resources = start.head.into_iter().map(cloudtik_provider_api::ResourceBuilder::build).collect();
     let workers = ClusterStart::templates(start.workers);

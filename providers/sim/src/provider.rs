@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use cloudtik_model::spec::{ClusterSpec, WorkspaceSpec};
+use cloudtik_model::spec::{ClusterSpec, WorkspaceSpec, WorkspaceUse};
 use cloudtik_model::{
     Address, ControllerReply, ControllerRequest, Diagnostic, Diagnostics, NodeReply, NodeRequest, ProviderConfig, ProviderRef, Value,
 };
@@ -66,7 +66,7 @@ impl Provider for SimProvider {
         lower::workspace(workspace)
     }
 
-    fn lower_cluster(&self, _config: &Value, cluster: &ClusterSpec, workspace: &WorkspaceSpec, _facts: &Facts) -> Lowered {
+    fn lower_cluster(&self, _config: &Value, cluster: &ClusterSpec, workspace: &WorkspaceUse, _facts: &Facts) -> Lowered {
         lower::cluster(cluster, workspace)
     }
 

@@ -117,10 +117,12 @@ impl World {
             Verb::Update(request) => self.update(kind, now_ms, call, request),
             Verb::Delete { id } => self.delete(now_ms, id),
             Verb::FindByTag { key, value } => {
-                let found = self
-                    .objects
-                    .values()
-                    .filter(|object| object.kind == kind.name && object.visible_at_ms <= now_ms && object.tags.get(key) == Some(value));
+                let carries = |object: &&SimObject| {
+                    let given = object.attributes.get("tags").and_then(|tags| tags.get(key)?.as_str());
+                    object.tags.get(key) == Some(value) || given == Some(value)
+                };
+                let visible = |object: &&SimObject| object.kind == kind.name && object.visible_at_ms <= now_ms;
+                let found = self.objects.values().filter(visible).filter(carries);
                 Answer::Found(found.map(found_of).collect())
             }
             Verb::FindByName { name } => Answer::Found(self.named(kind, name).map(found_of).into_iter().collect()),

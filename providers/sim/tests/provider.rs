@@ -159,7 +159,7 @@ fn a_workspace_and_a_cluster_become_resources_of_known_attributes() {
         depends_on: BTreeSet::new(),
         lifecycle: Lifecycle::default(),
     };
-    let nodes = provider.lower_cluster(&Value::NULL, &cluster, &workspace, &Facts::new());
+    let nodes = provider.lower_cluster(&Value::NULL, &cluster, &lowered.workspace(&workspace), &Facts::new());
     let resources: Vec<_> = lowered.resources.iter().chain(&nodes.resources).collect();
     let addresses: Vec<String> = resources.iter().map(|resource| resource.address.to_string()).collect();
     assert_eq!(addresses, ["workspace.w.network", "workspace.w.firewall", "workspace.w.storage.default", "cluster.c.head"]);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cloudtik_model::spec::{ClusterSpec, Field, Fields, NodeSpec, WorkspaceSpec};
+use cloudtik_model::spec::{ClusterSpec, Field, Fields, NodeSpec, WorkspaceSpec, WorkspaceUse};
 use cloudtik_model::{Diagnostic, Diagnostics, Number, ProviderRef, Span, Value};
 use cloudtik_provider_api::{ClusterStart, Facts, Lowered, WorkspaceStart};
 
@@ -42,11 +42,12 @@ pub(super) fn workspace(config: &Value, workspace: &WorkspaceSpec, facts: &Facts
         storage.push((Arc::clone(label), export));
     }
     let own = [("region", "local".into()), ("mode", mode), ("storage", Value::object(storage))];
-    Lowered { resources, exports: Value::object(start.exports.into_iter().chain(own)), diagnostics: found, ..Lowered::default() }
+    let exports = Value::object(start.exports.into_iter().chain(own));
+    Lowered { resources, exports, gates: start.gates, diagnostics: found, ..Lowered::default() }
 }
 
 /// `cluster.c.head`, and a worker of each group.
-pub(super) fn cluster(config: &Value, cluster: &ClusterSpec, workspace: &WorkspaceSpec, facts: &Facts) -> Lowered {
+pub(super) fn cluster(config: &Value, cluster: &ClusterSpec, workspace: &WorkspaceUse, facts: &Facts) -> Lowered {
     let mut found = Diagnostics::new();
     let start = ClusterStart::new(cluster, workspace, INSTANCE_KIND, &["cpus", "memory_gib", "tags"]);
     let mut resources = Vec::new();
@@ -65,7 +66,7 @@ pub(super) fn cluster(config: &Value, cluster: &ClusterSpec, workspace: &Workspa
         }
     }
     let workers = ClusterStart::templates(start.workers);
-    Lowered { resources, workers, exports: Value::object(start.exports), diagnostics: found }
+    Lowered { resources, workers, exports: Value::object(start.exports), diagnostics: found, ..Lowered::default() }
 }
 
 /// What the nodes of all clusters ask for together. What a head or a group asks for alone is [`cluster`]'s error.

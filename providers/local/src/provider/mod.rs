@@ -12,7 +12,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use cloudtik_model::spec::{ClusterSpec, WorkspaceSpec};
+use cloudtik_model::spec::{ClusterSpec, WorkspaceSpec, WorkspaceUse};
 use cloudtik_model::{Diagnostic, Diagnostics, Number, ProviderConfig, ProviderRef, Value, did_you_mean};
 use cloudtik_provider_api::{
     CallError, Capabilities, Capability, Cloud, ErrorClass, FactQuestion, Facts, Lowered, Provider, ProviderSchema,
@@ -97,7 +97,7 @@ impl Provider for LocalProvider {
         lower::workspace(config, workspace, facts)
     }
 
-    fn lower_cluster(&self, config: &Value, cluster: &ClusterSpec, workspace: &WorkspaceSpec, facts: &Facts) -> Lowered {
+    fn lower_cluster(&self, config: &Value, cluster: &ClusterSpec, workspace: &WorkspaceUse, facts: &Facts) -> Lowered {
         lower::cluster(config, cluster, workspace, facts)
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use cloudtik_model::spec::{ClusterSpec, Field, Fields, NodeSpec, Part, WorkspaceSpec};
+use cloudtik_model::spec::{ClusterSpec, Field, Fields, NodeSpec, Part, WorkspaceSpec, WorkspaceUse};
 use cloudtik_model::{
     Address, ChangeWord, Diagnostics, FileId, LateName, Lifecycle, Number, ProviderConfig, ProviderRef, ResourceSpec, Severity, Span, Value,
 };
@@ -16,6 +16,12 @@ const HEAD_AT: Span = Span::new(FileId(0), 50, 60);
 
 fn fields(items: &[(&'static str, Value)], span: Span) -> Fields {
     items.iter().map(|(name, value)| ((*name).into(), Field::new(value.clone(), span))).collect()
+}
+
+/// What clusters use of it.
+fn used(network: &[(&'static str, Value)]) -> WorkspaceUse {
+    let spec = workspace(network);
+    LocalProvider::new().lower_workspace(&config(&[]), &spec, &facts("plain", false)).workspace(&spec)
 }
 
 fn workspace(network: &[(&'static str, Value)]) -> WorkspaceSpec {
@@ -74,7 +80,7 @@ fn lower(network: &[(&'static str, Value)], facts: &Facts) -> Lowered {
 }
 
 fn lower_head(config: &Value, head: &[(&'static str, Value)], facts: &Facts) -> Lowered {
-    LocalProvider::new().lower_cluster(config, &cluster("c", head), &workspace(&[]), facts)
+    LocalProvider::new().lower_cluster(config, &cluster("c", head), &used(&[]), facts)
 }
 
 fn resource<'a>(lowered: &'a Lowered, address: &str) -> &'a ResourceSpec {
@@ -151,7 +157,7 @@ fn a_group_becomes_a_worker_whose_name_knows_all_but_its_number() {
     let tags = Value::map([("team", Value::from("x"))]);
     let publish = Value::map([("8080", Value::from(80_u64))]);
     let asked = [("cpus", Value::from(1_u64)), ("tags", tags.clone()), ("publish", publish), ("max", 3_u64.into())];
-    let lowered = provider.lower_cluster(&config(&[]), &with_workers("g", &[], &asked), &workspace(&[]), &facts("plain", false));
+    let lowered = provider.lower_cluster(&config(&[]), &with_workers("g", &[], &asked), &used(&[]), &facts("plain", false));
     assert!(lowered.diagnostics.is_empty(), "{:?}", lowered.diagnostics);
     assert_eq!(resource(&lowered, "cluster.c.head").attributes.get("max_workers"), Some(&3_u64.into()));
     assert_eq!(lowered.workers.len(), 1);
@@ -173,7 +179,7 @@ fn a_group_becomes_a_worker_whose_name_knows_all_but_its_number() {
 #[test]
 fn names_of_workers_are_checked_with_their_number() {
     let lower = |label: &'static str, workers: &[(&'static str, Value)]| {
-        LocalProvider::new().lower_cluster(&config(&[]), &with_workers(label, &[], workers), &workspace(&[]), &facts("plain", false))
+        LocalProvider::new().lower_cluster(&config(&[]), &with_workers(label, &[], workers), &used(&[]), &facts("plain", false))
     };
     // 63 bytes are a host name, of which `c-`, `-` and six digits are not the label's.
     const FITS: &str = "aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeeeffff";
@@ -196,7 +202,7 @@ fn workers_count_as_often_as_there_may_be() {
         with_workers("g", &[("cpus", head.into())], &workers)
     };
     let together = |spec: &ClusterSpec| provider.check_together(&ProviderRef::new("local"), &none, &[spec], &plain);
-    let alone = |spec: &ClusterSpec| provider.lower_cluster(&none, spec, &workspace(&[]), &plain).diagnostics;
+    let alone = |spec: &ClusterSpec| provider.lower_cluster(&none, spec, &used(&[]), &plain).diagnostics;
     let three = [("max", Value::from(3_u64))];
     let fits = spec(1, 1, &three);
     assert!(together(&fits).is_empty() && alone(&fits).is_empty());
@@ -263,7 +269,7 @@ fn names_and_tags_are_checked_before_anything_is_made() {
     assert_eq!(codes, ["local-name", "reserved-tag", "local-name"]);
     let mut long = cluster("c", &[]);
     long.fields = fields(&[("name", "x".repeat(60).into())], CIDR_AT);
-    let lowered = provider.lower_cluster(&config(&[]), &long, &workspace(&[]), &facts("plain", false));
+    let lowered = provider.lower_cluster(&config(&[]), &long, &used(&[]), &facts("plain", false));
     assert_eq!(only(&lowered.diagnostics).primary.as_ref().unwrap().span, CIDR_AT);
 }
 

@@ -1,0 +1,2 @@
+provider "sim" { root = "../world" }
+workspace "w" {}

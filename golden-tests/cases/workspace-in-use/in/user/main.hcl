@@ -1,0 +1,6 @@
+provider "sim" { root = "../world" }
+workspace "w" {}
+cluster "etl" {
+  workspace = workspace.w
+  head {}
+}
