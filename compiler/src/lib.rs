@@ -9,6 +9,7 @@ mod cluster;
 mod compile;
 mod controller;
 mod declare;
+mod default_tags;
 mod discover;
 mod evaluate;
 mod expand;

@@ -65,7 +65,8 @@ pub(crate) fn take_lowered(
     expansion.found.extend(lowered.diagnostics);
     let needs = evaluated.all_needs();
     let mut unused = evaluated.lifecycle.ignore_changes.clone();
-    for mut resource in lowered.resources {
+    for resource in lowered.resources {
+        let mut resource = expansion.with_default_tags(resource);
         resource.depends_on.extend(needs.iter().cloned());
         resource.attributes.addresses(&mut resource.depends_on);
         let outer =
@@ -220,6 +221,7 @@ fn workspace_spec(address: &Address, provider: &ProviderRef, evaluated: &Evaluat
         firewall: part(firewall),
         ingress: named(firewall, "ingress"),
         egress: named(firewall, "egress"),
+        identity: part(evaluated.only("identity")),
         storage: named(Some(evaluated), "storage"),
         depends_on: BTreeSet::new(),
         lifecycle: evaluated.lifecycle.clone(),

@@ -19,7 +19,10 @@ pub use call::{
 };
 pub use capabilities::{Capabilities, Capability};
 pub use controller_kinds::{CONTROLLER_PROVIDER, HEAD_CONTROLLER_KIND, WORKER_GROUP_KIND, controller_schema};
-pub use lowering::{ClusterStart, NODE_NAME, ResourceBuilder, WorkspaceStart, fact, firewall_rules, real_name, reference, worker_name};
+pub use lowering::{
+    ClusterStart, NODE_NAME, ResourceBuilder, WorkspaceStart, fact, firewall_rules, no_effect, no_effect_at, no_effect_of_cloud, real_name,
+    reference, worker_name, written,
+};
 pub use node_attributes::node_attributes;
 pub use provider::{Cloud, Facts, Lowered, Provider};
 pub use schema::{AttributeSchema, Derive, Expected, Idempotency, KindSchema, Presence, ProviderSchema, SecretKind, Shown};
