@@ -16,8 +16,8 @@ use crate::discover::discover;
 use crate::evaluate::Evaluated;
 use crate::expand::{Expansion, attribute, located};
 use crate::node::{HEAD, NodeContext, NodeSteps, merge, node_steps};
-use crate::schema::not_in_effect;
 use crate::runtime::{Runtime, check_places, read_runtimes};
+use crate::schema::not_in_effect;
 use crate::scope::Instance;
 use crate::workers::{Group, block_value, read_groups, workers_max};
 use crate::workspace::{postconditions, real_name, take_lowered, workspace_of};
@@ -282,7 +282,8 @@ fn notes_of_other_providers(spec: &ClusterSpec) -> Vec<String> {
     let provider = spec.provider.provider_type();
     let other = |name: &str| name != provider && (name, provider) != ("local", "sim");
     let nodes = spec.head.iter().chain(spec.workers.values());
-    let note = |node: &NodeSpec, name: &str| format!("{}: the block `{name}` has no effect with provider `{}`", node.address, spec.provider);
+    let note =
+        |node: &NodeSpec, name: &str| format!("{}: the block `{name}` has no effect with provider `{}`", node.address, spec.provider);
     nodes.flat_map(|node| node.own.keys().filter(|name| other(name)).map(|name| note(node, name)).collect::<Vec<_>>()).collect()
 }
 

@@ -14,7 +14,9 @@ const TAGS: &str = "tags";
 
 /// The attributes with the tags of the configuration, where both have such an attribute. What the object itself says wins.
 pub(crate) fn with_default_tags(config: &Value, kind: &KindSchema, attributes: &Value) -> Value {
-    let Some(defaults) = config.get(DEFAULT_TAGS).and_then(Value::entries).filter(|tags| !tags.is_empty()) else { return attributes.clone() };
+    let Some(defaults) = config.get(DEFAULT_TAGS).and_then(Value::entries).filter(|tags| !tags.is_empty()) else {
+        return attributes.clone();
+    };
     if !kind.attribute(TAGS).is_some_and(cloudtik_provider_api::AttributeSchema::is_settable) {
         return attributes.clone();
     }

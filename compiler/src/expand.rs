@@ -284,15 +284,22 @@ impl<'a> Expansion<'a> {
         };
         let attributes = provider.schema().config.iter().map(|schema| AttributeRule::new(schema.clone()).known()).collect();
         let blocks = provider.schema().config.iter().filter_map(block_of).collect();
-        let schema =
-            BlockSchema { name: "provider", labels: &["type"], attributes, blocks, later: &["alias", "for_each"], ..BlockSchema::default() };
+        let schema = BlockSchema {
+            name: "provider",
+            labels: &["type"],
+            attributes,
+            blocks,
+            later: &["alias", "for_each"],
+            ..BlockSchema::default()
+        };
         let instance = Instance::default();
         let mut found = Diagnostics::new();
         check_body(&block.body, &schema, &format!("provider `{label}`"), block.header, &mut found);
         let evaluated = self.evaluator(&instance).block(block, &schema, &mut found);
         let written = evaluated.fields.iter().map(|(name, field)| (Arc::clone(name), field.value.clone()));
         let mut attributes: BTreeMap<Arc<str>, Value> = written.collect();
-        for (schema, inner) in provider.schema().config.iter().flat_map(|schema| blocks_of(schema, block).map(move |inner| (schema, inner))) {
+        for (schema, inner) in provider.schema().config.iter().flat_map(|schema| blocks_of(schema, block).map(move |inner| (schema, inner)))
+        {
             if let Some(first) = attribute(block, schema.name) {
                 let title = format!("`{}` is written as an attribute and as a block", schema.name);
                 found.push(Diagnostic::error("duplicate-block", title).at(inner.header).and_at(first.name.span, "the other one"));

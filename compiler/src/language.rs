@@ -247,8 +247,14 @@ fn network() -> NestedRule {
             AttributeRule::optional("client_vpc", Type::String, ChangeWord::Recreate, CLIENT_VPC).known(),
             with("client_access", "ssh", "What the client's network may reach.", &["none", "ssh", "all"]),
             AttributeRule::optional("subnets", subnets, ChangeWord::Recreate, "Mode `shared`: subnets to use; none are made then."),
-            AttributeRule::new(AttributeSchema::with_default("endpoints", strings(), s3, live, "Private endpoints of the cloud's services."))
-                .known(),
+            AttributeRule::new(AttributeSchema::with_default(
+                "endpoints",
+                strings(),
+                s3,
+                live,
+                "Private endpoints of the cloud's services.",
+            ))
+            .known(),
         ],
         later: &["client_provider", "aws", "onprem", "local"],
         ..BlockSchema::default()
@@ -411,8 +417,11 @@ fn aws() -> BlockSchema {
             AttributeRule::optional("placement_group", Type::String, rolling, "The placement group."),
             AttributeRule::optional("security_group_ids", strings(), rolling, "Firewalls beside the workspace's."),
             AttributeRule::optional("subnet_ids", strings(), rolling, "Where it stands, instead of the workspace's subnets."),
-            AttributeRule::optional("tenancy", Type::String, rolling, "Whose else the hardware is.")
-                .check(Check::OneOf(&["default", "dedicated", "host"])),
+            AttributeRule::optional("tenancy", Type::String, rolling, "Whose else the hardware is.").check(Check::OneOf(&[
+                "default",
+                "dedicated",
+                "host",
+            ])),
             AttributeRule::optional("ebs_optimized", Type::Bool, rolling, "Whether it has bandwidth of its own for disks."),
         ],
         later: &["launch_template", "metadata_options", "network_interface"],

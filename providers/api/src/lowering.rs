@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use cloudtik_model::spec::{ClusterSpec, Field, Fields, NodeSpec, Part, WorkspaceSpec};
 use cloudtik_model::{
-    Address, Diagnostic, Diagnostics, Expr, ExprKind, LateName, Lifecycle, Origin, ProviderRef, ResourceSpec, Span, TemplatePart, Type, Value,
+    Address, Diagnostic, Diagnostics, Expr, ExprKind, LateName, Lifecycle, Origin, ProviderRef, ResourceSpec, Span, TemplatePart, Type,
+    Value,
 };
 
 use crate::Facts;

@@ -39,7 +39,13 @@ fn workspace(network: &[(&'static str, Value)]) -> WorkspaceSpec {
 
 fn cluster(name: &'static str, head: &[(&'static str, Value)]) -> ClusterSpec {
     let address = Address::of("cluster", name);
-    let head = NodeSpec { address: address.child("head"), span: HEAD_AT, fields: fields(head, HEAD_AT), own: BTreeMap::new(), lifecycle: Lifecycle::default() };
+    let head = NodeSpec {
+        address: address.child("head"),
+        span: HEAD_AT,
+        fields: fields(head, HEAD_AT),
+        own: BTreeMap::new(),
+        lifecycle: Lifecycle::default(),
+    };
     ClusterSpec {
         address,
         span: HEAD_AT,
