@@ -12,6 +12,7 @@ use super::layout::Layout;
 use super::maker::{Maker, id_of, with_tags};
 use super::{check_tags, place};
 use crate::facts::image_key;
+use crate::firewall::{Peer, Rule, ingress};
 use crate::image::{INSTANCE_TYPE, Image, instance_type};
 use crate::kinds;
 use crate::names::{self, CLUSTER_NAME_TAG, NODE_KIND_TAG, NODE_SEQUENCE_TAG, NODE_TYPE_TAG, WORKSPACE_NAME_TAG};
@@ -24,6 +25,9 @@ const DISK_TYPE: &str = "gp3";
 /// What AWS gives a disk of that type which asks for nothing.
 const DISK_IOPS: u64 = 3_000;
 const DISK_THROUGHPUT: u64 = 125;
+
+/// The rule that lets everybody who is allowed to reach SSH.
+const SSH_PORT: i64 = 22;
 
 /// Parts of the workspace without which a node is of no use: they are there before it, and go after it.
 const BEFORE: &[&str] = &[
@@ -57,6 +61,7 @@ pub(crate) fn cluster(config: &Value, cluster: &ClusterSpec, workspace: &Workspa
         }
     }
     nodes.check_egress(&mut found);
+    nodes.check_ssh(&mut found);
     Lowered { resources, workers: ClusterStart::templates(workers), exports: Value::object(start.exports), diagnostics: found }
 }
 
@@ -205,6 +210,24 @@ impl Nodes<'_> {
         let title = format!("{} cannot reach the internet: the network of the workspace has `nat = \"none\"`", names.join(", "));
         let help = "write `nat = \"single\"` in `network`, or do without: the services in `endpoints` are reached all the same";
         found.push(Diagnostic::warning("aws-no-egress", title).at(self.cluster.span).of(&self.cluster.address).help(help));
+    }
+
+    /// Steps reach the head over SSH, and everything else through the head.
+    fn check_ssh(&self, found: &mut Diagnostics) {
+        let Some(head) = &self.cluster.head else { return };
+        let own = head.own.get("aws").and_then(|part| part.fields.get("security_group_ids")).is_some_and(|field| !field.value.is_null());
+        let client = self.layout.client_range().map(|range| (self.layout.spec.client_access, range));
+        let rules = ingress(self.maker.workspace, client, &mut Diagnostics::new());
+        let reaches = |rule: &Rule| rule.peer != Peer::Inside && rule.ports.range.is_none_or(|(from, to)| (from..=to).contains(&SSH_PORT));
+        if own || rules.values().any(reaches) {
+            return;
+        }
+        let title = format!("no rule lets anybody reach SSH of `{}`, so nothing can be set up on it", head.address);
+        let help = match self.layout.spec.mode {
+            Mode::PublicHead => "write `ssh_from = [\"YOUR ADDRESS/32\"]` in `firewall` of the workspace",
+            Mode::Peered | Mode::Shared => "leave out `client_access = \"none\"`, or write `ssh_from` in `firewall` of the workspace",
+        };
+        found.push(Diagnostic::warning("aws-no-ssh", title).at(head.span).of(&head.address).help(help));
     }
 }
 

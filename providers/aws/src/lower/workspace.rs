@@ -1,6 +1,6 @@
 //! A workspace: its network, firewall, object stores, identities, and the record of all of it.
 
-use cloudtik_model::spec::WorkspaceSpec;
+use cloudtik_model::spec::{Part, WorkspaceSpec};
 use cloudtik_model::{Diagnostics, Type, Value};
 use cloudtik_provider_api::{Facts, Lowered, reference};
 
@@ -60,7 +60,7 @@ fn exports(maker: &Maker<'_>, layout: &Layout, storage: Value) -> Vec<(&'static 
 
 fn record(maker: &mut Maker<'_>, exports: &[(&'static str, Value)]) {
     let versioned = [("version", Value::from(RECORD_VERSION))].into_iter().chain(exports.iter().cloned());
-    let part = cloudtik_model::spec::Part::default();
+    let part = Part { span: maker.workspace.span, ..Part::default() };
     let record = maker
         .tagged(&maker.at("record"), kinds::SSM_PARAMETER, &part, &[])
         .set("name", names::record(&maker.name))
