@@ -437,10 +437,11 @@ impl<'a> Expansion<'a> {
             .values()
             .flat_map(|provider| provider.schema().kinds.values().filter(|kind| kind.in_resource).map(|kind| kind.name))
             .collect();
-        Diagnostic::error("unknown-kind", format!("there is no kind of resource `{kind}`"))
-            .at(span)
-            .maybe_help(did_you_mean(kind, kinds.iter().copied()).map(|near| format!("did you mean `{near}`?")))
-            .note(format!("this version has {}", kinds.join(", ")))
+        let unknown = Diagnostic::error("unknown-kind", format!("there is no kind of resource `{kind}`")).at(span);
+        match did_you_mean(kind, kinds.iter().copied()) {
+            Some(near) => unknown.help(format!("did you mean `{near}`?")),
+            None => unknown.note(format!("this version has {}", kinds.join(", "))),
+        }
     }
 
     fn resource(&mut self, name: &Name, kind_name: &Arc<str>, label: &Arc<str>, block: &Block) {

@@ -69,7 +69,7 @@ pub(crate) struct Place {
 pub(crate) struct Store {
     /// Its name.
     pub(crate) name: Value,
-    /// The key that encrypts it, as its ARN.
+    /// The key that encrypts it: its ARN, its id, or `alias/NAME`.
     pub(crate) key: Option<Value>,
     /// What workers may do: `none`, `read` or `read-write`.
     pub(crate) worker_access: String,
@@ -203,9 +203,17 @@ impl<'a> Writer<'a> {
         self.arn_in("iam", &"".into(), &account, &format!("role{role}"))
     }
 
+    /// A key is written as its ARN, or as its id alone.
+    fn key(&mut self, key: &Value) -> String {
+        match key.as_str().filter(|key| !key.starts_with("arn:")) {
+            Some(id) => self.arn("kms", &self.place.account, &format!("key/{id}")),
+            None => self.places.text(key),
+        }
+    }
+
     fn stores(&mut self, stores: &[Store], access: impl Fn(&Store) -> String) -> Vec<Json> {
         let mut by_access: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        let mut keys = Vec::new();
+        let (mut keys, mut aliases) = (Vec::new(), Vec::new());
         for store in stores {
             let access = access(store);
             if access == "none" {
@@ -213,7 +221,12 @@ impl<'a> Writer<'a> {
             }
             let name = self.places.text(&store.name);
             let bucket = self.arn_in("s3", &"".into(), "", &name);
-            keys.extend(store.key.as_ref().map(|key| self.places.text(key)));
+            if let Some(key) = &store.key {
+                match key.as_str().filter(|key| key.starts_with("alias/")) {
+                    Some(alias) => aliases.push(alias.to_owned()),
+                    None => keys.push(self.key(key)),
+                }
+            }
             by_access.entry(access).or_default().push(bucket);
         }
         let all: Vec<String> = by_access.values().flatten().cloned().collect();
@@ -228,6 +241,11 @@ impl<'a> Writer<'a> {
         }
         if !keys.is_empty() {
             statements.push(allow("UseKeys", KEY, &keys, None));
+        }
+        if !aliases.is_empty() {
+            let called = json!({ "ForAnyValue:StringEquals": { "kms:ResourceAliases": aliases } });
+            let any = self.arn("kms", &self.place.account, "key/*");
+            statements.push(allow("UseKeysByAlias", KEY, &[any], Some(&called)));
         }
         statements
     }
@@ -269,6 +287,14 @@ mod tests {
         assert_eq!(actions(&head), listed(&[LOOK, LAUNCH, KEEP, BUCKET, READ_WRITE, KEY, RECORD, PASS]));
         assert_eq!(actions(&worker(&place(), &stores())), listed(&[WORKER_LOOK, BUCKET, READ, READ_WRITE, KEY]));
         assert!(head.as_str().unwrap().contains("arn:aws:iam::123456789012:role/cloudtik-w-worker-role"), "{head:?}");
+    }
+
+    #[test]
+    fn keys_are_named_in_three_ways() {
+        let named = |key| worker(&place(), &[store("a", "read", Some(key))]).as_str().unwrap().to_owned();
+        let whole = "arn:aws:kms:us-west-2:123456789012:key/k";
+        assert!(named(whole).contains(whole) && named("k").contains(whole));
+        assert!(named("alias/mine").contains(r#""kms:ResourceAliases":["alias/mine"]"#));
     }
 
     /// A statement on everything only looks; all that changes something names objects or a tag of the workspace.

@@ -111,3 +111,15 @@ impl Provider for AwsProvider {
         connect(config)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_build_without_the_client_says_so() {
+        let error = AwsProvider::new(None).connect(&Value::NULL).err().unwrap();
+        assert_eq!(error.code, "no-aws");
+        assert!(error.help.unwrap().contains("plan --offline"));
+    }
+}

@@ -130,6 +130,7 @@ fn workspace() -> WorkspaceSpec {
         firewall: part(&[("ssh_from", Value::tuple(["10.0.0.0/8".into()]))]),
         ingress: [(Arc::from("ui"), part(&[("ports", Value::tuple(["80".into()]))]))].into_iter().collect(),
         egress: BTreeMap::new(),
+        identity: Part::default(),
         storage: [(Arc::from("default"), part(&[]))].into_iter().collect(),
         depends_on: BTreeSet::new(),
         lifecycle: Lifecycle::default(),

@@ -162,8 +162,7 @@ fn check_other(other: &Value, spec: &NetworkSpec, account: &Account, workspace: 
 /// The range of a network of our own: as written, or the first that is free.
 fn own_cidr(spec: &NetworkSpec, client: &Value, vpcs: &Value, workspace: &WorkspaceSpec, found: &mut Diagnostics) -> Value {
     if let Some(written) = &spec.cidr {
-        check_cidr(written, workspace, found);
-        return written.clone();
+        return if check_cidr(written, workspace, found) { written.clone() } else { Value::NULL };
     }
     if vpcs.is_deferred() {
         return part_of_type(vpcs);
@@ -190,23 +189,21 @@ fn part_of_type(answer: &Value) -> Value {
     answer.as_deferred().map_or(Value::NULL, |deferred| Value::deferred(Type::String, deferred.expr.clone()))
 }
 
-fn check_cidr(written: &Value, workspace: &WorkspaceSpec, found: &mut Diagnostics) {
+fn check_cidr(written: &Value, workspace: &WorkspaceSpec, found: &mut Diagnostics) -> bool {
     let at = place(&workspace.network.fields, "cidr", workspace.network.span);
-    let mut wrong = |title: &str| {
-        let help = format!("write a range of IPv4 from /{SHORTEST_PREFIX} to /{LONGEST_PREFIX}: `\"10.0.0.0/16\"`");
-        found.push(Diagnostic::error("aws-cidr", title).at(at).of(&workspace.address).help(help));
+    let wrong = match written.as_str() {
+        None => Some("`cidr` must be known when the plan is made: the subnets are parts of it".to_owned()),
+        Some(text) => match text.split_once('/').and_then(|(address, prefix)| Some((address.parse().ok()?, prefix.parse().ok()?))) {
+            Some((IpAddr::V4(_), prefix)) if (SHORTEST_PREFIX..=LONGEST_PREFIX).contains(&prefix) => None,
+            Some((IpAddr::V4(_), prefix)) => Some(format!("AWS has no networks of the size /{prefix}")),
+            Some((IpAddr::V6(_), _)) => Some("a network of AWS begins with a range of IPv4".to_owned()),
+            None => Some("this is not a range of addresses".to_owned()),
+        },
     };
-    let Some(text) = written.as_str() else {
-        wrong("`cidr` must be known when the plan is made: the subnets are parts of it");
-        return;
-    };
-    let prefix = text.split_once('/').and_then(|(address, prefix)| Some((address.parse::<IpAddr>().ok()?, prefix.parse::<u8>().ok()?)));
-    match prefix {
-        Some((IpAddr::V4(_), prefix)) if (SHORTEST_PREFIX..=LONGEST_PREFIX).contains(&prefix) => {}
-        Some((IpAddr::V4(_), prefix)) => wrong(&format!("AWS has no networks of the size /{prefix}")),
-        Some((IpAddr::V6(_), _)) => wrong("a network of AWS begins with a range of IPv4"),
-        None => wrong("this is not a range of addresses"),
-    }
+    let Some(title) = wrong else { return true };
+    let help = format!("write a range of IPv4 from /{SHORTEST_PREFIX} to /{LONGEST_PREFIX}: `\"10.0.0.0/16\"`");
+    found.push(Diagnostic::error("aws-cidr", title).at(at).of(&workspace.address).help(help));
+    false
 }
 
 fn zones(layout: &Layout, answer: &Value, workspace: &WorkspaceSpec, found: &mut Diagnostics) -> Vec<Value> {
@@ -258,7 +255,7 @@ fn ranges(layout: &Layout, workspace: &WorkspaceSpec, found: &mut Diagnostics) -
         || {
             let at = place(&workspace.network.fields, "cidr", workspace.network.span);
             let most = if network.prefix_len() >= LONGEST_PREFIX { 0 } else { zones_max(&network) };
-            let title = format!("{network} has room for the subnets of {most} zones, and there are {zones}");
+            let title = format!("{network} has no room for the subnets of {zones} zones, only for those of {most}");
             let help = "write a larger `cidr` or fewer `zones`: a subnet has 16 addresses at least, and each zone has two";
             found.push(Diagnostic::error("aws-cidr", title).at(at).of(&workspace.address).help(help));
             vec![(Value::NULL, Value::NULL); zones]
