@@ -49,8 +49,9 @@ pub(crate) struct Rule {
 /// Rules by key.
 pub(crate) type Rules = BTreeMap<String, Rule>;
 
-/// The characters that AWS takes in a description, beside letters and digits, and how many of them.
+/// The characters that AWS takes in a description, beside letters and digits.
 const DESCRIPTION_SIGNS: &str = " ._-:/()#,@[]+=&;{}!$*";
+/// So many characters AWS takes in a description.
 const DESCRIPTION_CHARS_MAX: usize = 255;
 
 /// What is let in. `client` is the range of the client's network, where it has one.
