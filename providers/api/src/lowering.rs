@@ -294,6 +294,15 @@ impl ClusterStart {
         self
     }
 
+    /// The same with an attribute of the spec that only heads take.
+    #[must_use]
+    pub fn with_of_head(mut self, cluster: &ClusterSpec, name: &str) -> Self {
+        if let (Some(head), Some(spec)) = (self.head.take(), &cluster.head) {
+            self.head = Some(head.field(&spec.fields, name));
+        }
+        self
+    }
+
     /// The workers as templates.
     #[must_use]
     pub fn templates(workers: BTreeMap<Arc<str>, ResourceBuilder>) -> BTreeMap<Arc<str>, ResourceSpec> {

@@ -28,8 +28,9 @@ pub(crate) fn workspace(workspace: &WorkspaceSpec) -> Lowered {
 
 /// `cluster.c.head`, and a worker of each group.
 pub(crate) fn cluster(cluster: &ClusterSpec, workspace: &WorkspaceSpec) -> Lowered {
-    let start = ClusterStart::new(cluster, workspace, INSTANCE_KIND, &["cpus", "memory_gib", "tags", "authorized_keys", "publish"])
-        .in_network_of(workspace);
+    let start = ClusterStart::new(cluster, workspace, INSTANCE_KIND, &["cpus", "memory_gib", "tags", "authorized_keys"])
+        .in_network_of(workspace)
+        .with_of_head(cluster, "publish");
     let diagnostics = cluster.head.iter().chain(cluster.workers.values()).flat_map(|node| {
         // A spec of another provider must work here: what its machines are like is not simulated.
         no_effect(&node.address, &cluster.provider, &node.fields, MACHINE)

@@ -49,7 +49,9 @@ pub(super) fn workspace(config: &Value, workspace: &WorkspaceSpec, facts: &Facts
 /// `cluster.c.head`, and a worker of each group.
 pub(super) fn cluster(config: &Value, cluster: &ClusterSpec, workspace: &WorkspaceSpec, facts: &Facts) -> Lowered {
     let mut found = Diagnostics::new();
-    let start = ClusterStart::new(cluster, workspace, INSTANCE_KIND, &["cpus", "memory_gib", "tags", "publish"]).in_network_of(workspace);
+    let start = ClusterStart::new(cluster, workspace, INSTANCE_KIND, &["cpus", "memory_gib", "tags"])
+        .in_network_of(workspace)
+        .with_of_head(cluster, "publish");
     for node in cluster.head.iter().chain(cluster.workers.values()) {
         check_machine(node, &cluster.provider, &mut found);
     }
