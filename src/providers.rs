@@ -13,9 +13,23 @@ pub(crate) fn providers() -> Providers {
     all.insert(VALUE_KIND, Arc::new(ValueProvider::new()));
     let local: Arc<dyn Provider> = Arc::new(cloudtik_local::LocalProvider::new());
     all.insert("local", local);
+    let aws: Arc<dyn Provider> = Arc::new(cloudtik_aws::AwsProvider::new(aws_client()));
+    all.insert(cloudtik_aws::AWS_PROVIDER, aws);
     let sim: Arc<dyn Provider> = Arc::new(cloudtik_sim::SimProvider::new());
     all.insert("sim", sim);
     with_controller(all)
+}
+
+/// The client of AWS, in builds that have it.
+#[cfg(feature = "aws")]
+#[expect(clippy::unnecessary_wraps, reason = "other builds have none")]
+fn aws_client() -> Option<cloudtik_aws::Connect> {
+    Some(cloudtik_aws_client::connect)
+}
+
+#[cfg(not(feature = "aws"))]
+const fn aws_client() -> Option<cloudtik_aws::Connect> {
+    None
 }
 
 /// The same with the kinds that stand for what the controller on a head does: every cluster with workers has them.

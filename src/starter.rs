@@ -4,7 +4,10 @@
 pub type StarterFile = (&'static str, &'static str);
 
 /// The examples, by name, with their files.
-const EXAMPLES: [(&str, &[StarterFile]); 2] = [
+const EXAMPLES: [(&str, &[StarterFile]); 5] = [
+    ("aws-peered", &[("main.hcl", include_str!("../examples/aws-peered/main.hcl"))]),
+    ("aws-public-head", &[("main.hcl", include_str!("../examples/aws-public-head/main.hcl"))]),
+    ("aws-shared", &[("main.hcl", include_str!("../examples/aws-shared/main.hcl"))]),
     ("first", &[("main.hcl", include_str!("../examples/first/main.hcl"))]),
     ("quickstart", &[("main.hcl", include_str!("../examples/quickstart/main.hcl"))]),
 ];

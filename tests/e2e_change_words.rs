@@ -48,6 +48,32 @@ fn left_out(path: &str) -> Option<&'static str> {
         (_, "enabled") => "it says whether a block is there: switching it off is taking the block out",
         (_, "depends_on") => "it says when, not what",
         ("cluster.setup.step.script" | "cluster.head.setup.step.script", _) => "a step has either `run` or `script`; `run` is changed",
+        (
+            "workspace.network.zones"
+            | "workspace.network.nat"
+            | "workspace.network.client_vpc"
+            | "workspace.network.client_access"
+            | "workspace.network.subnets"
+            | "workspace.network.endpoints"
+            | "workspace.storage.versioning"
+            | "workspace.storage.encrypted"
+            | "workspace.storage.kms_key_id"
+            | "workspace.storage.worker_access",
+            _,
+        ) => "the simulated cloud has none, and says so",
+        (
+            "cluster.head.instance_type"
+            | "cluster.head.image"
+            | "cluster.head.disk_gib"
+            | "cluster.head.disk_type"
+            | "cluster.head.public_ip"
+            | "cluster.head.zones"
+            | "cluster.head.user_data",
+            _,
+        ) => "the simulated cloud has none, and says so",
+        (path, _) if path.starts_with("workspace.identity.") || path.starts_with("cluster.head.aws.") => {
+            "the simulated cloud has none, and says so"
+        }
         ("cluster.runtime.source", _) => "it is another module, with steps of its own",
         ("cluster.runtime.on", _) | (_, "on") => "without workers there is one place to be",
         ("cluster.runtime.version", _) => "this build has one version of each module: no second one to change to",

@@ -30,6 +30,9 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("controller-client", &["model", "provider-api", "ssh"]),
     ("local", &["model", "provider-api"]),
     ("sim", &["model", "provider-api"]),
+    ("aws", &["model", "provider-api"]),
+    ("aws-client", &["model", "provider-api", "aws"]),
+    ("aws-testing", &[]),
     ("conformance", &["model", "provider-api"]),
     ("golden-tests", &[]),
     ("benches", &[]),
@@ -43,12 +46,19 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("rtnetlink", &["local"]),
     ("miette", &["cloudtik"]),
     ("clap", &["cloudtik"]),
-    ("aws-sdk-ec2", &[]),
-    ("aws-sdk-cloudformation", &[]),
+    ("aws-config", &["aws-client"]),
+    ("aws-sdk-cloudformation", &["aws-client"]),
+    ("aws-sdk-ec2", &["aws-client"]),
+    ("aws-sdk-elasticloadbalancingv2", &["aws-client"]),
+    ("aws-sdk-iam", &["aws-client"]),
+    ("aws-sdk-rds", &["aws-client"]),
+    ("aws-sdk-s3", &["aws-client"]),
+    ("aws-sdk-ssm", &["aws-client"]),
+    ("aws-sdk-sts", &["aws-client"]),
 ];
 
 /// Packages that do no IO and start nothing: they may not even know the crates for it.
-const PURE: &[&str] = &["model", "syntax", "lang", "runtime-modules", "provider-api", "compiler", "planner"];
+const PURE: &[&str] = &["model", "syntax", "lang", "runtime-modules", "provider-api", "compiler", "planner", "aws"];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))

@@ -1,5 +1,6 @@
 //! What must be true of a value beyond its type.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use cloudtik_model::{Value, did_you_mean};
@@ -64,6 +65,8 @@ pub(crate) fn check_value(value: &Value, check: Check) -> Result<(), Problem> {
             Ok(())
         }
         Check::PublicKeys => each_text(value, check_public_key),
+        Check::Zones => check_zones(value),
+        Check::Image => check_image(value),
         Check::Roles => each_text(value, |role| {
             if matches!(role, "all" | "head" | "workers") || role.strip_prefix("workers.").is_some_and(|group| !group.is_empty()) {
                 Ok(())
@@ -87,6 +90,36 @@ fn check_public_key(text: &str) -> Result<(), Problem> {
     } else {
         Err(problem("it holds what is no public key", "write one key each: `\"ssh-ed25519 AAAA… name\"`, or `file(\"keys/name.pub\")`"))
     }
+}
+
+fn check_zones(value: &Value) -> Result<(), Problem> {
+    let wrong = || problem("it is neither a number of zones nor a list of them", "write `2`, or `[\"us-west-2a\", \"us-west-2b\"]`");
+    if let Some(number) = value.as_number() {
+        return if number.as_u64().is_some_and(|number| number > 0) { Ok(()) } else { Err(wrong()) };
+    }
+    let Some(names) = value.elements().filter(|names| names.len() > 0) else { return Err(wrong()) };
+    let mut seen = BTreeSet::new();
+    for name in names {
+        match name.as_str() {
+            Some(text) if !text.is_empty() && seen.insert(text) => {}
+            Some(text) if !text.is_empty() => return Err(problem(format!("`{text}` is there twice"), "name each zone once")),
+            _ => return Err(wrong()),
+        }
+    }
+    Ok(())
+}
+
+fn check_image(value: &Value) -> Result<(), Problem> {
+    let wrong = || problem("it names no image", "write its id, `\"ssm:PATH\"`, or `{ owner = \"…\", name = \"…\" }`");
+    if let Some(text) = value.as_str() {
+        return if text.is_empty() { Err(wrong()) } else { Ok(()) };
+    }
+    let entries = value.entries().ok_or_else(wrong)?;
+    if let Some(other) = entries.keys().find(|name| !matches!(&***name, "owner" | "name" | "arch")) {
+        return Err(problem(format!("an image has no `{other}`"), "an image is `{ owner, name, arch }`"));
+    }
+    let text = |name: &str| entries.get(name).and_then(Value::as_str).is_some_and(|text| !text.is_empty());
+    if text("owner") && text("name") && entries.get("arch").is_none_or(|arch| arch.as_str().is_some()) { Ok(()) } else { Err(wrong()) }
 }
 
 fn each_text(value: &Value, check: impl Fn(&str) -> Result<(), Problem>) -> Result<(), Problem> {

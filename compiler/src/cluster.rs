@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use cloudtik_model::spec::{ClusterSpec, Field, NodeSpec};
-use cloudtik_model::{Address, Diagnostic, Diagnostics, Node, ProviderRef, ResourceSpec, Value};
+use cloudtik_model::spec::{ClusterSpec, Field, NodeSpec, Part};
+use cloudtik_model::{Address, Diagnostic, Diagnostics, Lifecycle, Node, ProviderRef, ResourceSpec, Value};
 use cloudtik_provider_api::Capabilities;
 use cloudtik_syntax::Block;
 
@@ -17,6 +17,7 @@ use crate::evaluate::Evaluated;
 use crate::expand::{Expansion, attribute, located};
 use crate::node::{HEAD, NodeContext, NodeSteps, merge, node_steps};
 use crate::runtime::{Runtime, check_places, read_runtimes};
+use crate::schema::not_in_effect;
 use crate::scope::Instance;
 use crate::workers::{Group, block_value, read_groups, workers_max};
 use crate::workspace::{postconditions, real_name, take_lowered, workspace_of};
@@ -65,6 +66,8 @@ fn expand_instance(expansion: &mut Expansion<'_>, block: &Block, instance: &Inst
     let spec = cluster_spec(address, &provider, &workspace.address, &evaluated, cluster_name.clone(), &groups);
     let (_, _, config) = expansion.use_provider(provider.provider_type())?;
     let errors = expansion.found.len();
+    expansion.notes.extend(notes_of_other_providers(&spec));
+    expansion.found.extend(check_nodes(&spec));
     let mut lowered = definition.lower_cluster(&config, &spec, &workspace, expansion.input.facts);
     let templates = std::mem::take(&mut lowered.workers);
     let mut exports = take_lowered(expansion, address, block, lowered, &evaluated, &wanted);
@@ -124,7 +127,7 @@ fn with_templates<'e>(
     let mut all = Vec::new();
     for (group, steps) in groups.into_iter().zip(made) {
         match templates.remove(&group.label) {
-            Some(template) => all.push((group, template, steps)),
+            Some(template) => all.push((group, expansion.with_default_tags(template), steps)),
             None => expansion.found.push(
                 Diagnostic::error("no-workers", format!("provider `{provider}` makes no workers in this version")).at(group.block.span),
             ),
@@ -267,7 +270,42 @@ fn node_spec(address: Address, cluster: &Evaluated, node: &Evaluated) -> NodeSpe
     if !tags.is_null() {
         fields.insert("tags".into(), Field::new(tags, span));
     }
-    NodeSpec { address, span: node.span, fields, lifecycle: node.lifecycle.clone() }
+    let own = |name: &str| {
+        let block = node.only(name)?;
+        Some((Arc::from(name), Part { span: block.span, fields: block.fields.clone(), lifecycle: Lifecycle::default() }))
+    };
+    let own = ["aws", "local"].into_iter().filter_map(own).collect();
+    NodeSpec { address, span: node.span, fields, own, lifecycle: node.lifecycle.clone() }
+}
+
+/// A block that is named after another provider has no effect, which the plan says. The simulated cloud publishes ports as the local one.
+fn notes_of_other_providers(spec: &ClusterSpec) -> Vec<String> {
+    let provider = spec.provider.provider_type();
+    let other = |name: &str| name != provider && (name, provider) != ("local", "sim");
+    let nodes = spec.head.iter().chain(spec.workers.values());
+    let note =
+        |node: &NodeSpec, name: &str| format!("{}: the block `{name}` has no effect with provider `{}`", node.address, spec.provider);
+    nodes.flat_map(|node| node.own.keys().filter(|name| other(name)).map(|name| note(node, name)).collect::<Vec<_>>()).collect()
+}
+
+/// What the language has of nodes and this version does not, and values that exclude each other.
+fn check_nodes(spec: &ClusterSpec) -> Diagnostics {
+    let mut found = Diagnostics::new();
+    let head = spec.head.as_ref().and_then(|head| head.fields.get("public_ip"));
+    if let Some(field) = head.filter(|field| field.value.as_str() == Some("static")) {
+        found.push(not_in_effect("public_ip = \"static\"", field.span));
+    }
+    for node in spec.workers.values() {
+        let written = |name: &str| node.fields.get(name).filter(|field| !field.value.is_null());
+        if let (Some(one), Some(many)) = (written("instance_type"), written("instance_types")) {
+            found.push(
+                Diagnostic::error("one-or-many", "a group has `instance_type` or `instance_types`, not both")
+                    .at(one.span)
+                    .and_at(many.span, "the other one"),
+            );
+        }
+    }
+    found
 }
 
 /// What the provider exports, with what runtimes and groups do.

@@ -4,10 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use cloudtik_lang::{from_json_text, to_json_text};
+use cloudtik_lang::from_json_text;
 use cloudtik_model::spec::WorkspaceUse;
-use cloudtik_model::{Address, ChangeWord, Diagnostic, Diagnostics, Expr, ExprKind, ProviderRef, Span, Type, Value};
-use cloudtik_provider_api::{AttributeSchema, DATA_QUESTION, FactQuestion, Facts, Idempotency, KindSchema, Presence, fact};
+use cloudtik_model::{Address, ChangeWord, Diagnostic, Diagnostics, ProviderRef, Type, Value};
+use cloudtik_provider_api::{
+    AttributeSchema, DATA_QUESTION, FactQuestion, Facts, Idempotency, KindSchema, Presence, RECORD_VALUE, exports_of, fact,
+};
 use cloudtik_syntax::Block;
 
 use crate::declare::Name;
@@ -22,15 +24,6 @@ const WORKSPACE: &str = "workspace";
 
 /// Of the attributes that `data` looks for: it matches when these are among the object's.
 const TAGS: &str = "tags";
-
-/// Where the record of a workspace is, below the workspace.
-const RECORD: &str = "record";
-
-/// The attribute of the object that keeps a record.
-const RECORD_VALUE: &str = "value";
-
-/// The version of the records that are written.
-const RECORD_VERSION: u64 = 1;
 
 /// Expands a `data` block.
 pub(crate) fn expand_data(expansion: &mut Expansion<'_>, name: &Name, kind: &Arc<str>, label: &Arc<str>, block: &Block) {
@@ -222,35 +215,5 @@ fn type_of(kind: &KindSchema) -> Type {
 fn exports(object: &Value) -> Result<Value, String> {
     let text = object.get(RECORD_VALUE).and_then(Value::as_str).unwrap_or_default();
     let record = from_json_text(text).map_err(|error| format!("the record cannot be read: {error}"))?;
-    let version = record.get("version").and_then(Value::as_number).and_then(cloudtik_model::Number::as_u64);
-    match (version, record.get("exports")) {
-        (Some(RECORD_VERSION), Some(exports)) => Ok(exports.clone()),
-        (Some(version), _) => Err(format!("the record has version {version}, and this tool reads {RECORD_VERSION}: use a newer one")),
-        _ => Err("what is kept under the name of the record is no record of a workspace".to_owned()),
-    }
-}
-
-/// The address and the attributes of what keeps the record of a workspace: everything that it exports, but for secrets.
-pub(crate) fn record(workspace: &Address, name_attribute: &str, name: String, exports: &Value) -> (Address, Value) {
-    let content = Value::object([("version", Value::from(RECORD_VERSION)), ("exports", without_secrets(exports))]);
-    let text = match to_json_text(&content) {
-        Some(json) => Value::from(json),
-        None => {
-            let call =
-                ExprKind::Call { name: "jsonencode".into(), args: vec![Expr::new(ExprKind::Literal(content), Span::NONE)], expand: false };
-            Value::deferred(Type::String, call.into())
-        }
-    };
-    let attributes = Value::object([(Arc::from(name_attribute), Value::from(name)), (Arc::from(RECORD_VALUE), text)]);
-    (workspace.child(RECORD), attributes)
-}
-
-fn without_secrets(value: &Value) -> Value {
-    match value.entries() {
-        Some(entries) => {
-            let open = entries.iter().filter(|(_, value)| !value.is_sensitive());
-            Value::object(open.map(|(name, value)| (Arc::clone(name), without_secrets(value))))
-        }
-        None => value.clone(),
-    }
+    exports_of(&record).cloned()
 }

@@ -9,20 +9,22 @@ use cloudtik_model::{
     Address, Diagnostic, Diagnostics, Expr, ExprKind, Graph, HeadConfig, Key, Lifecycle, Node, Origin, OutputSpec, ProviderConfig,
     ProviderRef, ResourceSpec, Span, Type, Value, did_you_mean,
 };
-use cloudtik_provider_api::{CONTROLLER_PROVIDER, FactQuestion, KindSchema, Presence, Provider, VALUE_KIND};
+use cloudtik_provider_api::{AttributeSchema, CONTROLLER_PROVIDER, FactQuestion, KindSchema, Presence, Provider, VALUE_KIND};
 use cloudtik_syntax::{Attribute, Block};
 
 use crate::cluster::expand_cluster;
 use crate::compile::NodeTimeouts;
 use crate::data::expand_data;
 use crate::declare::{Declaration, Declarations, Name};
+use crate::default_tags::with_default_tags;
 use crate::evaluate::{Evaluated, Evaluator, article, unknown_at_plan_time};
 use crate::input::{CompileInput, Given, text_expression};
 use crate::language::{resource_meta, top_level};
 use crate::load::Reads;
 use crate::moved::Moves;
-use crate::schema::{AttributeRule, BlockSchema, check_body, not_in_effect};
+use crate::schema::{AttributeRule, BlockSchema, NestedRule, check_body, not_in_effect};
 use crate::scope::{Instance, Instances, World};
+use crate::workers::block_value;
 use crate::workspace::{Workspaces, expand_workspace};
 
 /// The largest number of instances of one block: ten times the largest cluster that is measured.
@@ -279,7 +281,7 @@ impl<'a> Expansion<'a> {
             let known = self.input.providers.keys().copied().filter(|name| is_for_specs(name));
             let known: Vec<&str> = known.collect();
             let span = block.labels.first().map_or(block.header, |label| label.span);
-            self.found.push(if matches!(&**label, "aws" | "onprem") {
+            self.found.push(if &**label == "onprem" {
                 not_in_effect(&format!("provider \"{label}\""), span)
             } else {
                 Diagnostic::error("unknown-provider", format!("there is no provider `{label}`"))
@@ -289,18 +291,75 @@ impl<'a> Expansion<'a> {
             });
             return;
         };
-        let rules = provider.schema().config.iter().map(|schema| AttributeRule::new(schema.clone()).known()).collect();
-        let schema =
-            BlockSchema { name: "provider", labels: &["type"], attributes: rules, later: &["alias", "for_each"], ..BlockSchema::default() };
+        let attributes = provider.schema().config.iter().map(|schema| AttributeRule::new(schema.clone()).known()).collect();
+        let blocks = provider.schema().config.iter().filter_map(block_of).collect();
+        let schema = BlockSchema {
+            name: "provider",
+            labels: &["type"],
+            attributes,
+            blocks,
+            later: &["alias", "for_each"],
+            ..BlockSchema::default()
+        };
         let instance = Instance::default();
         let mut found = Diagnostics::new();
         check_body(&block.body, &schema, &format!("provider `{label}`"), block.header, &mut found);
         let evaluated = self.evaluator(&instance).block(block, &schema, &mut found);
-        let attributes = Value::object(evaluated.fields.iter().map(|(name, field)| (Arc::clone(name), field.value.clone())));
+        let written = evaluated.fields.iter().map(|(name, field)| (Arc::clone(name), field.value.clone()));
+        let mut attributes: BTreeMap<Arc<str>, Value> = written.collect();
+        for (schema, inner) in provider.schema().config.iter().flat_map(|schema| blocks_of(schema, block).map(move |inner| (schema, inner)))
+        {
+            if let Some(first) = attribute(block, schema.name) {
+                let title = format!("`{}` is written as an attribute and as a block", schema.name);
+                found.push(Diagnostic::error("duplicate-block", title).at(inner.header).and_at(first.name.span, "the other one"));
+            }
+            attributes.extend(self.object_block(schema, inner, &mut found).map(|value| (Arc::from(schema.name), value)));
+        }
+        let attributes = Value::object(attributes);
         let config = ProviderConfig { attributes, span: block.header };
         found.extend(provider.check_config(&config));
         self.found.extend(found);
         self.providers.insert(ProviderRef::new(Arc::clone(label)), config);
+    }
+
+    /// The attributes with the tags of the configuration that the object is made through.
+    pub(crate) fn default_tags(&self, provider: &ProviderRef, kind: &KindSchema, attributes: &Value) -> Value {
+        self.providers.get(provider).map_or_else(|| attributes.clone(), |config| with_default_tags(&config.attributes, kind, attributes))
+    }
+
+    /// The same of what a provider made of a workspace or a cluster.
+    pub(crate) fn with_default_tags(&self, mut resource: ResourceSpec) -> ResourceSpec {
+        let provider = self.input.providers.get(resource.provider.provider_type());
+        if let Some(kind) = provider.and_then(|provider| provider.schema().kinds.get(&*resource.kind)) {
+            resource.attributes = self.default_tags(&resource.provider, kind, &resource.attributes);
+        }
+        resource
+    }
+
+    /// The value of an object that is written as a block.
+    fn object_block(&self, schema: &AttributeSchema, block: &Block, found: &mut Diagnostics) -> Option<Value> {
+        let Type::Object(fields) = &schema.ty else { return None };
+        let errors = found.len();
+        for name in block.body.attributes.iter().map(|attribute| &attribute.name).filter(|name| !fields.contains_key(&name.name)) {
+            let near = did_you_mean(&name.name, fields.keys().map(|name| &**name)).map(|near| format!("did you mean `{near}`?"));
+            let title = format!("`{}` has no attribute `{}`", schema.name, name.name);
+            found.push(Diagnostic::error("unknown-attribute", title).at(name.span).maybe_help(near));
+        }
+        let instance = Instance::default();
+        let value = block_value(&self.evaluator(&instance), block, found);
+        match convert(&value, &schema.ty) {
+            _ if found.len() > errors => None,
+            Ok(value) if value.is_known() => Some(value),
+            Ok(value) => {
+                found.push(unknown_at_plan_time(schema.name, &value, block.header));
+                None
+            }
+            Err(error) => {
+                let title = format!("`{}` is {} and {} was given", schema.name, article(&schema.ty), value.describe());
+                found.push(Diagnostic::error("wrong-type", title).at(block.header).note(error.to_string()));
+                None
+            }
+        }
     }
 
     /// The configuration that a block uses, entered with its defaults if the spec does not write it.
@@ -386,19 +445,17 @@ impl<'a> Expansion<'a> {
 
     fn unknown_kind(&self, kind: &str, block: &Block) -> Diagnostic {
         let span = block.labels.first().map_or(block.header, |label| label.span);
-        if kind.starts_with("aws_") {
-            return not_in_effect(kind, span);
-        }
         let kinds: Vec<&str> = self
             .input
             .providers
             .values()
             .flat_map(|provider| provider.schema().kinds.values().filter(|kind| kind.in_resource).map(|kind| kind.name))
             .collect();
-        Diagnostic::error("unknown-kind", format!("there is no kind of resource `{kind}`"))
-            .at(span)
-            .maybe_help(did_you_mean(kind, kinds.iter().copied()).map(|near| format!("did you mean `{near}`?")))
-            .note(format!("this version has {}", kinds.join(", ")))
+        let unknown = Diagnostic::error("unknown-kind", format!("there is no kind of resource `{kind}`")).at(span);
+        match did_you_mean(kind, kinds.iter().copied()) {
+            Some(near) => unknown.help(format!("did you mean `{near}`?")),
+            None => unknown.note(format!("this version has {}", kinds.join(", "))),
+        }
     }
 
     fn resource(&mut self, name: &Name, kind_name: &Arc<str>, label: &Arc<str>, block: &Block) {
@@ -452,6 +509,7 @@ impl<'a> Expansion<'a> {
         let evaluated = evaluator.block(block, &kind.block, &mut found);
         let fields = || evaluated.fields.iter().filter(|(_, field)| !field.value.is_null());
         let attributes = Value::object(fields().map(|(name, field)| (Arc::clone(name), field.value.clone())));
+        let attributes = self.default_tags(provider, &kind.schema, &attributes);
         let wanted = match attribute(block, "depends_on") {
             Some(attribute) => located(&evaluator, &attribute.value, &mut found),
             None => Vec::new(),
@@ -556,6 +614,17 @@ impl<'a> Expansion<'a> {
         });
         expanded.map_err(|diagnostics: Diagnostics| self.found.extend(diagnostics)).ok()
     }
+}
+
+/// An object of a configuration may be written as a block too; what may stand in it, its type says.
+fn block_of(schema: &AttributeSchema) -> Option<NestedRule> {
+    let object = matches!(schema.ty, Type::Object(_));
+    object.then(|| NestedRule { schema: BlockSchema { name: schema.name, open: true, ..BlockSchema::default() }, many: false })
+}
+
+/// The blocks that write an object of a configuration.
+fn blocks_of<'b>(schema: &'b AttributeSchema, block: &'b Block) -> impl Iterator<Item = &'b Block> {
+    block.body.blocks.iter().filter(|inner| *inner.kind.name == *schema.name && matches!(schema.ty, Type::Object(_)))
 }
 
 /// Whether a spec configures providers of this type: others are part of every spec that needs them.

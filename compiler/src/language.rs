@@ -242,7 +242,15 @@ fn firewall_rule(name: &'static str) -> NestedRule {
     many(BlockSchema { name, labels: &["name"], attributes, ..BlockSchema::default() })
 }
 
+const CLIENT_VPC: &str = "Mode `peered`: the network to peer with; `shared`: the network to use; that of this machine without it.";
+
 fn network() -> NestedRule {
+    let live = ChangeWord::Live;
+    let with = |name, default: &str, doc, words| {
+        AttributeRule::new(AttributeSchema::with_default(name, Type::String, default, live, doc)).check(Check::OneOf(words)).known()
+    };
+    let subnets = Type::object([("public", strings()), ("private", strings())]);
+    let s3 = Value::list([Value::from("s3")]);
     let mode =
         AttributeSchema::with_default("mode", Type::String, "public-head", ChangeWord::Fixed, "`public-head`, `peered` or `shared`.");
     one(BlockSchema {
@@ -250,8 +258,23 @@ fn network() -> NestedRule {
         attributes: vec![
             AttributeRule::new(mode).check(Check::OneOf(&["public-head", "peered", "shared"])).known(),
             AttributeRule::optional("cidr", Type::String, ChangeWord::Recreate, "The network's range.").check(Check::Cidr),
+            AttributeRule::new(AttributeSchema::with_default("zones", Type::Any, 2_u64, live, "How many zones, or which."))
+                .check(Check::Zones)
+                .known(),
+            with("nat", "single", "How private nodes reach the internet.", &["none", "single", "per-zone"]),
+            AttributeRule::optional("client_vpc", Type::String, ChangeWord::Recreate, CLIENT_VPC).known(),
+            with("client_access", "ssh", "What the client's network may reach.", &["none", "ssh", "all"]),
+            AttributeRule::optional("subnets", subnets, ChangeWord::Recreate, "Mode `shared`: subnets to use; none are made then."),
+            AttributeRule::new(AttributeSchema::with_default(
+                "endpoints",
+                strings(),
+                s3,
+                live,
+                "Private endpoints of the cloud's services.",
+            ))
+            .known(),
         ],
-        later: &["zones", "nat", "client_vpc", "client_provider", "client_access", "subnets", "endpoints", "aws", "onprem", "local"],
+        later: &["client_provider", "aws", "onprem", "local"],
         ..BlockSchema::default()
     })
 }
@@ -271,29 +294,42 @@ fn firewall() -> NestedRule {
     })
 }
 
+fn identity() -> NestedRule {
+    let (again, live) = (ChangeWord::Recreate, ChangeWord::Live);
+    let list = |name, doc| AttributeRule::new(AttributeSchema::with_default(name, strings(), Value::list([]), live, doc));
+    one(BlockSchema {
+        name: "identity",
+        attributes: vec![
+            AttributeRule::optional("head", Type::String, again, "An identity that is there, for heads; one is made without it."),
+            AttributeRule::optional("workers", Type::String, again, "The same for workers."),
+            AttributeRule::optional("permissions_boundary", Type::String, live, "The policy that bounds what is made."),
+            AttributeRule::optional("path", Type::String, again, "Where what is made lies among names."),
+            list("head_policies", "Rights of heads, added to the least that is needed."),
+            list("worker_policies", "The same for workers."),
+        ],
+        ..BlockSchema::default()
+    })
+}
+
 fn storage() -> NestedRule {
+    let live = ChangeWord::Live;
+    let flag = |name, doc| AttributeRule::new(AttributeSchema::with_default(name, Type::Bool, true, live, doc));
+    let access = AttributeSchema::with_default("worker_access", Type::String, "read-write", live, "What the identity of workers may do.");
     let keep = AttributeSchema::with_default("on_destroy", Type::String, "keep", ChangeWord::None, "`keep` or `delete`.");
     many(BlockSchema {
         name: "storage",
         labels: &["name"],
         attributes: vec![
             AttributeRule::optional("name", Type::String, ChangeWord::Recreate, "Its real name."),
+            flag("versioning", "Whether older versions of objects are kept."),
+            flag("encrypted", "Whether objects are encrypted."),
+            AttributeRule::optional("kms_key_id", Type::String, live, "The key that encrypts; the store's own without it."),
+            AttributeRule::new(access).check(Check::OneOf(&["none", "read", "read-write"])).known(),
             AttributeRule::new(keep).check(Check::OneOf(&["keep", "delete"])).known(),
             enabled(),
         ],
         blocks: vec![part_lifecycle()],
-        later: &[
-            "existing",
-            "versioning",
-            "encrypted",
-            "kms_key_id",
-            "access_key",
-            "secret_key",
-            "worker_access",
-            "aws",
-            "onprem",
-            "local",
-        ],
+        later: &["existing", "access_key", "secret_key", "aws", "onprem", "local"],
         ..BlockSchema::default()
     })
 }
@@ -311,8 +347,8 @@ fn workspace() -> BlockSchema {
         name: "workspace",
         labels: &["name"],
         attributes,
-        blocks: vec![network(), firewall(), storage(), lifecycle()],
-        later: &["from", "deploy", "domain", "identity", "database", "proxy", "timeouts"],
+        blocks: vec![network(), firewall(), identity(), storage(), lifecycle()],
+        later: &["from", "deploy", "domain", "database", "proxy", "timeouts"],
         ..BlockSchema::default()
     }
 }
@@ -374,7 +410,45 @@ fn ssh() -> NestedRule {
     })
 }
 
+const PUBLIC_IP: &str = "Whether it has a public address: `auto` gives one in mode `public-head`.";
+
+/// What nodes of clouds of machines have.
+fn machine() -> [AttributeRule; 5] {
+    let rolling = ChangeWord::Rolling;
+    let image = "An id, `\"ssm:PATH\"`, or `{ owner, name, arch }`, of which the newest is taken; the provider's without it.";
+    [
+        AttributeRule::optional("image", Type::Any, rolling, image).check(Check::Image).known(),
+        AttributeRule::optional("disk_gib", Type::Number, rolling, "Size of the system disk; 100 without it.").check(Check::IntFrom(1)),
+        AttributeRule::optional("disk_type", Type::String, rolling, "Type of the system disk; `gp3` without it."),
+        AttributeRule::optional("zones", strings(), rolling, "Zones to choose from; the network's without it.").known(),
+        AttributeRule::optional("user_data", Type::String, rolling, "What the image runs at first boot."),
+    ]
+}
+
+/// What only nodes of AWS have.
+fn aws() -> BlockSchema {
+    let rolling = ChangeWord::Rolling;
+    BlockSchema {
+        name: "aws",
+        attributes: vec![
+            AttributeRule::optional("key_name", Type::String, rolling, "A key of the account that logs in too."),
+            AttributeRule::optional("placement_group", Type::String, rolling, "The placement group."),
+            AttributeRule::optional("security_group_ids", strings(), rolling, "Firewalls beside the workspace's."),
+            AttributeRule::optional("subnet_ids", strings(), rolling, "Where it stands, instead of the workspace's subnets."),
+            AttributeRule::optional("tenancy", Type::String, rolling, "Whose else the hardware is.").check(Check::OneOf(&[
+                "default",
+                "dedicated",
+                "host",
+            ])),
+            AttributeRule::optional("ebs_optimized", Type::Bool, rolling, "Whether it has bandwidth of its own for disks."),
+        ],
+        later: &["launch_template", "metadata_options", "network_interface"],
+        ..BlockSchema::default()
+    }
+}
+
 fn head() -> NestedRule {
+    let public_ip = AttributeSchema::with_default("public_ip", Type::String, "auto", ChangeWord::Rolling, PUBLIC_IP);
     let doc = "Ports of this machine, by port, and the port of the node that each leads to.";
     let local = BlockSchema {
         name: "local",
@@ -387,30 +461,17 @@ fn head() -> NestedRule {
         attributes: vec![
             AttributeRule::optional("cpus", Type::Number, rolling, "Processors that it must have.").check(Check::Positive),
             AttributeRule::optional("memory_gib", Type::Number, rolling, "Memory that it must have, in GiB.").check(Check::Positive),
+            AttributeRule::optional("instance_type", Type::String, rolling, "The type of machine; the provider's without it."),
+            AttributeRule::new(public_ip).check(Check::OneOf(&["auto", "static", "none"])).known(),
             tags(),
             env(),
             files(),
-        ],
-        blocks: vec![setup(), ssh(), one(local), part_lifecycle()],
-        later: &[
-            "instance_type",
-            "public_ip",
-            "store_gib",
-            "gpus",
-            "gpu_type",
-            "image",
-            "disk_gib",
-            "disk_type",
-            "disk",
-            "mounts",
-            "zones",
-            "runtimes",
-            "runtime",
-            "container",
-            "user_data",
-            "aws",
-            "onprem",
-        ],
+        ]
+        .into_iter()
+        .chain(machine())
+        .collect(),
+        blocks: vec![setup(), ssh(), one(local), one(aws()), part_lifecycle()],
+        later: &["store_gib", "gpus", "gpu_type", "disk", "mounts", "runtimes", "runtime", "container", "onprem"],
         ..BlockSchema::default()
     })
 }
@@ -444,14 +505,17 @@ fn workers() -> NestedRule {
             AttributeRule::optional("max", Type::Number, live, "Never more; `min` without it.").check(Check::IntFrom(0)).known(),
             AttributeRule::optional("runtimes", strings(), ChangeWord::Steps, "Which of the cluster's runtimes run here; all without it.")
                 .known(),
+            AttributeRule::optional("instance_types", strings(), rolling, "Types of machine, the first that can be had is taken."),
+            AttributeRule::optional("instance_type", Type::String, rolling, "The only type of machine."),
             tags(),
             env(),
             files(),
-        ],
-        blocks: vec![setup(), group_ssh(), group_lifecycle()],
+        ]
+        .into_iter()
+        .chain(machine())
+        .collect(),
+        blocks: vec![setup(), group_ssh(), one(aws()), group_lifecycle()],
         later: &[
-            "instance_types",
-            "instance_type",
             "market",
             "max_price",
             "priority",
@@ -462,17 +526,11 @@ fn workers() -> NestedRule {
             "rollout",
             "gpus",
             "gpu_type",
-            "image",
-            "disk_gib",
-            "disk_type",
             "disk",
             "mounts",
-            "zones",
             "runtime",
             "container",
-            "user_data",
             "local",
-            "aws",
             "onprem",
         ],
         ..BlockSchema::default()

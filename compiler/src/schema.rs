@@ -86,6 +86,10 @@ pub enum Check {
     Roles,
     /// Every element is one public key, as `authorized_keys` has it.
     PublicKeys,
+    /// A whole number of 1 or more, or a list of names.
+    Zones,
+    /// A text, or `{ owner, name, arch }`.
+    Image,
 }
 
 impl AttributeRule {

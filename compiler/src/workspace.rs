@@ -4,12 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cloudtik_model::spec::{Part, WorkspaceSpec, WorkspaceUse};
-use cloudtik_model::{Address, Diagnostic, Diagnostics, Lifecycle, ProviderRef, ResourceSpec, Value};
-use cloudtik_provider_api::{Lowered, Provider, WORKSPACE_TAG};
+use cloudtik_model::{Address, Diagnostic, Diagnostics, Lifecycle, ProviderRef, Value};
+use cloudtik_provider_api::{Lowered, Provider};
 use cloudtik_syntax::Block;
 
 use crate::check::check_value;
-use crate::data::record;
 use crate::declare::{Name, named_by};
 use crate::evaluate::Evaluated;
 use crate::expand::{Expansion, attribute, attribute_of_lifecycle, is_for_specs, located, merged_lifecycle};
@@ -46,7 +45,6 @@ pub(crate) fn expand_workspace(expansion: &mut Expansion<'_>, name: &Name, block
         let used = lowered.workspace(&spec);
         let exports = take_lowered(expansion, &address, block, lowered, &evaluated, &wanted);
         postconditions(expansion, block, instance, &exports);
-        keep_record(expansion, &spec, &*definition, &exports);
         values.push((instance.key.clone(), exports));
         expansion.workspaces.insert(address, (spec, used));
     }
@@ -54,28 +52,6 @@ pub(crate) fn expand_workspace(expansion: &mut Expansion<'_>, name: &Name, block
         expansion.world.values.insert(name.clone(), instances.value(values));
         expansion.world.instances.insert(name.clone(), instances.shape);
     }
-}
-
-/// The record of a workspace, by which clusters of other projects use it: made where the provider has something that keeps it.
-fn keep_record(expansion: &mut Expansion<'_>, spec: &WorkspaceSpec, definition: &dyn Provider, exports: &Value) {
-    let name = cloudtik_provider_api::real_name(&spec.address, &spec.fields);
-    let Some((kind, record_name)) = definition.record(&name) else { return };
-    let Some(unique) = definition.schema().kinds.get(kind).and_then(|kind| kind.unique_name) else { return };
-    let (address, attributes) = record(&spec.address, unique, record_name, exports);
-    let mut depends_on = BTreeSet::new();
-    attributes.addresses(&mut depends_on);
-    let resource = ResourceSpec {
-        kind: kind.into(),
-        provider: spec.provider.clone(),
-        attributes,
-        depends_on,
-        lifecycle: Lifecycle::default(),
-        marks: BTreeMap::from([(WORKSPACE_TAG.to_owned(), name.to_string())]),
-        span: spec.span,
-        origins: BTreeMap::new(),
-        address: address.clone(),
-    };
-    expansion.graph.nodes.insert(address, cloudtik_model::Node::Resource(resource));
 }
 
 /// Puts what a provider made of a spec into the graph; gives what references to the block see.
@@ -90,7 +66,8 @@ pub(crate) fn take_lowered(
     expansion.found.extend(lowered.diagnostics);
     let needs = evaluated.all_needs();
     let mut unused = evaluated.lifecycle.ignore_changes.clone();
-    for mut resource in lowered.resources {
+    for resource in lowered.resources {
+        let mut resource = expansion.with_default_tags(resource);
         resource.depends_on.extend(needs.iter().cloned());
         resource.attributes.addresses(&mut resource.depends_on);
         let outer =
@@ -257,6 +234,7 @@ fn workspace_spec(address: &Address, provider: &ProviderRef, evaluated: &Evaluat
         firewall: part(firewall),
         ingress: named(firewall, "ingress"),
         egress: named(firewall, "egress"),
+        identity: part(evaluated.only("identity")),
         storage: named(Some(evaluated), "storage"),
         depends_on: BTreeSet::new(),
         lifecycle: evaluated.lifecycle.clone(),

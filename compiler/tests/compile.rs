@@ -219,7 +219,7 @@ fn what_is_not_in_effect_is_refused() {
 main.hcl:1:1 not-in-effect: `data` is not in effect in this version
 main.hcl:3:3 not-in-effect: `encryption` is not in effect in this version
 main.hcl:4:9 not-in-effect: `state \"s3\"` is not in effect in this version
-main.hcl:6:10 not-in-effect: `aws_vpc` is not in effect in this version
+main.hcl:6:10 unknown-kind: there is no kind of resource `aws_vpc`
 ",
     );
 }

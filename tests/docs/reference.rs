@@ -126,6 +126,8 @@ fn check(check: Check) -> Option<String> {
         Check::Mode => "An octal mode: `0644`.".to_owned(),
         Check::PortMap => "Keys and values are ports.".to_owned(),
         Check::Roles => "Each is `head`, `workers`, `workers.GROUP` or `all`.".to_owned(),
+        Check::Zones => "A whole number, 1 or more, or a list of names.".to_owned(),
+        Check::Image => "A text, or an object of `owner`, `name` and `arch`.".to_owned(),
         Check::PublicKeys => "Each is one public key, as `authorized_keys` has it.".to_owned(),
     })
 }

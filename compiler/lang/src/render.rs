@@ -1,5 +1,6 @@
 //! Values as text for people.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ const SENSITIVE: &str = "(sensitive value)";
 const UNKNOWN: &str = "(known after apply)";
 
 /// The value as it could be written in a spec, on as many lines as it needs. A sensitive value is not shown, a late name is shown as
-/// `<node.address>`, and what else is not known says so.
+/// `<node.address>`, what only a provider can tell as `<workspace.w.zones>`, and what else is not known says so.
 #[must_use]
 pub fn render(value: &Value) -> String {
     let mut out = String::new();
@@ -87,6 +88,19 @@ fn preview_parts(parts: &[TemplatePart], out: &mut String, sensitive: &mut bool)
     }
 }
 
+/// Whether an expression waits for answers of a provider, and for nothing else.
+fn waits_for_facts(expr: &Expr) -> bool {
+    fn facts(expr: &Expr) -> bool {
+        let mut found = matches!(expr.kind, ExprKind::Fact(_));
+        expr.for_each_child(&mut |child| found = found || facts(child));
+        found
+    }
+    let (mut addresses, mut late) = (BTreeSet::new(), BTreeSet::new());
+    expr.addresses(&mut addresses);
+    expr.late_names(&mut late);
+    addresses.is_empty() && late.is_empty() && facts(expr)
+}
+
 /// What needs no lines of its own. `None`: a collection.
 fn write_leaf(value: &Value, out: &mut String) -> bool {
     if value.is_sensitive() {
@@ -104,6 +118,12 @@ fn write_leaf(value: &Value, out: &mut String) -> bool {
             ExprKind::Late(name) => {
                 let _ = write!(out, "<{name}>");
             }
+            // A plan that asks nobody says whose answer it waits for.
+            _ if waits_for_facts(&deferred.expr) => match preview_expr(&deferred.expr).as_str() {
+                Some(text) if matches!(deferred.expr.kind, ExprKind::Template(_)) => write_quoted(text, out),
+                Some(text) => out.push_str(text),
+                None => out.push_str(UNKNOWN),
+            },
             _ => out.push_str(UNKNOWN),
         },
         _ => return false,

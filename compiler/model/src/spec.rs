@@ -57,7 +57,7 @@ pub struct WorkspaceSpec {
     pub provider: ProviderRef,
     /// `name`, `tags`
     pub fields: Fields,
-    /// `network`: `mode`, `cidr`
+    /// `network`: `mode`, `cidr`, `zones`, `nat` …
     pub network: Part,
     /// `firewall`: `ssh_from`, `inside`
     pub firewall: Part,
@@ -65,6 +65,8 @@ pub struct WorkspaceSpec {
     pub ingress: BTreeMap<Arc<str>, Part>,
     /// `firewall.egress "n"`: the same
     pub egress: BTreeMap<Arc<str>, Part>,
+    /// `identity`: `head`, `workers`, `permissions_boundary` …
+    pub identity: Part,
     /// `storage "n"`
     pub storage: BTreeMap<Arc<str>, Part>,
     /// `depends_on`
@@ -116,9 +118,11 @@ pub struct NodeSpec {
     pub address: Address,
     /// Where the block stands.
     pub span: Span,
-    /// `cpus`, `memory_gib`, `tags` (with the cluster's merged in), `publish` (from `local`), and `authorized_keys` (public keys that
-    /// may log in: the operator's first).
+    /// `cpus`, `memory_gib`, `instance_type`, `tags` (with the cluster's merged in), `publish` (from `local`), and `authorized_keys` (public
+    /// keys that may log in: the operator's first).
     pub fields: Fields,
+    /// Blocks that are named after a provider and hold what only that one has, by its type.
+    pub own: BTreeMap<Arc<str>, Part>,
     /// Its `lifecycle`.
     pub lifecycle: Lifecycle,
 }

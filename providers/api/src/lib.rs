@@ -9,6 +9,7 @@ mod controller_kinds;
 mod lowering;
 mod node_attributes;
 mod provider;
+mod record;
 mod schema;
 mod tags;
 mod value_kind;
@@ -19,9 +20,13 @@ pub use call::{
 };
 pub use capabilities::{Capabilities, Capability};
 pub use controller_kinds::{CONTROLLER_PROVIDER, HEAD_CONTROLLER_KIND, WORKER_GROUP_KIND, controller_schema};
-pub use lowering::{ClusterStart, NODE_NAME, ResourceBuilder, WorkspaceStart, fact, firewall_rules, real_name, reference, worker_name};
+pub use lowering::{
+    ClusterStart, NODE_NAME, ResourceBuilder, WorkspaceStart, fact, firewall_rules, no_effect, no_effect_at, no_effect_of_cloud, real_name,
+    reference, worker_name, written,
+};
 pub use node_attributes::node_attributes;
 pub use provider::{Cloud, Facts, Lowered, Provider};
+pub use record::{RECORD_VALUE, exports_of, record};
 pub use schema::{AttributeSchema, Derive, Expected, Idempotency, KindSchema, Presence, ProviderSchema, SecretKind, Shown};
 pub use tags::{CLUSTER_TAG, GROUP_TAG, HEAD_ROLE, ROLE_TAG, SEQUENCE_TAG, STATUS_PREFIX, TEMPLATE_TAG, WORKER_ROLE, WORKSPACE_TAG};
 pub use value_kind::{VALUE_KIND, ValueProvider};

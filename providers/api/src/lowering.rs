@@ -3,8 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use cloudtik_model::spec::{ClusterSpec, Fields, NodeSpec, Part, WorkspaceSpec, WorkspaceUse};
-use cloudtik_model::{Address, Expr, ExprKind, LateName, Lifecycle, Origin, ProviderRef, ResourceSpec, Span, TemplatePart, Type, Value};
+use cloudtik_model::spec::{ClusterSpec, Field, Fields, NodeSpec, Part, WorkspaceSpec, WorkspaceUse};
+use cloudtik_model::{
+    Address, Diagnostic, Diagnostics, Expr, ExprKind, LateName, Lifecycle, Origin, ProviderRef, ResourceSpec, Span, TemplatePart, Type,
+    Value,
+};
 
 use crate::Facts;
 use crate::tags::{CLUSTER_TAG, HEAD_ROLE, ROLE_TAG, WORKSPACE_TAG};
@@ -131,6 +134,37 @@ pub fn worker_name(cluster: &str, group: &str) -> Value {
     Value::deferred(Type::String, Expr::from(ExprKind::Template(parts)))
 }
 
+/// Those of some fields that the spec writes: a default stands nowhere.
+pub fn written<'f>(fields: &'f Fields, names: &'f [&'f str]) -> impl Iterator<Item = (&'f str, &'f Field)> {
+    let field = |name: &&'f str| fields.get(*name).map(|field| (*name, field));
+    names.iter().filter_map(field).filter(|(_, field)| !field.span.is_none() && !field.value.is_null())
+}
+
+/// What is said of fields that the spec writes and that do nothing with its provider: the same spec must work with another one.
+#[must_use]
+pub fn no_effect(of: &Address, provider: &ProviderRef, fields: &Fields, names: &[&str]) -> Diagnostics {
+    written(fields, names).map(|(name, field)| no_effect_at(of, provider, name, field.span)).collect()
+}
+
+/// The same of a block.
+#[must_use]
+pub fn no_effect_at(of: &Address, provider: &ProviderRef, name: &str, span: Span) -> Diagnostic {
+    Diagnostic::warning("no-effect", format!("`{name}` has no effect with provider `{provider}`")).at(span).of(of)
+}
+
+/// The attributes of a workspace's blocks that only clouds with networks, accounts and data centres of their own have a use for.
+#[must_use]
+pub fn no_effect_of_cloud(workspace: &WorkspaceSpec) -> Diagnostics {
+    const NETWORK: &[&str] = &["zones", "nat", "client_vpc", "client_access", "subnets", "endpoints"];
+    const STORAGE: &[&str] = &["versioning", "encrypted", "kms_key_id", "worker_access"];
+    const IDENTITY: &[&str] = &["head", "workers", "permissions_boundary", "path", "head_policies", "worker_policies"];
+    let (of, provider) = (&workspace.address, &workspace.provider);
+    let mut found = no_effect(of, provider, &workspace.network.fields, NETWORK);
+    found.extend(no_effect(of, provider, &workspace.identity.fields, IDENTITY));
+    workspace.storage.values().for_each(|part| found.extend(no_effect(of, provider, &part.fields, STORAGE)));
+    found
+}
+
 /// The rules of a workspace's firewall as one value, for clouds that record them as they are written.
 #[must_use]
 pub fn firewall_rules(workspace: &WorkspaceSpec) -> Value {
@@ -237,23 +271,36 @@ impl ClusterStart {
                 .depends_on(&cluster.depends_on)
                 .depends_on(&workspace.gates)
                 .mark(WORKSPACE_TAG, &*workspace.name);
-            let start = match workspace.exports.get("network").and_then(|network| network.get("id")) {
-                Some(network) => start.set("network", network.clone()),
-                None => start,
-            };
             fields.iter().fold(start, |start, field| start.field(&node.fields, field))
         };
         let head = cluster.head.as_ref().map(|head| {
             let parts = ["id", "private_ip", "public_ip", "hostname", "ssh_command"];
             exports.push(("head", Value::object(parts.map(|part| (part, reference(&head.address, part, Type::String))))));
-            let start =
-                node(head).mark(CLUSTER_TAG, &*id).mark(ROLE_TAG, HEAD_ROLE).set("name", &*head_name).field(&head.fields, "publish");
+            let start = node(head).mark(CLUSTER_TAG, &*id).mark(ROLE_TAG, HEAD_ROLE).set("name", &*head_name);
             if cluster.workers_max > 0 { start.set("max_workers", cluster.workers_max) } else { start }
         });
         // The mark of the cluster is the controller's to give: it knows the whole of it.
         let worker = |(group, spec): (&Arc<str>, &NodeSpec)| (Arc::clone(group), node(spec).set(NODE_NAME, worker_name(&name, group)));
         let workers = cluster.workers.iter().map(worker).collect();
         Self { name, head_name, head, workers, exports }
+    }
+
+    /// The same with nodes that name the workspace's network in an attribute of their own.
+    #[must_use]
+    pub fn in_network_of(mut self, workspace: &WorkspaceUse) -> Self {
+        let Some(id) = workspace.exports.get("network").and_then(|network| network.get("id")).cloned() else { return self };
+        self.head = self.head.map(|head| head.set("network", id.clone()));
+        self.workers = self.workers.into_iter().map(|(group, worker)| (group, worker.set("network", id.clone()))).collect();
+        self
+    }
+
+    /// The same with an attribute of the spec that only heads take.
+    #[must_use]
+    pub fn with_of_head(mut self, cluster: &ClusterSpec, name: &str) -> Self {
+        if let (Some(head), Some(spec)) = (self.head.take(), &cluster.head) {
+            self.head = Some(head.field(&spec.fields, name));
+        }
+        self
     }
 
     /// The workers as templates.

@@ -2,9 +2,20 @@
 //!
 //! It makes no call and knows no client: `cloudtik-aws-client` does, and is built only where it is wanted, because its libraries take minutes.
 
+pub mod addresses;
+pub mod facts;
+mod firewall;
+mod first_boot;
+mod image;
 pub mod kinds;
+mod lower;
 pub mod marks;
+pub mod names;
+mod network_spec;
+pub mod policies;
 mod provider;
+mod text;
 
+pub use first_boot::first_boot;
 pub use kinds::aws_schema;
 pub use provider::{AWS_PROVIDER, AwsProvider, Connect};

@@ -3,10 +3,14 @@
 use std::sync::Arc;
 
 use cloudtik_model::spec::{ClusterSpec, WorkspaceSpec, WorkspaceUse};
-use cloudtik_model::{ProviderRef, Value};
-use cloudtik_provider_api::{CallError, Capabilities, Cloud, ErrorClass, Facts, Lowered, Provider, ProviderSchema};
+use cloudtik_model::{Diagnostic, Diagnostics, ProviderConfig, ProviderRef, Value};
+use cloudtik_provider_api::{
+    CallError, Capabilities, Capability, Cloud, ErrorClass, FactQuestion, Facts, Lowered, Provider, ProviderSchema,
+};
 
-use crate::kinds::aws_schema;
+use crate::facts::{self, Account};
+use crate::kinds::{self, aws_schema};
+use crate::{lower, names};
 
 /// The type of the provider.
 pub const AWS_PROVIDER: &str = "aws";
@@ -37,16 +41,69 @@ impl Provider for AwsProvider {
         &self.schema
     }
 
+    fn check_config(&self, config: &ProviderConfig) -> Diagnostics {
+        let mut found = Diagnostics::new();
+        let role = config.attributes.get("assume_role").filter(|role| !role.is_null());
+        if role.is_some_and(|role| role.get("role_arn").is_none_or(Value::is_null)) {
+            let help = "add `role_arn = \"arn:aws:iam::…:role/…\"`";
+            found.push(Diagnostic::error("aws-config", "`assume_role` needs the role: `role_arn`").at(config.span).help(help));
+        }
+        for name in ["region", "profile", "endpoint_url"] {
+            if config.attributes.get(name).and_then(Value::as_str).is_some_and(|text| text.trim().is_empty()) {
+                found.push(
+                    Diagnostic::error("aws-config", format!("`{name}` is empty")).at(config.span).help("leave it out, or fill it in"),
+                );
+            }
+        }
+        let tags = config.attributes.get("default_tags").and_then(Value::entries);
+        for name in tags.into_iter().flat_map(|tags| tags.keys()).filter(|name| name.starts_with(crate::marks::PREFIX)) {
+            let title = format!("the tag `{name}` begins as only cloudtik's own do");
+            found.push(Diagnostic::error("reserved-tag", title).at(config.span).help("give it another name"));
+        }
+        found
+    }
+
+    fn facts_needed(
+        &self,
+        provider: &ProviderRef,
+        config: &Value,
+        workspaces: &[&WorkspaceSpec],
+        clusters: &[&ClusterSpec],
+    ) -> Vec<FactQuestion> {
+        facts::questions(provider, config, workspaces, clusters)
+    }
+
     fn capabilities(&self, _provider: &ProviderRef, _config: &Value, _facts: &Facts) -> Option<Capabilities> {
-        todo!()
+        Some(Capability::ALL.into_iter().collect())
     }
 
-    fn lower_workspace(&self, _config: &Value, _workspace: &WorkspaceSpec, _facts: &Facts) -> Lowered {
-        todo!()
+    fn lower_workspace(&self, config: &Value, workspace: &WorkspaceSpec, facts: &Facts) -> Lowered {
+        lower::workspace(config, workspace, facts)
     }
 
-    fn lower_cluster(&self, _config: &Value, _cluster: &ClusterSpec, _workspace: &WorkspaceUse, _facts: &Facts) -> Lowered {
-        todo!()
+    fn lower_cluster(&self, config: &Value, cluster: &ClusterSpec, workspace: &WorkspaceUse, facts: &Facts) -> Lowered {
+        lower::cluster(config, cluster, workspace, facts)
+    }
+
+    fn record(&self, workspace: &str) -> Option<(&'static str, String)> {
+        Some((kinds::SSM_PARAMETER, names::record(workspace)))
+    }
+
+    fn check_together(&self, provider: &ProviderRef, config: &Value, _clusters: &[&ClusterSpec], facts: &Facts) -> Diagnostics {
+        let mut found = Diagnostics::new();
+        let allowed: Vec<&str> =
+            config.get("allowed_account_ids").and_then(Value::elements).into_iter().flatten().filter_map(Value::as_str).collect();
+        let account = Account::of(provider, config, facts).account;
+        if let Some(account) = account.as_str().filter(|account| !allowed.is_empty() && !allowed.contains(account)) {
+            let title =
+                format!("the credentials of provider `{provider}` belong to the account {account}, which `allowed_account_ids` has not");
+            found.push(Diagnostic::error("aws-account", title).help(format!("use credentials of {}", allowed.join(" or "))));
+        }
+        found
+    }
+
+    fn notes(&self, provider: &ProviderRef, _config: &Value, _facts: &Facts) -> Vec<String> {
+        vec![format!("{provider}: one firewall is for heads and workers: a rule for one of them holds for both")]
     }
 
     fn connect(&self, config: &Value) -> Result<Arc<dyn Cloud>, CallError> {
@@ -56,5 +113,17 @@ impl Provider for AwsProvider {
                 .help("build it with `cargo build --release --features aws`, or use `plan --offline`"));
         };
         connect(config)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_build_without_the_client_says_so() {
+        let error = AwsProvider::new(None).connect(&Value::NULL).err().unwrap();
+        assert_eq!(error.code, "no-aws");
+        assert!(error.help.unwrap().contains("plan --offline"));
     }
 }

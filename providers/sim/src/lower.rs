@@ -4,9 +4,12 @@ use std::sync::Arc;
 
 use cloudtik_model::Value;
 use cloudtik_model::spec::{ClusterSpec, WorkspaceSpec, WorkspaceUse};
-use cloudtik_provider_api::{ClusterStart, Lowered, WorkspaceStart};
+use cloudtik_provider_api::{ClusterStart, Lowered, WorkspaceStart, no_effect, no_effect_of_cloud};
 
 use crate::kinds::{BUCKET_KIND, FIREWALL_KIND, INSTANCE_KIND, NETWORK_KIND};
+
+/// What clouds of machines have.
+const MACHINE: &[&str] = &["instance_type", "instance_types", "image", "disk_gib", "disk_type", "public_ip", "zones", "user_data"];
 
 /// `workspace.w.network`, `.firewall`, `.storage.<n>`.
 pub(crate) fn workspace(workspace: &WorkspaceSpec) -> Lowered {
@@ -20,13 +23,20 @@ pub(crate) fn workspace(workspace: &WorkspaceSpec) -> Lowered {
         storage.push((Arc::clone(label), export));
     }
     let exports = Value::object(start.exports.into_iter().chain([("storage", Value::object(storage))]));
-    Lowered { resources, exports, gates: start.gates, ..Lowered::default() }
+    Lowered { resources, exports, gates: start.gates, diagnostics: no_effect_of_cloud(workspace), ..Lowered::default() }
 }
 
 /// `cluster.c.head`, and a worker of each group.
 pub(crate) fn cluster(cluster: &ClusterSpec, workspace: &WorkspaceUse) -> Lowered {
-    let start = ClusterStart::new(cluster, workspace, INSTANCE_KIND, &["cpus", "memory_gib", "tags", "authorized_keys"]);
+    let start = ClusterStart::new(cluster, workspace, INSTANCE_KIND, &["cpus", "memory_gib", "tags", "authorized_keys"])
+        .in_network_of(workspace)
+        .with_of_head(cluster, "publish");
+    let diagnostics = cluster.head.iter().chain(cluster.workers.values()).flat_map(|node| {
+        // A spec of another provider must work here: what its machines are like is not simulated.
+        no_effect(&node.address, &cluster.provider, &node.fields, MACHINE)
+    });
+    let diagnostics = diagnostics.collect();
     let resources = start.head.into_iter().map(cloudtik_provider_api::ResourceBuilder::build).collect();
     let workers = ClusterStart::templates(start.workers);
-    Lowered { resources, workers, exports: Value::object(start.exports), ..Lowered::default() }
+    Lowered { resources, workers, exports: Value::object(start.exports), diagnostics, ..Lowered::default() }
 }

@@ -130,6 +130,7 @@ fn workspace() -> WorkspaceSpec {
         firewall: part(&[("ssh_from", Value::tuple(["10.0.0.0/8".into()]))]),
         ingress: [(Arc::from("ui"), part(&[("ports", Value::tuple(["80".into()]))]))].into_iter().collect(),
         egress: BTreeMap::new(),
+        identity: Part::default(),
         storage: [(Arc::from("default"), part(&[]))].into_iter().collect(),
         depends_on: BTreeSet::new(),
         lifecycle: Lifecycle::default(),
@@ -145,6 +146,7 @@ fn a_workspace_and_a_cluster_become_resources_of_known_attributes() {
         address: path.iter().fold(Address::of("cluster", "c"), |address, part| address.child(*part)),
         span: Span::NONE,
         fields: fields(&[("cpus", 8_u64.into()), ("memory_gib", Value::NULL), ("publish", Value::map([("80", Value::from(80_u64))]))]),
+        own: BTreeMap::new(),
         lifecycle: Lifecycle::default(),
     };
     let cluster = ClusterSpec {

@@ -12,7 +12,7 @@ cloudtik {
 }
 workspace "w" {
   network {
-    zones = 3
+    client_provider = sim
   }
 }
 cluster "c" {

@@ -126,7 +126,9 @@ fn instance() -> Vec<AttributeSchema> {
         word("instance_initiated_shutdown_behavior", "stop", in_place, "What it does when it shuts itself down: `stop` or `terminate`."),
         block("instance_market_options", [("market_type", Type::String), ("max_price", Type::String)], again, "`market_type = \"spot\"`."),
         choice("user", "Who logs in; the image's usual name without it.").or_computed(),
-        AttributeSchema::optional("authorized_keys", Type::list(Type::String), again, "Public keys that may log in.").shown(Shown::Changes),
+        // Steps keep them on nodes that are there.
+        AttributeSchema::optional("authorized_keys", Type::list(Type::String), ChangeWord::None, "Public keys that may log in at first.")
+            .shown(Shown::Changes),
         AttributeSchema::optional("max_workers", Type::Number, ChangeWord::None, "How many workers it may launch."),
         tags(),
         arn(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use cloudtik_model::spec::{ClusterSpec, Field, Fields, NodeSpec, WorkspaceSpec, WorkspaceUse};
 use cloudtik_model::{Diagnostic, Diagnostics, Number, ProviderRef, Span, Value};
-use cloudtik_provider_api::{ClusterStart, Facts, Lowered, WorkspaceStart};
+use cloudtik_provider_api::{ClusterStart, Facts, Lowered, WorkspaceStart, no_effect, no_effect_of_cloud, written};
 
 use super::form::{form_of, known};
 use super::kinds::{BUCKET_KIND, FIREWALL_KIND, INSTANCE_KIND, MODE, NETWORK_KIND};
@@ -23,6 +23,7 @@ pub(super) fn workspace(config: &Value, workspace: &WorkspaceSpec, facts: &Facts
     check_name(&start.name, place(&workspace.fields, "name", workspace.span), &mut found);
     check_tags(&workspace.fields, &mut found);
     let mode = check_mode(workspace, &mut found);
+    found.extend(no_effect_of_cloud(workspace));
     let form = form_of(&workspace.provider, config, facts);
     let mut network = start.network.clone();
     if let Some(form) = form {
@@ -49,7 +50,12 @@ pub(super) fn workspace(config: &Value, workspace: &WorkspaceSpec, facts: &Facts
 /// `cluster.c.head`, and a worker of each group.
 pub(super) fn cluster(config: &Value, cluster: &ClusterSpec, workspace: &WorkspaceUse, facts: &Facts) -> Lowered {
     let mut found = Diagnostics::new();
-    let start = ClusterStart::new(cluster, workspace, INSTANCE_KIND, &["cpus", "memory_gib", "tags"]);
+    let start = ClusterStart::new(cluster, workspace, INSTANCE_KIND, &["cpus", "memory_gib", "tags"])
+        .in_network_of(workspace)
+        .with_of_head(cluster, "publish");
+    for node in cluster.head.iter().chain(cluster.workers.values()) {
+        check_machine(node, &cluster.provider, &mut found);
+    }
     let mut resources = Vec::new();
     if let (Some(head), Some(instance)) = (&cluster.head, start.head) {
         check_name(&start.head_name, place(&cluster.fields, "name", cluster.span), &mut found);
@@ -67,6 +73,16 @@ pub(super) fn cluster(config: &Value, cluster: &ClusterSpec, workspace: &Workspa
     }
     let workers = ClusterStart::templates(start.workers);
     Lowered { resources, workers, exports: Value::object(start.exports), diagnostics: found, ..Lowered::default() }
+}
+
+/// A node is this machine: it has no type, no image and no disk of its own.
+fn check_machine(node: &NodeSpec, provider: &ProviderRef, found: &mut Diagnostics) {
+    for (name, field) in written(&node.fields, &["instance_type", "instance_types", "image", "disk_gib", "disk_type"]) {
+        let title = format!("provider `{provider}` has no `{name}`: its nodes are parts of this machine");
+        let help = "leave it out, or write `cpus` and `memory_gib` for what a node must have";
+        found.push(Diagnostic::error("local-machine", title).at(field.span).of(&node.address).help(help));
+    }
+    found.extend(no_effect(&node.address, provider, &node.fields, &["public_ip", "zones", "user_data"]));
 }
 
 /// What the nodes of all clusters ask for together. What a head or a group asks for alone is [`cluster`]'s error.

@@ -36,6 +36,7 @@ fn workspace(network: &[(&'static str, Value)]) -> WorkspaceSpec {
         firewall: part(&[("ssh_from", Value::list([Value::from("10.0.0.0/8")]))], Span::NONE),
         ingress: [("web".into(), part(&[("ports", Value::list([Value::from("80")]))], Span::NONE))].into_iter().collect(),
         egress: BTreeMap::new(),
+        identity: Part::default(),
         storage: [("default".into(), part(&[("on_destroy", "delete".into())], Span::NONE))].into_iter().collect(),
         depends_on: [Address::of("value", "v")].into_iter().collect(),
         lifecycle: Lifecycle::default(),
@@ -44,7 +45,13 @@ fn workspace(network: &[(&'static str, Value)]) -> WorkspaceSpec {
 
 fn cluster(name: &'static str, head: &[(&'static str, Value)]) -> ClusterSpec {
     let address = Address::of("cluster", name);
-    let head = NodeSpec { address: address.child("head"), span: HEAD_AT, fields: fields(head, HEAD_AT), lifecycle: Lifecycle::default() };
+    let head = NodeSpec {
+        address: address.child("head"),
+        span: HEAD_AT,
+        fields: fields(head, HEAD_AT),
+        own: BTreeMap::new(),
+        lifecycle: Lifecycle::default(),
+    };
     ClusterSpec {
         address,
         span: HEAD_AT,
@@ -145,7 +152,7 @@ fn a_head_becomes_an_instance() {
 fn with_workers(label: &'static str, head: &[(&'static str, Value)], workers: &[(&'static str, Value)]) -> ClusterSpec {
     let mut spec = cluster("c", head);
     let address = spec.address.child("workers").child(label);
-    let node = NodeSpec { address, span: CIDR_AT, fields: fields(workers, CIDR_AT), lifecycle: Lifecycle::default() };
+    let node = NodeSpec { address, span: CIDR_AT, fields: fields(workers, CIDR_AT), own: BTreeMap::new(), lifecycle: Lifecycle::default() };
     spec.workers = [(label.into(), node)].into_iter().collect();
     spec.workers_max = 3;
     spec

@@ -1,0 +1,189 @@
+//! What a plan must ask of AWS, and how the answers are read.
+//!
+//! | question | arguments | answer |
+//! |---|---|---|
+//! | `account` | none | `{ account, region, partition, arn }` |
+//! | `zones` | none | names of the zones of the region that can be used, sorted |
+//! | `vpcs` | `workspace` | `[{ id, cidr_blocks }]`: every network of the region but that of the workspace |
+//! | `client` | `vpc` or null | `{ vpc_id, account, region, cidr_blocks, route_table_ids, destinations }` |
+//! | `network` | `vpc` or null, `workspace` | `{ vpc_id, cidr_blocks, subnets, internet_gateway_id }`; `subnets` are `{ id, cidr_block, zone }`, without those of the workspace |
+//! | `image` | `owner`, `name`, `architecture`, or `parameter`, or `id` | `{ id, name, user, root_device_name, architecture }` |
+//!
+//! Without `vpc` the network is that of the machine that asks. Objects of a workspace carry its name in the tag `cloudtik:workspace`: asking
+//! anew, once they are there, must not give another answer because of them.
+//!
+//! All answers but `account` are pinned under their key, so what an answer depends on is part of the key: another region, client or image is
+//! another question.
+
+use cloudtik_model::spec::{ClusterSpec, NodeSpec, WorkspaceSpec};
+use cloudtik_model::{Address, ProviderRef, Type, Value};
+use cloudtik_provider_api::{FactQuestion, Facts, fact, real_name};
+use ipnet::Ipv4Net;
+
+use crate::image::Image;
+use crate::network_spec::{Mode, NetworkSpec, Zones};
+use crate::text::part_of;
+
+/// Who asks, and where.
+pub const ACCOUNT: &str = "account";
+/// The zones of the region.
+pub const ZONES: &str = "zones";
+/// The networks of the region.
+pub const VPCS: &str = "vpcs";
+/// The client's network, to be peered with.
+pub const CLIENT: &str = "client";
+/// The network that is shared.
+pub const NETWORK: &str = "network";
+/// An image.
+pub const IMAGE: &str = "image";
+
+/// What a plan of these specs must ask.
+pub(crate) fn questions(
+    provider: &ProviderRef,
+    config: &Value,
+    workspaces: &[&WorkspaceSpec],
+    clusters: &[&ClusterSpec],
+) -> Vec<FactQuestion> {
+    let mut all = Vec::new();
+    if !workspaces.is_empty() {
+        all.push(FactQuestion {
+            key: account_key(provider),
+            question: ACCOUNT.to_owned(),
+            arguments: Value::object::<&str>([]),
+            pin: false,
+        });
+    }
+    all.extend(workspaces.iter().flat_map(|workspace| of_workspace(config, workspace)));
+    for cluster in clusters {
+        let nodes = cluster.head.iter().chain(cluster.workers.values());
+        all.extend(nodes.filter_map(|node| Some(pinned(image_key(config, node), IMAGE, Image::of(node).ok()?.arguments()))));
+    }
+    all
+}
+
+fn of_workspace(config: &Value, workspace: &WorkspaceSpec) -> Vec<FactQuestion> {
+    let spec = NetworkSpec::of(workspace);
+    let vpc = || spec.client_vpc.clone().map_or(Value::NULL, Value::from);
+    let name = || Value::from(real_name(&workspace.address, &workspace.fields));
+    let key = |question| workspace_key(config, workspace, question);
+    let mut all = Vec::new();
+    if matches!(spec.zones, Zones::Count(_)) && spec.given.is_none() {
+        all.push(pinned(key(ZONES), ZONES, Value::object::<&str>([])));
+    }
+    match spec.mode {
+        Mode::Shared => all.push(pinned(key(NETWORK), NETWORK, Value::object([("vpc", vpc()), ("workspace", name())]))),
+        Mode::Peered => all.push(pinned(key(CLIENT), CLIENT, Value::object([("vpc", vpc())]))),
+        Mode::PublicHead => {}
+    }
+    if spec.mode != Mode::Shared && spec.cidr.is_none() {
+        all.push(pinned(key(VPCS), VPCS, Value::object([("workspace", name())])));
+    }
+    all
+}
+
+fn pinned(key: String, question: &str, arguments: Value) -> FactQuestion {
+    FactQuestion { key, question: question.to_owned(), arguments, pin: true }
+}
+
+fn account_key(provider: &ProviderRef) -> String {
+    format!("{provider}.{ACCOUNT}")
+}
+
+/// The region, where the configuration says it.
+pub(crate) fn written_region(config: &Value) -> Option<&str> {
+    config.get("region").and_then(Value::as_str)
+}
+
+fn key_below(config: &Value, address: &Address, question: &str, more: Option<&str>) -> String {
+    let more = written_region(config).into_iter().chain(more);
+    more.fold(format!("{address}.{question}"), |key, part| format!("{key}.{part}"))
+}
+
+/// The key of a question about a workspace.
+pub(crate) fn workspace_key(config: &Value, workspace: &WorkspaceSpec, question: &str) -> String {
+    let spec = NetworkSpec::of(workspace);
+    let client = spec.client_vpc.filter(|_| matches!(question, CLIENT | NETWORK));
+    key_below(config, &workspace.address, question, client.as_deref())
+}
+
+/// The key of the image of a node.
+pub(crate) fn image_key(config: &Value, node: &NodeSpec) -> String {
+    let image = Image::of(node).ok().and_then(|image| image.key());
+    key_below(config, &node.address, IMAGE, image.as_deref())
+}
+
+/// Who asks, and where.
+#[derive(Clone, Debug)]
+pub(crate) struct Account {
+    /// The number of the account.
+    pub(crate) account: Value,
+    /// The region.
+    pub(crate) region: Value,
+    /// `aws`, `aws-cn`, `aws-us-gov`
+    pub(crate) partition: Value,
+}
+
+impl Account {
+    /// As far as it is known.
+    pub(crate) fn of(provider: &ProviderRef, config: &Value, facts: &Facts) -> Self {
+        let answer = fact(facts, &account_key(provider), Type::Any);
+        let part = |name| part_of(&answer, name, Type::String);
+        let region = written_region(config).map_or_else(|| part("region"), Value::from);
+        Self { account: part("account"), region, partition: part("partition") }
+    }
+}
+
+/// A network that is somebody else's, as it was found.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Other {
+    /// Its ranges.
+    pub(crate) ranges: Vec<Ipv4Net>,
+    /// Ranges in use that must be kept clear of: of subnets, or where routes lead.
+    pub(crate) taken: Vec<Ipv4Net>,
+}
+
+fn ranges(value: Option<&Value>) -> Vec<Ipv4Net> {
+    let texts = value.and_then(Value::elements).into_iter().flatten();
+    // Ranges of IPv6 are no concern of a plan of IPv4.
+    texts.filter_map(|text| text.as_str()?.parse().ok()).collect()
+}
+
+/// The ranges of all networks of the region.
+pub(crate) fn vpcs(answer: &Value) -> Vec<Ipv4Net> {
+    answer.elements().into_iter().flatten().flat_map(|vpc| ranges(vpc.get("cidr_blocks"))).collect()
+}
+
+/// The client's network.
+pub(crate) fn client(answer: &Value) -> Other {
+    Other { ranges: ranges(answer.get("cidr_blocks")), taken: ranges(answer.get("destinations")) }
+}
+
+/// The shared network.
+pub(crate) fn network(answer: &Value) -> Other {
+    let subnets = answer.get("subnets").and_then(Value::elements).into_iter().flatten();
+    let taken = subnets.filter_map(|subnet| subnet.get("cidr_block")?.as_str()?.parse().ok()).collect();
+    Other { ranges: ranges(answer.get("cidr_blocks")), taken }
+}
+
+/// The first of the ranges of a network that is somebody else's, which may come later.
+pub(crate) fn first_range(answer: &Value) -> Value {
+    let all = part_of(answer, "cidr_blocks", Type::list(Type::String));
+    match all.as_deferred() {
+        None => all.elements().and_then(|mut all| all.next().cloned()).unwrap_or(Value::NULL),
+        Some(deferred) => element(&deferred.expr, 0),
+    }
+}
+
+/// The zones, of which some may come later.
+pub(crate) fn zone(answer: &Value, slot: usize) -> Value {
+    match answer.as_deferred() {
+        None => answer.elements().and_then(|mut all| all.nth(slot).cloned()).unwrap_or(Value::NULL),
+        Some(deferred) => element(&deferred.expr, slot),
+    }
+}
+
+fn element(list: &cloudtik_model::Expr, index: usize) -> Value {
+    let key = std::sync::Arc::new(cloudtik_model::Expr::literal(index));
+    let expr = cloudtik_model::ExprKind::Index { of: std::sync::Arc::new(list.clone()), key };
+    Value::deferred(Type::String, expr.into())
+}

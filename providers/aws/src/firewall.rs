@@ -1,0 +1,250 @@
+//! The rules of a workspace's firewall: each range of ports from each source is a rule of its own, under a key that stays when lists change.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use cloudtik_model::spec::{Part, WorkspaceSpec};
+use cloudtik_model::{Diagnostic, Diagnostics, Span, Value};
+
+use crate::network_spec::Access;
+
+/// What is at the other end of a rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Peer {
+    /// A range of addresses.
+    Range(Value),
+    /// All nodes of the workspace.
+    Inside,
+    /// The addresses of a service, by the name of its endpoint.
+    Service(String),
+}
+
+/// Ports, with the protocol.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Ports {
+    /// `tcp`, `udp`, `icmp` or `-1`
+    pub(crate) protocol: &'static str,
+    /// First and last; none with `-1`.
+    pub(crate) range: Option<(i64, i64)>,
+}
+
+impl Ports {
+    const ALL: Self = Self { protocol: "-1", range: None };
+    const SSH: Self = Self { protocol: "tcp", range: Some((22, 22)) };
+}
+
+/// One rule.
+#[derive(Clone, Debug)]
+pub(crate) struct Rule {
+    /// What it allows.
+    pub(crate) ports: Ports,
+    /// To or from whom.
+    pub(crate) peer: Peer,
+    /// What it is for.
+    pub(crate) description: Value,
+    /// Where it stands.
+    pub(crate) span: Span,
+}
+
+/// Rules by key.
+pub(crate) type Rules = BTreeMap<String, Rule>;
+
+/// The characters that AWS takes in a description, beside letters and digits.
+const DESCRIPTION_SIGNS: &str = " ._-:/()#,@[]+=&;{}!$*";
+/// So many characters AWS takes in a description.
+const DESCRIPTION_CHARS_MAX: usize = 255;
+
+/// What is let in. `client` is the range of the client's network, where it has one.
+pub(crate) fn ingress(workspace: &WorkspaceSpec, client: Option<(Access, Value)>, found: &mut Diagnostics) -> Rules {
+    let mut rules = Rules::new();
+    let own = |ports, peer, description: &str| Rule { ports, peer, description: description.into(), span: workspace.firewall.span };
+    if let Some(field) = workspace.firewall.fields.get("inside").filter(|field| field.value.as_str() == Some("declared")) {
+        let title = "`inside = \"declared\"` is not in effect with provider `aws` in this version";
+        found.push(Diagnostic::error("aws-firewall", title).at(field.span).of(&workspace.address).help("write `inside = \"all\"`"));
+    }
+    rules.insert("inside".to_owned(), own(Ports::ALL, Peer::Inside, "Between nodes of the workspace"));
+    match client {
+        Some((Access::Ssh, range)) => {
+            rules.insert("client".to_owned(), own(Ports::SSH, Peer::Range(range), "SSH from the network of the client"));
+        }
+        Some((Access::All, range)) => {
+            rules.insert("client".to_owned(), own(Ports::ALL, Peer::Range(range), "From the network of the client"));
+        }
+        Some((Access::None, _)) | None => {}
+    }
+    if let Some(field) = workspace.firewall.fields.get("ssh_from") {
+        for (key, range) in elements(&field.value, "ssh_from", field.span, found) {
+            let rule = Rule { ports: Ports::SSH, peer: Peer::Range(range), description: "SSH".into(), span: place(field.span, workspace) };
+            rules.insert(format!("ssh:{key}"), rule);
+        }
+    }
+    labelled(&workspace.ingress, "from", &mut rules, found);
+    check(&rules, "in", found);
+    rules
+}
+
+/// What is let out: everything, or what the spec says, what nodes need of each other, and the services that have private endpoints.
+pub(crate) fn egress(workspace: &WorkspaceSpec, services: &[String], found: &mut Diagnostics) -> Rules {
+    let mut rules = Rules::new();
+    let own = |ports, peer, description: &str| Rule { ports, peer, description: description.into(), span: workspace.firewall.span };
+    if workspace.egress.is_empty() {
+        rules.insert("all".to_owned(), own(Ports::ALL, Peer::Range("0.0.0.0/0".into()), "To everywhere"));
+        return rules;
+    }
+    rules.insert("inside".to_owned(), own(Ports::ALL, Peer::Inside, "Between nodes of the workspace"));
+    for service in services {
+        let https = Ports { protocol: "tcp", range: Some((443, 443)) };
+        rules.insert(format!("endpoint:{service}"), own(https, Peer::Service(service.clone()), "To a private endpoint"));
+    }
+    labelled(&workspace.egress, "to", &mut rules, found);
+    check(&rules, "out", found);
+    rules
+}
+
+fn place(span: Span, workspace: &WorkspaceSpec) -> Span {
+    if span.is_none() { workspace.firewall.span } else { span }
+}
+
+fn labelled(parts: &BTreeMap<Arc<str>, Part>, peers: &str, rules: &mut Rules, found: &mut Diagnostics) {
+    for (label, part) in parts {
+        let field = |name: &str| part.fields.get(name).cloned().unwrap_or_default();
+        let (ports, ranges) = (field("ports"), field(peers));
+        let protocol = field("protocol").value;
+        let description = Some(field("description").value).filter(|text| !text.is_null()).unwrap_or_else(|| Value::from(Arc::clone(label)));
+        check_description(&description, part, found);
+        let ports = match protocol.as_str() {
+            Some("all") => vec![("all".to_owned(), Ports::ALL)],
+            Some("icmp") => vec![("icmp".to_owned(), Ports { protocol: "icmp", range: Some((-1, -1)) })],
+            protocol => {
+                let protocol = if protocol == Some("udp") { "udp" } else { "tcp" };
+                let texts = elements(&ports.value, "ports", ports.span, found).into_iter();
+                let range = |text: &Value| ports_of(text.as_str()?);
+                let mut all = Vec::new();
+                for (key, text) in texts {
+                    match range(&text) {
+                        Some(range) => all.push((key, Ports { protocol, range: Some(range) })),
+                        None => found.push(unknown("ports", ports.span)),
+                    }
+                }
+                all
+            }
+        };
+        for (key, range) in elements(&ranges.value, peers, ranges.span, found) {
+            for (name, ports) in &ports {
+                let rule =
+                    Rule { ports: ports.clone(), peer: Peer::Range(range.clone()), description: description.clone(), span: part.span };
+                rules.insert(format!("{label}:{key}:{name}"), rule);
+            }
+        }
+    }
+}
+
+fn ports_of(text: &str) -> Option<(i64, i64)> {
+    let (from, to) = text.split_once('-').unwrap_or((text, text));
+    Some((from.parse().ok()?, to.parse().ok()?))
+}
+
+/// The elements of a list with a key each: what they are, or where they stand, while that is not known.
+fn elements(list: &Value, name: &str, span: Span, found: &mut Diagnostics) -> Vec<(String, Value)> {
+    if list.is_deferred() {
+        found.push(unknown(name, span));
+        return Vec::new();
+    }
+    let key = |(index, item): (usize, &Value)| (item.as_str().map_or_else(|| index.to_string(), str::to_owned), item.clone());
+    list.elements().into_iter().flatten().enumerate().map(key).collect()
+}
+
+fn unknown(name: &str, span: Span) -> Diagnostic {
+    Diagnostic::error("unknown-at-plan", format!("`{name}` must be known when the plan is made: each of its elements is a rule of its own"))
+        .at(span)
+        .help("use a list that the spec itself gives; its ranges may come later, how many there are may not")
+}
+
+fn check_description(description: &Value, part: &Part, found: &mut Diagnostics) {
+    let Some(text) = description.as_str() else { return };
+    let fits = |c: char| c.is_ascii_alphanumeric() || DESCRIPTION_SIGNS.contains(c);
+    if text.chars().all(fits) && text.len() <= DESCRIPTION_CHARS_MAX {
+        return;
+    }
+    let span = part.fields.get("description").map_or(part.span, |field| field.span);
+    let help = format!("at most {DESCRIPTION_CHARS_MAX} letters, digits, blanks and signs of `{}`", DESCRIPTION_SIGNS.trim());
+    found.push(Diagnostic::error("aws-description", "AWS does not take this description of a rule").at(span).help(help));
+}
+
+/// Two rules that say the same are one to AWS, which refuses the second.
+fn check(rules: &Rules, direction: &str, found: &mut Diagnostics) {
+    let mut seen: Vec<(&Rule, &str)> = Vec::new();
+    for (key, rule) in rules {
+        if let Some((first, other)) = seen.iter().find(|(other, _)| other.ports == rule.ports && other.peer == rule.peer) {
+            let title = format!("the rules `{other}` and `{key}` let the same {direction}");
+            found.push(Diagnostic::error("aws-same-rule", title).at(rule.span).and_at(first.span, "the other one").help("leave one out"));
+        }
+        seen.push((rule, key));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cloudtik_model::spec::Field;
+    use cloudtik_model::{Address, ExprKind, Lifecycle, ProviderRef, Type};
+
+    use super::*;
+
+    fn list(items: &[&str]) -> Value {
+        Value::list(items.iter().map(|item| Value::from(*item)))
+    }
+
+    fn part(fields: &[(&str, Value)]) -> Part {
+        let fields = fields.iter().map(|(name, value)| (Arc::from(*name), Field::new(value.clone(), Span::NONE)));
+        Part { fields: fields.collect(), ..Part::default() }
+    }
+
+    fn workspace(ssh_from: Value, ingress: &[(&str, Part)]) -> WorkspaceSpec {
+        WorkspaceSpec {
+            address: Address::of("workspace", "w"),
+            span: Span::NONE,
+            provider: ProviderRef::new("aws"),
+            fields: BTreeMap::new(),
+            network: Part::default(),
+            firewall: part(&[("ssh_from", ssh_from)]),
+            ingress: ingress.iter().map(|(label, part)| (Arc::from(*label), part.clone())).collect(),
+            egress: BTreeMap::new(),
+            identity: Part::default(),
+            storage: BTreeMap::new(),
+            depends_on: std::collections::BTreeSet::new(),
+            lifecycle: Lifecycle::default(),
+        }
+    }
+
+    fn keys(workspace: &WorkspaceSpec) -> Vec<String> {
+        let mut found = Diagnostics::new();
+        let rules = ingress(workspace, None, &mut found);
+        assert!(!found.has_errors(), "{:?}", found.iter().map(|found| &found.title).collect::<Vec<_>>());
+        rules.into_keys().collect()
+    }
+
+    #[test]
+    fn a_rule_keeps_its_key_when_lists_change() {
+        let ui = |ports: &[&str]| ("ui", part(&[("ports", list(ports)), ("from", list(&["10.0.0.0/8"]))]));
+        let before = keys(&workspace(list(&["203.0.113.0/24"]), &[ui(&["8080-8090"])]));
+        assert_eq!(before, ["inside", "ssh:203.0.113.0/24", "ui:10.0.0.0/8:8080-8090"]);
+        let after = keys(&workspace(list(&["198.51.100.7/32", "203.0.113.0/24"]), &[ui(&["80", "8080-8090"])]));
+        assert!(before.iter().all(|key| after.contains(key)) && after.len() == 5, "{after:?}");
+    }
+
+    #[test]
+    fn what_is_not_known_yet_is_numbered() {
+        let late = Value::deferred(Type::String, ExprKind::Fact("f".into()).into());
+        assert_eq!(keys(&workspace(Value::list([late]), &[])), ["inside", "ssh:0"]);
+        let all = ("ping", part(&[("ports", list(&["1"])), ("from", list(&["10.0.0.0/8"])), ("protocol", "icmp".into())]));
+        assert_eq!(keys(&workspace(list(&[]), &[all])), ["inside", "ping:10.0.0.0/8:icmp"]);
+    }
+
+    #[test]
+    fn the_same_rule_twice_is_an_error() {
+        let again = ("again", part(&[("ports", list(&["22"])), ("from", list(&["10.0.0.0/8"]))]));
+        let mut found = Diagnostics::new();
+        ingress(&workspace(list(&["10.0.0.0/8"]), &[again]), None, &mut found);
+        assert_eq!(found.iter().map(|found| found.code).collect::<Vec<_>>(), ["aws-same-rule"]);
+    }
+}

@@ -1,0 +1,252 @@
+//! The nodes of a cluster.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use cloudtik_model::spec::{ClusterSpec, Fields, NodeSpec, WorkspaceUse};
+use cloudtik_model::{Diagnostic, Diagnostics, Type, Value};
+use cloudtik_provider_api::{ClusterStart, Facts, Lowered, ResourceBuilder, fact};
+
+use super::identity::{HEAD, WORKERS, Who};
+use super::maker::with_tags;
+use super::{check_tags, place};
+use crate::facts::image_key;
+use crate::image::{INSTANCE_TYPE, Image, instance_type};
+use crate::kinds;
+use crate::names::{self, CLUSTER_NAME_TAG, NODE_KIND_TAG, NODE_SEQUENCE_TAG, NODE_TYPE_TAG, WORKSPACE_NAME_TAG};
+use crate::network_spec::Mode;
+use crate::text::part_of;
+
+/// The system disk of a node whose spec says nothing of it.
+const DISK_GIB: u64 = 100;
+const DISK_TYPE: &str = "gp3";
+/// What AWS gives a disk of that type which asks for nothing.
+const DISK_IOPS: u64 = 3_000;
+const DISK_THROUGHPUT: u64 = 125;
+
+/// `cluster.c.head`, and what a worker of each group is made of.
+pub(crate) fn cluster(config: &Value, cluster: &ClusterSpec, workspace: &WorkspaceUse, facts: &Facts) -> Lowered {
+    let mut found = Diagnostics::new();
+    let start = ClusterStart::new(cluster, workspace, kinds::INSTANCE, &["user_data"]);
+    let nodes = Nodes { config, cluster, facts, workspace, name: &start.name };
+    let mut resources = Vec::new();
+    if let (Some(head), Some(instance)) = (&cluster.head, start.head) {
+        resources.push(nodes.head(head, instance, &mut found).build());
+    }
+    let mut workers = BTreeMap::new();
+    for (group, instance) in start.workers {
+        if let Some(node) = cluster.workers.get(&group) {
+            workers.insert(Arc::clone(&group), nodes.worker(&group, node, instance, &mut found));
+        }
+    }
+    nodes.check_egress(&mut found);
+    nodes.check_ssh(&mut found);
+    Lowered {
+        resources,
+        workers: ClusterStart::templates(workers),
+        exports: Value::object(start.exports),
+        diagnostics: found,
+        ..Lowered::default()
+    }
+}
+
+struct Nodes<'a> {
+    config: &'a Value,
+    cluster: &'a ClusterSpec,
+    facts: &'a Facts,
+    workspace: &'a WorkspaceUse,
+    /// The cluster's name in the world.
+    name: &'a str,
+}
+
+impl Nodes<'_> {
+    fn head(&self, node: &NodeSpec, instance: ResourceBuilder, found: &mut Diagnostics) -> ResourceBuilder {
+        let public = self.is_public(node);
+        let tags = [(NODE_KIND_TAG, Value::from("head")), (NODE_SEQUENCE_TAG, Value::from("1"))];
+        let instance = self.node(node, instance, HEAD, "head", &tags, found);
+        let instance = instance.set("associate_public_ip_address", public);
+        let subnets = if self.has_public_heads() { "public_subnet_ids" } else { "private_subnet_ids" };
+        instance.set("subnet_id", self.subnet(node, subnets, found)).field(&node.fields, "authorized_keys")
+    }
+
+    fn worker(&self, group: &Arc<str>, node: &NodeSpec, instance: ResourceBuilder, found: &mut Diagnostics) -> ResourceBuilder {
+        let tags = [(NODE_KIND_TAG, Value::from("worker")), (NODE_TYPE_TAG, Value::from(Arc::clone(group)))];
+        self.node(node, instance, WORKERS, "worker", &tags, found)
+            .set("associate_public_ip_address", false)
+            .set("subnet_id", self.subnet(node, "private_subnet_ids", found))
+    }
+
+    fn is_public(&self, node: &NodeSpec) -> bool {
+        let none = node.fields.get("public_ip").is_some_and(|field| field.value.as_str() == Some("none"));
+        self.has_public_heads() && !none
+    }
+
+    fn has_public_heads(&self) -> bool {
+        self.workspace.exports.get("mode").and_then(Value::as_str) == Some(Mode::PublicHead.word())
+    }
+
+    /// What the workspace exports; of one whose record was not read, what stands for it.
+    fn export(&self, group: &str, name: &str, ty: Type) -> Value {
+        part_of(&part_of(&self.workspace.exports, group, Type::Any), name, ty)
+    }
+
+    /// What heads and workers have in common.
+    fn node(
+        &self,
+        node: &NodeSpec,
+        instance: ResourceBuilder,
+        who: Who,
+        role: &str,
+        tags: &[(&str, Value)],
+        found: &mut Diagnostics,
+    ) -> ResourceBuilder {
+        check_tags(&node.fields, found);
+        self.check_machine(node, found);
+        if let Err(wrong) = Image::of(node) {
+            found.push(wrong);
+        }
+        let image = fact(self.facts, &image_key(self.config, node), Type::Any);
+        let own = [
+            ("Name", Value::from(names::node(self.name, role))),
+            (CLUSTER_NAME_TAG, Value::from(self.name)),
+            (WORKSPACE_NAME_TAG, Value::from(Arc::clone(&self.workspace.name))),
+        ];
+        let written = node.fields.get("tags").map_or(Value::NULL, |field| field.value.clone());
+        let imds =
+            [("http_endpoint", Value::from("enabled")), ("http_tokens", "required".into()), ("http_put_response_hop_limit", 1_u64.into())];
+        let aws = node.own.get("aws").map(|part| &part.fields);
+        let value = |name: &str| aws.and_then(|fields| fields.get(name)).map(|field| field.value.clone()).filter(|value| !value.is_null());
+        let more = value("security_group_ids");
+        let firewalls = more.as_ref().and_then(Value::elements).into_iter().flatten().cloned();
+        let firewalls: Vec<Value> = std::iter::once(self.export("firewall", "id", Type::String)).chain(firewalls).collect();
+        let start = instance
+            .set("ami", part_of(&image, "id", Type::String))
+            .origin("ami", &renamed(&node.fields, "image", "ami"))
+            .set("user", part_of(&image, "user", Type::String))
+            .set("instance_type", self.instance_type(node))
+            .origin("instance_type", &node.fields)
+            .set("iam_instance_profile", self.export("identity", who.part, Type::String))
+            .set("vpc_security_group_ids", Value::set(firewalls))
+            .set("metadata_options", Value::list([Value::object(imds)]))
+            .set("root_block_device", disk(node))
+            .set("tags", with_tags(&written, own.into_iter().chain(tags.iter().cloned())))
+            .origin("tags", &node.fields);
+        let Some(fields) = aws else { return start };
+        ["key_name", "placement_group", "tenancy", "ebs_optimized"].iter().fold(start, |start, name| start.field(fields, name))
+    }
+
+    fn instance_type(&self, node: &NodeSpec) -> Value {
+        let one = node.fields.get("instance_type").map(|field| field.value.clone()).filter(|value| !value.is_null());
+        let first = || node.fields.get("instance_types")?.value.elements()?.next().cloned();
+        one.or_else(first).unwrap_or_else(|| INSTANCE_TYPE.into())
+    }
+
+    /// What the spec asks of a node and only a choice of its type could give.
+    fn check_machine(&self, node: &NodeSpec, found: &mut Diagnostics) {
+        for (name, field) in cloudtik_provider_api::written(&node.fields, &["cpus", "memory_gib"]) {
+            let title = format!("provider `{}` chooses no type of machine by `{name}` in this version", self.cluster.provider);
+            let help = "write the type: `instance_type = \"m5.xlarge\"`";
+            found.push(Diagnostic::error("aws-machine", title).at(field.span).of(&node.address).help(help));
+        }
+        if let Some(field) = node.fields.get("instance_types") {
+            let types = field.value.elements().map_or(0, |types| types.len());
+            if types == 0 && !field.value.is_null() && !field.value.is_deferred() {
+                found.push(Diagnostic::error("aws-machine", "`instance_types` is empty").at(field.span).of(&node.address));
+            } else if types > 1 {
+                let title =
+                    format!("`instance_types`: only the first, `{}`, is used in this version", instance_type(node).unwrap_or_default());
+                found.push(Diagnostic::warning("no-effect", title).at(field.span).of(&node.address));
+            }
+        }
+    }
+
+    /// Where a node stands: in the first of these subnets, or the first that is in one of its zones.
+    fn subnet(&self, node: &NodeSpec, subnets: &str, found: &mut Diagnostics) -> Value {
+        let own = node.own.get("aws").and_then(|part| part.fields.get("subnet_ids"));
+        if let Some(first) = own.and_then(|field| field.value.elements()).and_then(|mut ids| ids.next().cloned()) {
+            return first;
+        }
+        let ids = self.export("network", subnets, Type::list(Type::String));
+        let Some(subnets) = ids.elements() else { return unread(&ids) };
+        let subnets: Vec<&Value> = subnets.collect();
+        let first = || subnets.first().map_or(Value::NULL, |first| (*first).clone());
+        let Some(wanted) = node.fields.get("zones").filter(|field| !field.value.is_null()) else { return first() };
+        let at = place(&node.fields, "zones", node.span);
+        let zones = self.export("network", "zones", Type::list(Type::String));
+        let zones: Vec<&Value> = zones.elements().into_iter().flatten().collect();
+        if zones.is_empty() {
+            let title = "`zones` has no effect with subnets that are given";
+            found.push(Diagnostic::warning("no-effect", title).at(at).of(&node.address).help("write `aws { subnet_ids = […] }`"));
+            return first();
+        }
+        let wanted: Vec<&str> = wanted.value.elements().into_iter().flatten().filter_map(Value::as_str).collect();
+        let slot = zones.iter().position(|zone| zone.as_str().is_some_and(|zone| wanted.contains(&zone)));
+        if let Some(subnet) = slot.and_then(|slot| subnets.get(slot)) {
+            return (*subnet).clone();
+        }
+        // Which zone a slot is, is not known yet: where the node stands neither.
+        if let Some(zone) = zones.iter().find(|zone| zone.is_deferred()) {
+            return (*zone).clone();
+        }
+        let there: Vec<&str> = zones.iter().filter_map(|zone| zone.as_str()).collect();
+        let title = format!("the workspace has no subnet in {}", wanted.join(", "));
+        let help = format!("its zones are {}", there.join(", "));
+        found.push(Diagnostic::error("aws-zones", title).at(at).of(&node.address).help(help));
+        Value::NULL
+    }
+
+    /// Without a way out private nodes reach nothing but the services with endpoints: neither AWS's own API nor anybody's packages.
+    fn check_egress(&self, found: &mut Diagnostics) {
+        if self.export("network", "egress", Type::Bool).as_bool() != Some(false) {
+            return;
+        }
+        let head = self.cluster.head.iter().filter(|head| !self.is_public(head));
+        let names: Vec<String> = head.chain(self.cluster.workers.values()).map(|node| format!("`{}`", node.address)).collect();
+        if names.is_empty() {
+            return;
+        }
+        let title = format!("{} cannot reach the internet: the network of the workspace has `nat = \"none\"`", names.join(", "));
+        let help = "write `nat = \"single\"` in `network`, or do without: the services in `endpoints` are reached all the same";
+        found.push(Diagnostic::warning("aws-no-egress", title).at(self.cluster.span).of(&self.cluster.address).help(help));
+    }
+
+    /// Steps reach the head over SSH, and everything else through the head.
+    fn check_ssh(&self, found: &mut Diagnostics) {
+        let Some(head) = &self.cluster.head else { return };
+        let own = head.own.get("aws").and_then(|part| part.fields.get("security_group_ids")).is_some_and(|field| !field.value.is_null());
+        if own || self.export("firewall", "admits_ssh", Type::Bool).as_bool() != Some(false) {
+            return;
+        }
+        let title = format!("no rule lets anybody reach SSH of `{}`, so nothing can be set up on it", head.address);
+        let help = if self.has_public_heads() {
+            "write `ssh_from = [\"YOUR ADDRESS/32\"]` in `firewall` of the workspace"
+        } else {
+            "leave out `client_access = \"none\"`, or write `ssh_from` in `firewall` of the workspace"
+        };
+        found.push(Diagnostic::warning("aws-no-ssh", title).at(head.span).of(&head.address).help(help));
+    }
+}
+
+/// One of a list that is not known yet.
+fn unread(list: &Value) -> Value {
+    list.as_deferred().map_or(Value::NULL, |deferred| Value::deferred(Type::String, deferred.expr.clone()))
+}
+
+fn renamed(fields: &Fields, from: &str, to: &str) -> Fields {
+    fields.get(from).map(|field| (Arc::from(to), field.clone())).into_iter().collect()
+}
+
+/// The system disk, with everything that AWS would choose, so that it is found as it was asked for.
+fn disk(node: &NodeSpec) -> Value {
+    let value = |name: &str| node.fields.get(name).map(|field| field.value.clone()).filter(|value| !value.is_null());
+    let ty = value("disk_type").unwrap_or_else(|| DISK_TYPE.into());
+    let usual = ty.as_str() == Some(DISK_TYPE);
+    let of_usual = |number: u64| if usual { number.into() } else { Value::NULL };
+    Value::list([Value::object([
+        ("volume_size", value("disk_gib").unwrap_or_else(|| DISK_GIB.into())),
+        ("volume_type", ty),
+        ("iops", of_usual(DISK_IOPS)),
+        ("throughput", of_usual(DISK_THROUGHPUT)),
+        ("encrypted", true.into()),
+    ])])
+}

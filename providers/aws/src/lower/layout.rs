@@ -1,0 +1,265 @@
+//! Where everything of a workspace lies: its network, zones, ranges and subnets. The cluster reads it too.
+
+use std::net::IpAddr;
+
+use cloudtik_model::spec::WorkspaceSpec;
+use cloudtik_model::{Diagnostic, Diagnostics, Type, Value};
+use cloudtik_provider_api::{Facts, fact};
+use ipnet::Ipv4Net;
+
+use super::{indexed, place};
+use crate::addresses::{LONGEST_PREFIX, SHORTEST_PREFIX, ZoneRanges, free_network, own_subnets, shared_subnets, zones_max};
+use crate::facts::{self, Account, workspace_key};
+use crate::lower::maker::id_of;
+use crate::network_spec::{Mode, NetworkSpec, Zones};
+use crate::text::part_of;
+
+/// More zones than this have no room in any network; no region has as many.
+const ZONES_MAX: usize = 8;
+
+/// A network and its subnets.
+pub(super) struct Layout {
+    pub(super) spec: NetworkSpec,
+    pub(super) account: Account,
+    /// The id of the network.
+    pub(super) network: Value,
+    /// Its range.
+    pub(super) cidr: Value,
+    /// The zone of each slot.
+    pub(super) zones: Vec<Value>,
+    /// The ranges of the subnets of each slot; none where the subnets are given.
+    pub(super) ranges: Vec<(Value, Value)>,
+    /// The ids of the subnets, by slot.
+    pub(super) public: Vec<Value>,
+    /// See `public`.
+    pub(super) private: Vec<Value>,
+    /// The answer about the network of somebody else: that which is shared, or the client's.
+    pub(super) other: Value,
+}
+
+impl Layout {
+    /// As far as it is known; what cannot be is said at its place.
+    pub(super) fn of(config: &Value, workspace: &WorkspaceSpec, facts: &Facts, found: &mut Diagnostics) -> Self {
+        let spec = NetworkSpec::of(workspace);
+        check(&spec, workspace, found);
+        let question = |question: &str| fact(facts, &workspace_key(config, workspace, question), Type::Any);
+        let other = match spec.mode {
+            Mode::PublicHead => Value::NULL,
+            Mode::Peered => question(facts::CLIENT),
+            Mode::Shared => question(facts::NETWORK),
+        };
+        let account = Account::of(&workspace.provider, config, facts);
+        check_other(&other, &spec, &account, workspace, found);
+        let (network, cidr) = match spec.mode {
+            Mode::Shared => (part_of(&other, "vpc_id", Type::String), facts::first_range(&other)),
+            Mode::PublicHead | Mode::Peered => {
+                (id_of(&workspace.address.child("network")), own_cidr(&spec, &other, &question(facts::VPCS), workspace, found))
+            }
+        };
+        let mut layout =
+            Self { account, network, cidr, zones: Vec::new(), ranges: Vec::new(), public: Vec::new(), private: Vec::new(), other, spec };
+        if let Some(given) = &layout.spec.given {
+            (layout.public, layout.private) = (given.public.clone(), given.private.clone());
+            return layout;
+        }
+        layout.zones = zones(&layout, &question(facts::ZONES), workspace, found);
+        layout.ranges = ranges(&layout, workspace, found);
+        let subnets = workspace.address.child("subnet");
+        let ids = |name: &str| (0..layout.zones.len()).map(|slot| id_of(&indexed(&subnets, name, slot))).collect();
+        (layout.public, layout.private) = (ids("public"), ids("private"));
+        layout
+    }
+
+    /// Whether the subnets, and what leads to them, are made.
+    pub(super) const fn makes_subnets(&self) -> bool {
+        self.spec.given.is_none()
+    }
+
+    /// The range of the network of the client: that which is peered, or that which is shared.
+    pub(super) fn client_range(&self) -> Option<Value> {
+        (self.spec.mode != Mode::PublicHead).then(|| facts::first_range(&self.other))
+    }
+}
+
+/// What does not go together.
+fn check(spec: &NetworkSpec, workspace: &WorkspaceSpec, found: &mut Diagnostics) {
+    let fields = &workspace.network.fields;
+    let mut wrong = |name: &str, title: &str, help: &str| {
+        let at = place(fields, name, workspace.network.span);
+        found.push(Diagnostic::error("aws-network", title).at(at).of(&workspace.address).help(help));
+    };
+    if spec.mode == Mode::Shared && spec.cidr.is_some() {
+        wrong("cidr", "mode `shared` uses a network that is there, whose range cannot be chosen", "leave `cidr` out");
+    }
+    if spec.mode != Mode::Shared && spec.given.is_some() {
+        wrong("subnets", "only mode `shared` uses subnets that are there", "write `mode = \"shared\"`, or leave `subnets` out");
+    }
+    if let Some(given) = &spec.given
+        && given.private.is_empty()
+    {
+        wrong("subnets", "there is no private subnet to put nodes into", "name one at least: `private = [\"subnet-…\"]`");
+    }
+    if spec.zones.count() > ZONES_MAX {
+        wrong("zones", "no region has so many zones", "write a smaller number");
+    }
+    for service in spec.endpoints.iter().filter(|service| !is_service(service)) {
+        let help = "write what stands behind the region in the name of the endpoint: `\"s3\"`, `\"ecr.api\"`";
+        wrong("endpoints", &format!("`{service}` is not the name of a service"), help);
+    }
+    let useless: &[&str] = match spec.mode {
+        Mode::PublicHead => &["client_vpc", "client_access"],
+        Mode::Shared if spec.given.is_some() => &["zones", "nat", "endpoints"],
+        Mode::Peered | Mode::Shared => &[],
+    };
+    for (name, field) in cloudtik_provider_api::written(fields, useless) {
+        let why = if spec.mode == Mode::PublicHead { "in mode `public-head`" } else { "with subnets that are given" };
+        found.push(Diagnostic::warning("no-effect", format!("`{name}` has no effect {why}")).at(field.span).of(&workspace.address));
+    }
+}
+
+fn is_service(name: &str) -> bool {
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '-');
+    name.starts_with(|c: char| c.is_ascii_lowercase()) && name.chars().all(fits)
+}
+
+/// What the answer about somebody else's network means for this workspace.
+fn check_other(other: &Value, spec: &NetworkSpec, account: &Account, workspace: &WorkspaceSpec, found: &mut Diagnostics) {
+    if other.is_null() || other.is_deferred() {
+        return;
+    }
+    let at = place(&workspace.network.fields, "client_vpc", workspace.network.span);
+    let vpc = other.get("vpc_id").and_then(Value::as_str).unwrap_or_default();
+    if vpc.is_empty() {
+        let title = format!("mode `{}` needs the network of the client, and none was found", spec.mode.word());
+        found.push(Diagnostic::error("aws-client", title).at(at).of(&workspace.address).help("write `client_vpc = \"vpc-…\"`"));
+        return;
+    }
+    if spec.mode == Mode::Peered {
+        for (what, here) in [("region", &account.region), ("account", &account.account)] {
+            let there = other.get(what).and_then(Value::as_str);
+            if let (Some(there), Some(here)) = (there, here.as_str())
+                && there != here
+            {
+                let title = format!("the network of the client, {vpc}, is in {what} {there}, and the workspace in {here}");
+                let help = "`client_provider` is not in effect in this version: run it where both are";
+                found.push(Diagnostic::error("aws-client", title).at(at).of(&workspace.address).help(help));
+            }
+        }
+    }
+    let ranges = other.get("cidr_blocks").and_then(Value::elements).map_or(0, |ranges| ranges.len());
+    if ranges > 1 {
+        let title = format!("{vpc} has {ranges} ranges, and rules and routes are made for the first of them");
+        found.push(Diagnostic::warning("aws-client-ranges", title).at(at).of(&workspace.address));
+    }
+    let gateway = other.get("internet_gateway_id").is_some_and(|gateway| !gateway.is_null());
+    if spec.mode == Mode::Shared && spec.given.is_none() && !gateway {
+        let title = format!("{vpc} has no internet gateway, which public subnets lead to");
+        let help = "attach one to it, or use subnets that are there: `subnets = { public = [], private = [\"subnet-…\"] }`";
+        found.push(Diagnostic::error("aws-network", title).at(at).of(&workspace.address).help(help));
+    }
+}
+
+/// The range of a network of our own: as written, or the first that is free.
+fn own_cidr(spec: &NetworkSpec, client: &Value, vpcs: &Value, workspace: &WorkspaceSpec, found: &mut Diagnostics) -> Value {
+    if let Some(written) = &spec.cidr {
+        return if check_cidr(written, workspace, found) { written.clone() } else { Value::NULL };
+    }
+    if vpcs.is_deferred() {
+        return part_of_type(vpcs);
+    }
+    if client.is_deferred() {
+        return part_of_type(client);
+    }
+    let mut taken = facts::vpcs(vpcs);
+    if spec.mode == Mode::Peered {
+        let other = facts::client(client);
+        taken.extend(other.ranges.into_iter().chain(other.taken));
+    }
+    if let Some(free) = free_network(&taken) {
+        return free.to_string().into();
+    }
+    let title = "no range of 65536 private addresses is free in this region";
+    let help = "write a smaller one that is free: `cidr = \"10.1.2.0/24\"`";
+    found.push(Diagnostic::error("aws-cidr", title).at(workspace.network.span).of(&workspace.address).help(help));
+    Value::NULL
+}
+
+/// A text that is made of an answer which is not there yet.
+fn part_of_type(answer: &Value) -> Value {
+    answer.as_deferred().map_or(Value::NULL, |deferred| Value::deferred(Type::String, deferred.expr.clone()))
+}
+
+fn check_cidr(written: &Value, workspace: &WorkspaceSpec, found: &mut Diagnostics) -> bool {
+    let at = place(&workspace.network.fields, "cidr", workspace.network.span);
+    let wrong = match written.as_str() {
+        None => Some("`cidr` must be known when the plan is made: the subnets are parts of it".to_owned()),
+        Some(text) => match text.split_once('/').and_then(|(address, prefix)| Some((address.parse().ok()?, prefix.parse().ok()?))) {
+            Some((IpAddr::V4(_), prefix)) if (SHORTEST_PREFIX..=LONGEST_PREFIX).contains(&prefix) => None,
+            Some((IpAddr::V4(_), prefix)) => Some(format!("AWS has no networks of the size /{prefix}")),
+            Some((IpAddr::V6(_), _)) => Some("a network of AWS begins with a range of IPv4".to_owned()),
+            None => Some("this is not a range of addresses".to_owned()),
+        },
+    };
+    let Some(title) = wrong else { return true };
+    let help = format!("write a range of IPv4 from /{SHORTEST_PREFIX} to /{LONGEST_PREFIX}: `\"10.0.0.0/16\"`");
+    found.push(Diagnostic::error("aws-cidr", title).at(at).of(&workspace.address).help(help));
+    false
+}
+
+fn zones(layout: &Layout, answer: &Value, workspace: &WorkspaceSpec, found: &mut Diagnostics) -> Vec<Value> {
+    let at = place(&workspace.network.fields, "zones", workspace.network.span);
+    match &layout.spec.zones {
+        Zones::Named(names) => {
+            let region = layout.account.region.as_str();
+            for name in names.iter().filter(|name| region.is_some_and(|region| !name.starts_with(region))) {
+                let title = format!("`{name}` is no zone of the region {}", region.unwrap_or_default());
+                found.push(Diagnostic::error("aws-zones", title).at(at).of(&workspace.address));
+            }
+            names.iter().take(ZONES_MAX).map(|name| name.as_str().into()).collect()
+        }
+        Zones::Count(count) => {
+            let count = (*count).min(ZONES_MAX);
+            if let Some(there) = answer.elements().map(|zones| zones.len()).filter(|there| *there < count) {
+                let title = format!("the region has {there} zones, and `zones` asks for {count}");
+                found.push(Diagnostic::error("aws-zones", title).at(at).of(&workspace.address).help(format!("write `zones = {there}`")));
+            }
+            (0..count).map(|slot| facts::zone(answer, slot)).collect()
+        }
+    }
+}
+
+/// The ranges of the subnets, which follow from that of the network or from what is free in it.
+fn ranges(layout: &Layout, workspace: &WorkspaceSpec, found: &mut Diagnostics) -> Vec<(Value, Value)> {
+    let zones = layout.zones.len();
+    let text = |ranges: Vec<ZoneRanges>| {
+        ranges.into_iter().map(|zone| (zone.public.to_string().into(), zone.private.to_string().into())).collect::<Vec<_>>()
+    };
+    let waits = |value: &Value| vec![(part_of_type(value), part_of_type(value)); zones];
+    if layout.spec.mode == Mode::Shared {
+        if layout.other.is_deferred() {
+            return waits(&layout.other);
+        }
+        let other = facts::network(&layout.other);
+        if let Some(ranges) = shared_subnets(&other.ranges, &other.taken, zones) {
+            return text(ranges);
+        }
+        let title = format!("the shared network has no room for {} more subnets", zones * 2);
+        let help = "use subnets that are there: `subnets = { public = [\"subnet-…\"], private = [\"subnet-…\"] }`, or fewer `zones`";
+        found.push(Diagnostic::error("aws-cidr", title).at(workspace.network.span).of(&workspace.address).help(help));
+        return vec![(Value::NULL, Value::NULL); zones];
+    }
+    let Some(network) = layout.cidr.as_str().and_then(|text| text.parse::<Ipv4Net>().ok()) else {
+        return if layout.cidr.is_deferred() { waits(&layout.cidr) } else { vec![(Value::NULL, Value::NULL); zones] };
+    };
+    own_subnets(&network, zones).map_or_else(
+        || {
+            let at = place(&workspace.network.fields, "cidr", workspace.network.span);
+            let most = if network.prefix_len() >= LONGEST_PREFIX { 0 } else { zones_max(&network) };
+            let title = format!("{network} has no room for the subnets of {zones} zones, only for those of {most}");
+            let help = "write a larger `cidr` or fewer `zones`: a subnet has 16 addresses at least, and each zone has two";
+            found.push(Diagnostic::error("aws-cidr", title).at(at).of(&workspace.address).help(help));
+            vec![(Value::NULL, Value::NULL); zones]
+        },
+        text,
+    )
+}

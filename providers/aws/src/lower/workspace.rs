@@ -1,0 +1,96 @@
+//! A workspace: its network, firewall, object stores, identities, and the record of all of it.
+
+use cloudtik_model::spec::{Part, WorkspaceSpec};
+use cloudtik_model::{Diagnostics, Type, Value};
+use cloudtik_provider_api::{Facts, Lowered, record, reference};
+
+use super::check_tags;
+use super::identity::{HEAD, WORKERS, identities, profile};
+use super::indexed;
+use super::layout::Layout;
+use super::maker::{Maker, id_of};
+use super::network::{firewall, network};
+use super::storage::stores;
+use crate::firewall::{Peer, Rule, ingress};
+use crate::kinds;
+use crate::names;
+use crate::network_spec::Nat;
+
+/// Parts of the workspace without which a node is of no use: they are there before it, and go after it.
+const BEFORE: &[&str] = &[
+    "ingress_rule",
+    "egress_rule",
+    "route",
+    "route_table_association",
+    "peering_routes",
+    "vpc_endpoint",
+    "iam_role_policy",
+    "iam_role_policy_attachment",
+];
+
+/// Where nodes are set up through.
+const SSH_PORT: i64 = 22;
+
+/// `workspace.w` and all below it.
+pub(crate) fn workspace(config: &Value, workspace: &WorkspaceSpec, facts: &Facts) -> Lowered {
+    let mut found = Diagnostics::new();
+    check_tags(&workspace.fields, &mut found);
+    let layout = Layout::of(config, workspace, facts, &mut found);
+    let mut maker = Maker::new(workspace);
+    network(&mut maker, &layout);
+    firewall(&mut maker, &layout, &mut found);
+    let (storage, needed) = stores(&mut maker, &layout, &mut found);
+    identities(&mut maker, &layout, needed, &mut found);
+    let shared = exports(&maker, &layout, storage);
+    let exports = Value::object(shared);
+    keep_record(&mut maker, &exports);
+    let gates = BEFORE.iter().map(|part| maker.at(part)).collect();
+    Lowered { resources: maker.finish(), exports, gates, diagnostics: found, ..Lowered::default() }
+}
+
+/// What references to the workspace see, and others read in its record.
+fn exports(maker: &Maker<'_>, layout: &Layout, storage: Value) -> Vec<(&'static str, Value)> {
+    let nat = if layout.makes_subnets() { layout.spec.nat.count(layout.zones.len()) } else { 0 };
+    // With subnets that are given nobody knows, and those who gave them do.
+    let egress = !layout.makes_subnets() || layout.spec.nat != Nat::None;
+    let nat = (0..nat).map(|slot| reference(&indexed(&maker.workspace.address, "eip", slot), "public_ip", Type::String));
+    let network = Value::object([
+        ("id", layout.network.clone()),
+        ("cidr", layout.cidr.clone()),
+        ("zones", Value::list(layout.zones.iter().cloned())),
+        ("public_subnet_ids", Value::list(layout.public.iter().cloned())),
+        ("private_subnet_ids", Value::list(layout.private.iter().cloned())),
+        ("nat_addresses", Value::list(nat)),
+        ("egress", egress.into()),
+    ]);
+    let firewall = Value::object([("id", id_of(&maker.at("firewall"))), ("admits_ssh", admits_ssh(maker, layout).into())]);
+    vec![
+        ("name", Value::from(std::sync::Arc::clone(&maker.name))),
+        ("id", layout.network.clone()),
+        ("region", layout.account.region.clone()),
+        ("mode", layout.spec.mode.word().into()),
+        ("network", network),
+        ("firewall", firewall),
+        ("identity", Value::object([HEAD, WORKERS].map(|who| (who.part, profile(maker, who))))),
+        ("storage", storage),
+    ]
+}
+
+fn keep_record(maker: &mut Maker<'_>, exports: &Value) {
+    let part = Part { span: maker.workspace.span, ..Part::default() };
+    let kept = maker
+        .tagged(&maker.at("record"), kinds::SSM_PARAMETER, &part, &[])
+        .set("name", names::record(&maker.name))
+        .set("type", "String")
+        .set("value", record(exports))
+        .set("description", format!("What the workspace {} is made of", maker.name));
+    maker.push(kept);
+}
+
+/// Whether a rule lets somebody outside reach SSH of heads.
+fn admits_ssh(maker: &Maker<'_>, layout: &Layout) -> bool {
+    let client = layout.client_range().map(|range| (layout.spec.client_access, range));
+    let rules = ingress(maker.workspace, client, &mut Diagnostics::new());
+    let reaches = |rule: &Rule| rule.peer != Peer::Inside && rule.ports.range.is_none_or(|(from, to)| (from..=to).contains(&SSH_PORT));
+    rules.values().any(reaches)
+}

@@ -1,0 +1,105 @@
+//! Names of what a workspace and a cluster become. They are those of the predecessor, so that its tools and rules for names go on working;
+//! what it left without a name has one in the same form.
+
+/// The tag that workspaces are found by in the predecessor's way.
+pub const WORKSPACE_NAME_TAG: &str = "cloudtik-workspace-name";
+/// On a network, which form of a workspace it belongs to.
+pub const WORKSPACE_VERSION_TAG: &str = "cloudtik-workspace-version";
+/// The only form there is.
+pub const WORKSPACE_VERSION: &str = "1";
+/// On a node, its cluster.
+pub const CLUSTER_NAME_TAG: &str = "cloudtik-cluster-name";
+/// On a node, `head` or `worker`.
+pub const NODE_KIND_TAG: &str = "cloudtik-node-kind";
+/// On a node, its group.
+pub const NODE_TYPE_TAG: &str = "cloudtik-user-node-type";
+/// On a head, its number, which is 1.
+pub const NODE_SEQUENCE_TAG: &str = "cloudtik-node-seq-id";
+
+/// The parts of a workspace that have a name of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Named {
+    /// The network.
+    Network,
+    /// A subnet that the internet reaches.
+    PublicSubnet,
+    /// One that it does not.
+    PrivateSubnet,
+    /// The network's door to the internet.
+    InternetGateway,
+    /// The address of a NAT gateway.
+    NatAddress,
+    /// A NAT gateway.
+    NatGateway,
+    /// Where packets of public subnets go.
+    PublicRouteTable,
+    /// Where packets of private subnets go.
+    PrivateRouteTable,
+    /// The connection to the client's network.
+    Peering,
+}
+
+/// The name of a part of a workspace.
+#[must_use]
+pub fn of(workspace: &str, part: Named) -> String {
+    let part = match part {
+        Named::Network => "vpc",
+        Named::PublicSubnet => "public-subnet",
+        Named::PrivateSubnet => "private-subnet",
+        Named::InternetGateway => "internet-gateway",
+        Named::NatAddress => "nat-address",
+        Named::NatGateway => "nat-gateway",
+        Named::PublicRouteTable => "public-route-table",
+        Named::PrivateRouteTable => "private-route-table",
+        Named::Peering => "vpc-peering-connection",
+    };
+    format!("cloudtik-{workspace}-{part}")
+}
+
+/// The name of the firewall.
+#[must_use]
+pub fn firewall(workspace: &str) -> String {
+    format!("cloudtik-{workspace}")
+}
+
+/// The name of a private endpoint.
+#[must_use]
+pub fn endpoint(workspace: &str, service: &str) -> String {
+    format!("cloudtik-{workspace}-vpc-endpoint-{service}")
+}
+
+/// The name of a role: `who` is `head` or `worker`.
+#[must_use]
+pub fn role(workspace: &str, who: &str) -> String {
+    format!("cloudtik-{workspace}-{who}-role")
+}
+
+/// The name of an instance profile.
+#[must_use]
+pub fn profile(workspace: &str, who: &str) -> String {
+    format!("cloudtik-{workspace}-{who}-profile")
+}
+
+/// The name of the rights that are written into a role.
+#[must_use]
+pub fn policy(workspace: &str, who: &str) -> String {
+    format!("cloudtik-{workspace}-{who}")
+}
+
+/// The name of an object store.
+#[must_use]
+pub fn bucket(workspace: &str, region: &str, label: &str) -> String {
+    format!("cloudtik-{workspace}-{region}-{label}")
+}
+
+/// The name of the record of a workspace.
+#[must_use]
+pub fn record(workspace: &str) -> String {
+    format!("/cloudtik/{workspace}/workspace")
+}
+
+/// The value of the tag `Name` of a node: `who` is `head` or `worker`.
+#[must_use]
+pub fn node(cluster: &str, who: &str) -> String {
+    format!("cloudtik-{cluster}-{who}")
+}

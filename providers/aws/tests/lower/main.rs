@@ -1,0 +1,209 @@
+//! What specs become on AWS: compiled from text, with answers as AWS gives them, or without any.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "helpers of tests are no test functions to clippy")]
+
+mod documents;
+mod refused;
+mod support;
+
+use std::collections::BTreeSet;
+
+use cloudtik_lang::convert;
+use cloudtik_model::{Node, ResourceSpec, Value};
+use cloudtik_provider_api::{Facts, Presence};
+use support::{CLUSTER, addresses, attribute, client, compiled, facts, golden, network, run};
+
+/// A spec for each way that a network lies.
+const MODES: &[(&str, &str)] = &[
+    ("public-head", "workspace \"w\" {\n storage \"default\" {}\n firewall {\n ssh_from = [\"203.0.113.7/32\"]\n }\n}\n"),
+    ("public-head-per-zone", "workspace \"w\" {\n network {\n zones = 3\n nat = \"per-zone\"\n endpoints = [\"s3\", \"ecr.api\"]\n }\n}\n"),
+    ("public-head-no-nat", "workspace \"w\" {\n network {\n nat = \"none\"\n cidr = \"10.9.0.0/20\"\n }\n}\n"),
+    ("peered", "workspace \"w\" {\n network {\n mode = \"peered\"\n client_vpc = \"vpc-client\"\n }\n}\n"),
+    ("shared", "workspace \"w\" {\n network {\n mode = \"shared\"\n client_vpc = \"vpc-shared\"\n }\n}\n"),
+    (
+        "shared-given",
+        "workspace \"w\" {\n network {\n mode = \"shared\"\n subnets = { public = [], private = [\"subnet-1\", \"subnet-2\"] }\n }\n}\n",
+    ),
+    (
+        "identities",
+        "workspace \"w\" {\n identity {\n head = \"theirs\"\n worker_policies = [\"arn:aws:iam::aws:policy/ReadOnlyAccess\"]\n path = \"/team/\"\n }\n egress_rules_are_in_the_firewall = 1\n}\n",
+    ),
+];
+
+fn spec(workspace: &str) -> String {
+    format!(
+        "{}{CLUSTER}",
+        workspace.replace(
+            " egress_rules_are_in_the_firewall = 1\n",
+            " firewall {\n egress \"dns\" {\n ports = [\"53\"]\n to = [\"10.0.0.0/8\"]\n protocol = \"udp\"\n }\n }\n"
+        )
+    )
+}
+
+#[test]
+fn what_is_made_of_each_mode() {
+    for (name, workspace) in MODES {
+        let graph = compiled(&spec(workspace), &facts(&spec(workspace)));
+        golden(&format!("addresses/{name}"), &addresses(&graph));
+    }
+}
+
+/// Whoever plans without AWS sees the same objects.
+#[test]
+fn no_address_contains_an_answer() {
+    for (name, workspace) in MODES {
+        let spec = spec(workspace);
+        let (offline, online) = (compiled(&spec, &Facts::new()), compiled(&spec, &facts(&spec)));
+        assert_eq!(offline.nodes.keys().collect::<Vec<_>>(), online.nodes.keys().collect::<Vec<_>>(), "{name}");
+    }
+}
+
+/// What is known has the type of the schema from the beginning, because nobody converts it later; and nothing required is left out.
+#[test]
+fn attributes_are_as_the_schema_has_them() {
+    let schema = cloudtik_aws::aws_schema();
+    for (name, workspace) in MODES {
+        let spec = spec(workspace);
+        for facts in [Facts::new(), facts(&spec)] {
+            let graph = compiled(&spec, &facts);
+            let templates = support::templates(&spec, &facts);
+            let resources = graph.nodes.values().filter_map(|node| match node {
+                Node::Resource(resource) => Some(resource.clone()),
+                Node::Step(_) => None,
+            });
+            for resource in
+                resources.chain(templates).filter(|resource| &*resource.kind != "head_controller" && &*resource.kind != "worker_group")
+            {
+                check_attributes(name, &resource, &schema.kinds[&*resource.kind]);
+            }
+        }
+    }
+}
+
+fn check_attributes(mode: &str, resource: &ResourceSpec, kind: &cloudtik_provider_api::KindSchema) {
+    let at = format!("{mode}: {} ({})", resource.address, resource.kind);
+    for (name, value) in resource.attributes.entries().unwrap() {
+        let attribute = kind.attribute(name).unwrap_or_else(|| panic!("{at} has no attribute `{name}`"));
+        assert!(attribute.is_settable(), "{at}: `{name}` cannot be set");
+        if value.is_known() {
+            let converted = convert(value, &attribute.ty).unwrap_or_else(|error| panic!("{at}: `{name}`: {error}"));
+            assert_eq!(format!("{converted:?}"), format!("{value:?}"), "{at}: `{name}`");
+        }
+    }
+    for attribute in kind.attributes.iter().filter(|attribute| attribute.presence == Presence::Required) {
+        assert!(resource.attributes.get(attribute.name).is_some_and(|value| !value.is_null()), "{at} lacks `{}`", attribute.name);
+    }
+}
+
+#[test]
+fn everything_of_a_workspace_carries_its_name() {
+    for (name, workspace) in MODES {
+        let graph = compiled(&spec(workspace), &Facts::new());
+        for node in graph.nodes.values() {
+            let Node::Resource(resource) = node else { continue };
+            if resource.address.root() == "workspace" || &*resource.kind == "aws_instance" {
+                assert_eq!(resource.marks.get("cloudtik:workspace").map(String::as_str), Some("w"), "{name}: {}", resource.address);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_network_of_ones_own_is_where_nothing_is() {
+    let spec = spec(MODES[0].1);
+    let graph = compiled(&spec, &facts(&spec));
+    // The account has 10.0.0.0/16.
+    assert_eq!(attribute(&graph, "workspace.w.network", "cidr_block"), "10.1.0.0/16".into());
+    assert_eq!(attribute(&graph, "workspace.w.subnet.public[1]", "cidr_block"), "10.1.16.0/20".into());
+    assert_eq!(attribute(&graph, "workspace.w.subnet.private[0]", "cidr_block"), "10.1.128.0/20".into());
+    assert_eq!(attribute(&graph, "workspace.w.subnet.private[1]", "availability_zone"), "us-west-2b".into());
+    assert_eq!(attribute(&graph, "workspace.w.storage.default", "bucket"), "cloudtik-w-us-west-2-default".into());
+    assert_eq!(attribute(&graph, "cluster.c.head", "ami"), "ami-0123456789abcdef0".into());
+    assert_eq!(attribute(&graph, "cluster.c.head", "associate_public_ip_address"), true.into());
+}
+
+#[test]
+fn a_peered_network_keeps_clear_of_where_the_client_leads_to() {
+    let spec = spec(MODES[3].1);
+    let graph = compiled(&spec, &facts(&spec));
+    // Beside 10.0.0.0/16: the client is 10.1.0.0/16 and has a route to 10.2.0.0/15.
+    assert_eq!(attribute(&graph, "workspace.w.network", "cidr_block"), "10.4.0.0/16".into());
+    assert_eq!(attribute(&graph, "workspace.w.route.peering_private[0]", "destination_cidr_block"), "10.1.0.0/16".into());
+    assert_eq!(attribute(&graph, "workspace.w.peering_routes", "route_table_ids"), Value::set(["rtb-1".into(), "rtb-2".into()]));
+    assert_eq!(attribute(&graph, "workspace.w.ingress_rule[\"client\"]", "cidr_ipv4"), "10.1.0.0/16".into());
+    assert_eq!(attribute(&graph, "cluster.c.head", "associate_public_ip_address"), false.into());
+}
+
+#[test]
+fn a_shared_network_is_left_as_it_is() {
+    let spec = spec(MODES[4].1);
+    let graph = compiled(&spec, &facts(&spec));
+    assert_eq!(attribute(&graph, "workspace.w.subnet.public[0]", "cidr_block"), "172.31.16.0/24".into());
+    assert_eq!(attribute(&graph, "workspace.w.route.public", "gateway_id"), "igw-shared".into());
+    let kinds: BTreeSet<&str> =
+        graph.nodes.values().filter_map(|node| if let Node::Resource(r) = node { Some(&*r.kind) } else { None }).collect();
+    assert!(!kinds.contains("aws_vpc") && !kinds.contains("aws_internet_gateway"), "{kinds:?}");
+}
+
+/// Another zone leaves the subnets of the others where they are.
+#[test]
+fn another_zone_is_only_added() {
+    for mode in ["", "mode = \"shared\"\nclient_vpc = \"vpc-shared\"\n"] {
+        let of = |zones: usize| spec(&format!("workspace \"w\" {{\n network {{\n {mode}zones = {zones}\n }}\n}}\n"));
+        let (two, three) = (compiled(&of(2), &facts(&of(2))), compiled(&of(3), &facts(&of(3))));
+        for (address, node) in &two.nodes {
+            let (Node::Resource(before), Some(Node::Resource(after))) = (node, three.nodes.get(address)) else { continue };
+            if &*before.kind == "aws_subnet" {
+                assert_eq!(before.attributes, after.attributes, "{address}");
+            }
+        }
+        assert!(three.nodes.len() > two.nodes.len());
+    }
+}
+
+/// Another region or client is another question: the answer that was kept for the first one is not used for the second.
+#[test]
+fn an_answer_is_kept_for_what_it_depends_on() {
+    let keys = |provider: &str, client: &str| {
+        let spec = format!(
+            "provider \"aws\" {{ {provider} }}\nworkspace \"w\" {{\n network {{\n mode = \"peered\"\n {client}\n }}\n}}\n{CLUSTER}"
+        );
+        run(&spec, &Facts::new()).0.questions.into_values().flatten().map(|question| question.key).collect::<Vec<_>>()
+    };
+    let mut plain = keys("", "");
+    plain.sort();
+    assert_eq!(
+        plain,
+        ["aws.account", "cluster.c.head.image", "cluster.c.workers.g.image", "workspace.w.client", "workspace.w.vpcs", "workspace.w.zones"]
+    );
+    let elsewhere = keys("region = \"eu-west-1\"", "client_vpc = \"vpc-1\"");
+    assert!(elsewhere.contains(&"workspace.w.client.eu-west-1.vpc-1".to_owned()), "{elsewhere:?}");
+    assert!(elsewhere.contains(&"workspace.w.zones.eu-west-1".to_owned()), "{elsewhere:?}");
+    let _ = (client(), network());
+}
+
+#[test]
+fn tags_of_the_configuration_are_on_everything_that_has_tags() {
+    let spec = "provider \"aws\" { default_tags = { team = \"x\", Name = \"never\" } }\nworkspace \"w\" { tags = { team = \"y\" } }\n\
+                resource \"aws_eip\" \"e\" {}\nresource \"aws_eip\" \"f\" { tags = { team = \"z\" } }\n";
+    let graph = compiled(spec, &Facts::new());
+    let tag = |address: &str, name: &str| attribute(&graph, address, "tags").get(name).cloned().unwrap();
+    assert_eq!(tag("workspace.w.network", "team"), "y".into());
+    assert_eq!(tag("workspace.w.network", "Name"), "cloudtik-w-vpc".into());
+    assert_eq!(tag("aws_eip.e", "team"), "x".into());
+    assert_eq!(tag("aws_eip.f", "team"), "z".into());
+}
+
+#[test]
+fn the_role_of_a_configuration_may_be_a_block() {
+    let block =
+        compiled("provider \"aws\" {\n assume_role {\n role_arn = \"arn:aws:iam::1:role/r\"\n }\n}\nworkspace \"w\" {}\n", &Facts::new());
+    let role = block.providers.values().find_map(|config| config.attributes.get("assume_role")).unwrap();
+    assert_eq!(role.get("role_arn"), Some(&"arn:aws:iam::1:role/r".into()));
+    assert_eq!(role.get("duration"), Some(&Value::NULL));
+}
+
+#[test]
+fn the_schema_keeps_what_schemas_promise() {
+    assert_eq!(cloudtik_conformance::check_schema(&cloudtik_aws::aws_schema()), Vec::<String>::new());
+}

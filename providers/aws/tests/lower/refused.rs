@@ -1,0 +1,189 @@
+//! What a plan refuses, or says a word about, at its place.
+
+use cloudtik_model::Value;
+use cloudtik_provider_api::Facts;
+
+use crate::support::{answer, describe, facts, run};
+
+#[track_caller]
+fn says(source: &str, facts: &Facts, expected: &str) {
+    let (_, map, found) = run(source, facts);
+    assert_eq!(describe(&map, &found).trim(), expected.trim(), "{source}");
+}
+
+/// In a workspace: the line that is looked at is the third.
+#[track_caller]
+fn network(attributes: &str, expected: &str) {
+    let source = format!("workspace \"w\" {{\n network {{\n{attributes}\n }}\n}}\n");
+    says(&source, &facts(&source), expected);
+}
+
+#[test]
+fn a_network_must_have_a_size_of_aws() {
+    network("cidr = \"10.0.0.0/8\"", "3 error aws-cidr: AWS has no networks of the size /8");
+    network("cidr = \"10.0.0.0/29\"", "3 error aws-cidr: AWS has no networks of the size /29");
+    network("cidr = \"fd00::/64\"", "3 error aws-cidr: a network of AWS begins with a range of IPv4");
+    network("cidr = \"10.0.0.0/27\"", "3 error aws-cidr: 10.0.0.0/27 has no room for the subnets of 2 zones, only for those of 1");
+    network("cidr = \"10.0.0.0/24\"", "");
+}
+
+#[test]
+fn zones_must_be_there() {
+    network("zones = 4", "3 error aws-zones: the region has 3 zones, and `zones` asks for 4");
+    network(
+        "zones = 9",
+        "3 error aws-network: no region has so many zones\n3 error aws-zones: the region has 3 zones, and `zones` asks for 8",
+    );
+    network("zones = [\"eu-west-1a\"]", "3 error aws-zones: `eu-west-1a` is no zone of the region us-west-2");
+    network("zones = [\"us-west-2a\", \"us-west-2a\"]", "3 error bad-value: `zones`: `us-west-2a` is there twice");
+    network("zones = \"two\"", "3 error bad-value: `zones`: it is neither a number of zones nor a list of them");
+}
+
+#[test]
+fn modes_have_attributes_of_their_own() {
+    network(
+        "mode = \"shared\"\ncidr = \"10.0.0.0/16\"",
+        "4 error aws-network: mode `shared` uses a network that is there, whose range cannot be chosen",
+    );
+    network("subnets = { public = [], private = [\"subnet-1\"] }", "3 error aws-network: only mode `shared` uses subnets that are there");
+    network(
+        "mode = \"shared\"\nsubnets = { public = [], private = [] }",
+        "4 error aws-network: there is no private subnet to put nodes into",
+    );
+    network("client_vpc = \"vpc-1\"", "3 warning no-effect: `client_vpc` has no effect in mode `public-head`");
+    network(
+        "mode = \"shared\"\nsubnets = { public = [], private = [\"subnet-1\"] }\nnat = \"none\"",
+        "5 warning no-effect: `nat` has no effect with subnets that are given",
+    );
+    network("endpoints = [\"S3\"]", "3 error aws-network: `S3` is not the name of a service");
+}
+
+#[test]
+fn the_network_of_the_client_must_be_one_that_can_be_used() {
+    let with = |source: &str, change: &dyn Fn(&mut std::collections::BTreeMap<std::sync::Arc<str>, Value>)| -> Facts {
+        let (compiled, ..) = run(source, &Facts::new());
+        let questions = compiled.questions.values().flatten();
+        questions
+            .map(|question| {
+                let answer = answer(question);
+                let mut entries = answer.entries().cloned().unwrap_or_default();
+                if matches!(question.question.as_str(), "client" | "network") {
+                    change(&mut entries);
+                    return (question.key.clone(), Value::object(entries));
+                }
+                (question.key.clone(), answer)
+            })
+            .collect()
+    };
+    let set = |name: &'static str, value: Value| {
+        move |entries: &mut std::collections::BTreeMap<_, _>| drop(entries.insert(name.into(), value.clone()))
+    };
+    let peered = "workspace \"w\" {\n network {\n mode = \"peered\"\n }\n}\n";
+    says(
+        peered,
+        &with(peered, &set("region", "us-east-1".into())),
+        "2 error aws-client: the network of the client, vpc-client, is in region us-east-1, and the workspace in us-west-2",
+    );
+    says(
+        peered,
+        &with(peered, &set("vpc_id", Value::NULL)),
+        "2 error aws-client: mode `peered` needs the network of the client, and none was found",
+    );
+    let shared = "workspace \"w\" {\n network {\n mode = \"shared\"\n client_vpc = \"vpc-shared\"\n }\n}\n";
+    says(
+        shared,
+        &with(shared, &set("internet_gateway_id", Value::NULL)),
+        "4 error aws-network: vpc-shared has no internet gateway, which public subnets lead to",
+    );
+    says(
+        shared,
+        &with(shared, &set("cidr_blocks", Value::list(["172.31.0.0/20".into()]))),
+        "2 error aws-cidr: the shared network has no room for 4 more subnets",
+    );
+    says(
+        shared,
+        &with(shared, &set("cidr_blocks", Value::list(["172.31.0.0/16".into(), "10.200.0.0/16".into()]))),
+        "4 warning aws-client-ranges: vpc-shared has 2 ranges, and rules and routes are made for the first of them",
+    );
+}
+
+#[track_caller]
+fn cluster(nodes: &str, expected: &str) {
+    let source = format!(
+        "workspace \"w\" {{\n firewall {{\n ssh_from = [\"203.0.113.7/32\"]\n }}\n}}\ncluster \"c\" {{\n workspace = workspace.w\n{nodes}\n}}\n"
+    );
+    says(&source, &facts(&source), expected);
+}
+
+#[test]
+fn nodes_are_machines_of_aws() {
+    cluster("head {\ncpus = 4\n}", "9 error aws-machine: provider `aws` chooses no type of machine by `cpus` in this version");
+    cluster("head {\nimage = \"ubuntu\"\n}", "9 error aws-image: `ubuntu` is no image of AWS");
+    cluster("head {\nimage = { owner = \"x\" }\n}", "9 error bad-value: `image`: it names no image");
+    cluster("head {\nzones = [\"us-west-2c\"]\n}", "9 error aws-zones: the workspace has no subnet in us-west-2c");
+    cluster("head {\nzones = [\"us-west-2b\"]\n}", "");
+    cluster("head {\npublic_ip = \"static\"\n}", "9 error not-in-effect: `public_ip = \"static\"` is not in effect in this version");
+    cluster("head {\ntags = { \"aws:x\" = \"y\" }\n}", "9 error reserved-tag: the tag `aws:x` begins as only those of AWS do");
+    cluster(
+        "head {}\nworkers \"g\" {\ninstance_types = [\"m5.large\", \"m5a.large\"]\n}",
+        "10 warning no-effect: `instance_types`: only the first, `m5.large`, is used in this version",
+    );
+    cluster(
+        "head {}\nworkers \"g\" {\ninstance_type = \"m5.large\"\ninstance_types = [\"m5a.large\"]\n}",
+        "10 error one-or-many: a group has `instance_type` or `instance_types`, not both",
+    );
+}
+
+#[test]
+fn what_nobody_could_reach_is_said() {
+    let source = "workspace \"w\" {}\ncluster \"c\" {\n workspace = workspace.w\n head {}\n}\n";
+    says(
+        source,
+        &facts(source),
+        "4 warning aws-no-ssh: no rule lets anybody reach SSH of `cluster.c.head`, so nothing can be set up on it",
+    );
+    let source = "workspace \"w\" {\n network {\n nat = \"none\"\n }\n firewall {\n ssh_from = [\"203.0.113.7/32\"]\n }\n}\ncluster \"c\" {\n workspace = workspace.w\n head {}\n workers \"g\" {}\n}\n";
+    says(
+        source,
+        &facts(source),
+        "9 warning aws-no-egress: `cluster.c.workers.g` cannot reach the internet: the network of the workspace has `nat = \"none\"`",
+    );
+}
+
+#[test]
+fn names_fit_what_aws_takes() {
+    let source = "workspace \"a-workspace-with-a-long-name\" {\n storage \"with-a-label-that-is-long-too\" {}\n}\n";
+    says(
+        source,
+        &facts(source),
+        "2 error aws-bucket-name: `cloudtik-a-workspace-with-a-long-name-us-west-2-with-a-label-that-is-long-too` is no name of a bucket: it has 77 characters",
+    );
+    let source = "workspace \"w\" {\n tags = { \"cloudtik:x\" = \"y\" }\n}\n";
+    says(source, &facts(source), "2 error reserved-tag: the tag `cloudtik:x` begins as only cloudtik's own do");
+}
+
+#[test]
+fn rules_and_identities() {
+    let source = "workspace \"w\" {\n firewall {\n inside = \"declared\"\n }\n identity {\n workers = \"theirs\"\n worker_policies = [\"arn\"]\n }\n}\n";
+    says(
+        source,
+        &facts(source),
+        "3 error aws-firewall: `inside = \"declared\"` is not in effect with provider `aws` in this version\n\
+         6 warning aws-pass-role: the identity of heads that is made here may not launch workers with an identity that is not\n\
+         7 warning no-effect: `worker_policies` has no effect beside `workers`: rights are added to what is made only",
+    );
+}
+
+#[test]
+fn configurations_are_checked() {
+    let source = "provider \"aws\" {\n assume_role {\n role = \"x\"\n }\n}\nworkspace \"w\" {}\n";
+    says(source, &Facts::new(), "3 error unknown-attribute: `assume_role` has no attribute `role`");
+    let source = "provider \"aws\" {\n assume_role {}\n}\nworkspace \"w\" {}\n";
+    says(source, &Facts::new(), "1 error aws-config: `assume_role` needs the role: `role_arn`");
+    let source = "provider \"aws\" {\n allowed_account_ids = [\"1\"]\n}\nworkspace \"w\" {}\n";
+    says(
+        source,
+        &facts(source),
+        "- error aws-account: the credentials of provider `aws` belong to the account 123456789012, which `allowed_account_ids` has not",
+    );
+}
