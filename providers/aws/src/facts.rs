@@ -5,7 +5,7 @@
 //! | `account` | none | `{ account, region, partition, arn }` |
 //! | `zones` | none | names of the zones of the region that can be used, sorted |
 //! | `vpcs` | `workspace` | `[{ id, cidr_blocks }]`: every network of the region but that of the workspace |
-//! | `client` | `vpc` or null | `{ vpc_id, account, region, cidr_blocks, route_table_ids, destinations }` |
+//! | `client` | `vpc` or null, `workspace` | `{ vpc_id, account, region, cidr_blocks, route_table_ids, destinations }`; `destinations` are where its routes lead, but for `local`, everywhere, and the workspace |
 //! | `network` | `vpc` or null, `workspace` | `{ vpc_id, cidr_blocks, subnets, internet_gateway_id }`; `subnets` are `{ id, cidr_block, zone }`, without those of the workspace |
 //! | `image` | `owner`, `name`, `architecture`, or `parameter`, or `id` | `{ id, name, user, root_device_name, architecture }` |
 //!
@@ -72,7 +72,7 @@ fn of_workspace(config: &Value, workspace: &WorkspaceSpec) -> Vec<FactQuestion> 
     }
     match spec.mode {
         Mode::Shared => all.push(pinned(key(NETWORK), NETWORK, Value::object([("vpc", vpc()), ("workspace", name())]))),
-        Mode::Peered => all.push(pinned(key(CLIENT), CLIENT, Value::object([("vpc", vpc())]))),
+        Mode::Peered => all.push(pinned(key(CLIENT), CLIENT, Value::object([("vpc", vpc()), ("workspace", name())]))),
         Mode::PublicHead => {}
     }
     if spec.mode != Mode::Shared && spec.cidr.is_none() {

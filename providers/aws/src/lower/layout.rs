@@ -1,5 +1,6 @@
 //! Where everything of a workspace lies: its network, zones, ranges and subnets. The cluster reads it too.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use cloudtik_model::spec::WorkspaceSpec;
@@ -146,7 +147,8 @@ fn check_other(other: &Value, spec: &NetworkSpec, account: &Account, workspace: 
             }
         }
     }
-    let ranges = other.get("cidr_blocks").and_then(Value::elements).map_or(0, |ranges| ranges.len());
+    let ranges: BTreeSet<&Value> = other.get("cidr_blocks").and_then(Value::elements).into_iter().flatten().collect();
+    let ranges = ranges.len();
     if ranges > 1 {
         let title = format!("{vpc} has {ranges} ranges, and rules and routes are made for the first of them");
         found.push(Diagnostic::warning("aws-client-ranges", title).at(at).of(&workspace.address));

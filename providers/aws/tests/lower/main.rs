@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use cloudtik_lang::convert;
 use cloudtik_model::{Node, ResourceSpec, Value};
 use cloudtik_provider_api::{Facts, Presence};
-use support::{CLUSTER, addresses, attribute, client, compiled, facts, golden, network, run};
+use support::{CLUSTER, addresses, attribute, compiled, facts, golden, run};
 
 /// A spec for each way that a network lies.
 const MODES: &[(&str, &str)] = &[
@@ -26,18 +26,12 @@ const MODES: &[(&str, &str)] = &[
     ),
     (
         "identities",
-        "workspace \"w\" {\n identity {\n head = \"theirs\"\n worker_policies = [\"arn:aws:iam::aws:policy/ReadOnlyAccess\"]\n path = \"/team/\"\n }\n egress_rules_are_in_the_firewall = 1\n}\n",
+        "workspace \"w\" {\n identity {\n head = \"theirs\"\n worker_policies = [\"arn:aws:iam::aws:policy/ReadOnlyAccess\"]\n path = \"/team/\"\n }\n firewall {\n egress \"dns\" {\n ports = [\"53\"]\n to = [\"10.0.0.0/8\"]\n protocol = \"udp\"\n }\n }\n}\n",
     ),
 ];
 
 fn spec(workspace: &str) -> String {
-    format!(
-        "{}{CLUSTER}",
-        workspace.replace(
-            " egress_rules_are_in_the_firewall = 1\n",
-            " firewall {\n egress \"dns\" {\n ports = [\"53\"]\n to = [\"10.0.0.0/8\"]\n protocol = \"udp\"\n }\n }\n"
-        )
-    )
+    format!("{workspace}{CLUSTER}")
 }
 
 #[test]
@@ -179,7 +173,6 @@ fn an_answer_is_kept_for_what_it_depends_on() {
     let elsewhere = keys("region = \"eu-west-1\"", "client_vpc = \"vpc-1\"");
     assert!(elsewhere.contains(&"workspace.w.client.eu-west-1.vpc-1".to_owned()), "{elsewhere:?}");
     assert!(elsewhere.contains(&"workspace.w.zones.eu-west-1".to_owned()), "{elsewhere:?}");
-    let _ = (client(), network());
 }
 
 #[test]

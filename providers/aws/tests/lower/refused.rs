@@ -1,9 +1,15 @@
 //! What a plan refuses, or says a word about, at its place.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use cloudtik_model::Value;
 use cloudtik_provider_api::Facts;
 
 use crate::support::{answer, describe, facts, run};
+
+/// The parts of an answer.
+type Entries = BTreeMap<Arc<str>, Value>;
 
 #[track_caller]
 fn says(source: &str, facts: &Facts, expected: &str) {
@@ -60,7 +66,7 @@ fn modes_have_attributes_of_their_own() {
 
 #[test]
 fn the_network_of_the_client_must_be_one_that_can_be_used() {
-    let with = |source: &str, change: &dyn Fn(&mut std::collections::BTreeMap<std::sync::Arc<str>, Value>)| -> Facts {
+    let with = |source: &str, change: &dyn Fn(&mut Entries)| -> Facts {
         let (compiled, ..) = run(source, &Facts::new());
         let questions = compiled.questions.values().flatten();
         questions
@@ -75,9 +81,7 @@ fn the_network_of_the_client_must_be_one_that_can_be_used() {
             })
             .collect()
     };
-    let set = |name: &'static str, value: Value| {
-        move |entries: &mut std::collections::BTreeMap<_, _>| drop(entries.insert(name.into(), value.clone()))
-    };
+    let set = |name: &'static str, value: Value| move |entries: &mut Entries| drop(entries.insert(name.into(), value.clone()));
     let peered = "workspace \"w\" {\n network {\n mode = \"peered\"\n }\n}\n";
     says(
         peered,

@@ -60,7 +60,7 @@ fn strings(items: &[&str]) -> Value {
     Value::list(items.iter().map(|item| Value::from(*item)))
 }
 
-pub(crate) fn client() -> Value {
+fn client() -> Value {
     Value::object([
         ("vpc_id", "vpc-client".into()),
         ("account", "123456789012".into()),
@@ -71,7 +71,7 @@ pub(crate) fn client() -> Value {
     ])
 }
 
-pub(crate) fn network() -> Value {
+fn network() -> Value {
     let subnet = [("id", Value::from("subnet-1")), ("cidr_block", "172.31.0.0/20".into()), ("zone", "us-west-2a".into())];
     Value::object([
         ("vpc_id", "vpc-shared".into()),
@@ -144,6 +144,7 @@ pub(crate) fn addresses(graph: &Graph) -> String {
 
 /// Compares with a file, or writes it with `UPDATE_GOLDEN=1`.
 #[track_caller]
+#[expect(clippy::disallowed_methods, reason = "what is expected stands in files, which the package itself does not read")]
 pub(crate) fn golden(name: &str, text: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
     if std::env::var_os("UPDATE_GOLDEN").is_some_and(|value| value == "1") {
