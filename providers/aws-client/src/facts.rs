@@ -1,6 +1,8 @@
 //! Answers to the questions of a plan.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::poll_fn;
+use std::task::Poll;
 
 use aws_sdk_ec2::types::{
     ArchitectureValues, AvailabilityZone, AvailabilityZoneOptInStatus, AvailabilityZoneState, Filter, Image, InternetGateway, Route,
@@ -8,7 +10,6 @@ use aws_sdk_ec2::types::{
 };
 use cloudtik_model::Value;
 use cloudtik_provider_api::{CallError, ErrorClass, FactQuestion};
-use futures_util::future::try_join_all;
 
 use crate::attributes::{Given, IntoValue};
 use crate::aws::Aws;
@@ -26,12 +27,38 @@ pub(crate) async fn answer(aws: &Aws, questions: &[FactQuestion]) -> Result<BTre
         let answered = answer_one(aws, question, Given(arguments)).await;
         answered.map(|answer| ((question, arguments), answer)).map_err(|error| named(question, error))
     });
-    let answers: BTreeMap<(&str, &Value), Value> = try_join_all(answers).await?.into_iter().collect();
+    let answers: BTreeMap<(&str, &Value), Value> = side_by_side(answers).await?.into_iter().collect();
     let keyed = questions.iter().filter_map(|asked| {
         let answer = answers.get(&(&*asked.question, &asked.arguments))?;
         Some((asked.key.clone(), answer.clone()))
     });
     Ok(keyed.collect())
+}
+
+/// The values of all futures, in the order in which they come; the first error ends it.
+async fn side_by_side<T, E>(futures: impl Iterator<Item = impl Future<Output = Result<T, E>>>) -> Result<Vec<T>, E> {
+    let mut waiting: Vec<_> = futures.map(Box::pin).collect();
+    let mut done = Vec::new();
+    poll_fn(|context| {
+        let mut error = None;
+        waiting.retain_mut(|future| match future.as_mut().poll(context) {
+            Poll::Ready(Ok(value)) => {
+                done.push(value);
+                false
+            }
+            Poll::Ready(Err(failed)) => {
+                error.get_or_insert(failed);
+                false
+            }
+            Poll::Pending => true,
+        });
+        match error {
+            Some(error) => Poll::Ready(Err(error)),
+            None if waiting.is_empty() => Poll::Ready(Ok(std::mem::take(&mut done))),
+            None => Poll::Pending,
+        }
+    })
+    .await
 }
 
 async fn answer_one(aws: &Aws, question: &str, arguments: Given<'_>) -> Result<Value, CallError> {
@@ -248,6 +275,17 @@ fn texts<'a>(texts: impl IntoIterator<Item = &'a str>) -> Value {
 mod tests {
     use super::*;
     use aws_sdk_ec2::types::VpcCidrBlockAssociation;
+
+    #[tokio::test]
+    async fn all_are_waited_for() {
+        let wait = async |(ms, outcome): (u64, Result<u64, &'static str>)| {
+            tokio::time::sleep(std::time::Duration::from_millis(ms)).await;
+            outcome
+        };
+        assert_eq!(side_by_side([(20, Ok(1)), (1, Ok(2))].into_iter().map(wait)).await, Ok(vec![2, 1]));
+        assert_eq!(side_by_side([(1, Err("no")), (60_000, Ok(2))].into_iter().map(wait)).await, Err("no"));
+        assert_eq!(side_by_side(std::iter::empty().map(wait)).await, Ok(vec![]));
+    }
 
     #[test]
     fn images_have_login_users() {
