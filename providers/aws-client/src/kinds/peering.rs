@@ -58,12 +58,10 @@ impl Kind for Connection {
     }
 
     async fn delete(aws: &Aws, id: &str) -> Result<(), CallError> {
+        // AWS shows a connection that is gone for some hours, and answers to a delete of it in more than one way.
+        one::<Self>(aws, id).await?.ok_or_else(|| gone(id))?;
         let send = aws.ec2.delete_vpc_peering_connection().vpc_peering_connection_id(id).send();
-        match aws.write("ec2:DeleteVpcPeeringConnection", send).await {
-            // AWS shows a connection that is gone for some hours, and does not delete it again.
-            Err(error) if error.code == OTHER_STATE && one::<Self>(aws, id).await?.is_none() => Err(gone(id)),
-            other => other.map(drop),
-        }
+        aws.write("ec2:DeleteVpcPeeringConnection", send).await.map(drop)
     }
 
     async fn complete(aws: &Aws, found: Found) -> Result<Found, CallError> {

@@ -12,7 +12,7 @@ use super::route_table::tables;
 use crate::attributes::{Given, Said};
 use crate::aws::Aws;
 use crate::error::refused;
-use crate::kind::{Kind, Query};
+use crate::kind::{Kind, Query, gone};
 
 pub(crate) struct Route;
 
@@ -45,6 +45,12 @@ impl Kind for Route {
     async fn update(aws: &Aws, request: &UpdateRequest) -> Result<(), CallError> {
         let given = Given(&request.attributes);
         let (id, target) = (RouteId::parsed(&request.id)?, Target::of(given)?);
+        // AWS calls a replacement of what is not there a bad parameter.
+        match present(aws, &id).await? {
+            None => return Err(gone(&request.id)),
+            Some(route) if Target::found(&route) == target => return Ok(()),
+            Some(_) => {}
+        }
         let send = aws
             .ec2
             .replace_route()
@@ -151,13 +157,17 @@ pub(crate) async fn delete_route(aws: &Aws, id: &RouteId) -> Result<(), CallErro
 
 /// What a create answers where a route is already: it, if it leads to the same.
 async fn already(aws: &Aws, id: &RouteId, target: &Target, error: CallError) -> Result<ObjectAnswer, CallError> {
-    let of = BTreeSet::from([id.table.clone()]);
-    let tables = tables(aws, Query::Ids(&of).filters("route-table-id", "tag:Name")).await?;
-    match route_in(&tables, id) {
-        Some(route) if Target::found(route) == *target => Ok(said(id, target, route.state())),
-        Some(route) => Err(elsewhere(id, route)),
+    match present(aws, id).await? {
+        Some(route) if Target::found(&route) == *target => Ok(said(id, target, route.state())),
+        Some(route) => Err(elsewhere(id, &route)),
         None => Err(error),
     }
+}
+
+async fn present(aws: &Aws, id: &RouteId) -> Result<Option<Answered>, CallError> {
+    let of = BTreeSet::from([id.table.clone()]);
+    let tables = tables(aws, Query::Ids(&of).filters("route-table-id", "tag:Name")).await?;
+    Ok(route_in(&tables, id).cloned())
 }
 
 /// The error of a create where a route leads to something else.

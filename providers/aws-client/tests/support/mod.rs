@@ -88,7 +88,10 @@ impl Client {
             op_id: op.to_owned(),
             token: op.to_owned(),
             epoch: 1,
-            tags: BTreeMap::from([("cloudtik:op".to_owned(), op.to_owned()), ("cloudtik:address".to_owned(), format!("{kind}.test[0]"))]),
+            tags: BTreeMap::from([
+                ("cloudtik:op".to_owned(), op.to_owned()),
+                ("cloudtik:address".to_owned(), format!("{kind}.test[\"{op}\"]")),
+            ]),
             attributes,
             secrets: BTreeMap::new(),
         };
@@ -111,7 +114,7 @@ impl Client {
     /// The same, of a kind whose objects carry tags.
     pub fn create_tagged(&self, kind: &str, op: &str, attributes: Value) -> ObjectAnswer {
         let made = self.create(kind, op, attributes);
-        for (key, value) in [("cloudtik:op", op.to_owned()), ("cloudtik:address", format!("{kind}.test[0]"))] {
+        for (key, value) in [("cloudtik:op", op.to_owned()), ("cloudtik:address", format!("{kind}.test[\"{op}\"]"))] {
             let found = self.find(kind, key, &value);
             assert_eq!(found.iter().map(|found| &found.object).collect::<Vec<_>>(), [&made], "{kind}: found by {key}");
             assert_eq!(found[0].tags.get("cloudtik:op").map(String::as_str), Some(op), "{kind}: marks");
