@@ -16,7 +16,7 @@ const PROGRAM: &str = "CLOUDTIK_MOTO_SERVER";
 const START: Duration = Duration::from_secs(60);
 
 /// The server, until it is dropped.
-pub struct Moto {
+pub(crate) struct Moto {
     child: Child,
     port: u16,
     folder: PathBuf,
@@ -32,7 +32,7 @@ impl Drop for Moto {
 
 impl Moto {
     /// Starts one; `None` where there is none.
-    pub fn start(test: &str) -> Option<Self> {
+    pub(crate) fn start(test: &str) -> Option<Self> {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let program = std::env::var(PROGRAM).unwrap_or_else(|_| "moto_server".to_owned());
         let mut command = Command::new(&program);
@@ -54,7 +54,7 @@ impl Moto {
     }
 
     /// A client in a region, of an account or of the one that the server begins with.
-    pub fn connect(&self, region: &str, account: Option<&str>) -> Client {
+    pub(crate) fn connect(&self, region: &str, account: Option<&str>) -> Client {
         let file = self.folder.join("config").display().to_string();
         let mut config = vec![
             ("region", Value::from(region)),
@@ -70,20 +70,20 @@ impl Moto {
 }
 
 /// A client whose calls are short to write.
-pub struct Client {
+pub(crate) struct Client {
     cloud: Arc<dyn Cloud>,
 }
 
 impl Client {
     /// The answer to a call.
-    pub fn call(&self, kind: &str, verb: Verb) -> Answer {
+    pub(crate) fn call(&self, kind: &str, verb: Verb) -> Answer {
         let call = Call { provider: ProviderRef::new("aws"), address: Address::of(kind, "test"), kind: kind.into(), verb };
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(self.cloud.call(call))
     }
 
     /// Makes an object.
-    pub fn try_create(&self, kind: &str, op: &str, attributes: Value) -> Result<ObjectAnswer, CallError> {
+    pub(crate) fn try_create(&self, kind: &str, op: &str, attributes: Value) -> Result<ObjectAnswer, CallError> {
         let request = CreateRequest {
             op_id: op.to_owned(),
             token: op.to_owned(),
@@ -103,7 +103,7 @@ impl Client {
     }
 
     /// Makes an object, and checks that it is found as the create said it is.
-    pub fn create(&self, kind: &str, op: &str, attributes: Value) -> ObjectAnswer {
+    pub(crate) fn create(&self, kind: &str, op: &str, attributes: Value) -> ObjectAnswer {
         let made = self.try_create(kind, op, attributes).unwrap_or_else(|error| panic!("{kind}: create: {error:?}"));
         assert_eq!(self.read(kind, &made.id), Some(made.clone()), "{kind}: what a create answers is what a read finds");
         let found = self.list(kind, &[&made.id, "no-such-id"]);
@@ -112,7 +112,7 @@ impl Client {
     }
 
     /// The same, of a kind whose objects carry tags.
-    pub fn create_tagged(&self, kind: &str, op: &str, attributes: Value) -> ObjectAnswer {
+    pub(crate) fn create_tagged(&self, kind: &str, op: &str, attributes: Value) -> ObjectAnswer {
         let made = self.create(kind, op, attributes);
         for (key, value) in [("cloudtik:op", op.to_owned()), ("cloudtik:address", format!("{kind}.test[\"{op}\"]"))] {
             let found = self.find(kind, key, &value);
@@ -124,7 +124,7 @@ impl Client {
     }
 
     /// One object.
-    pub fn read(&self, kind: &str, id: &str) -> Option<ObjectAnswer> {
+    pub(crate) fn read(&self, kind: &str, id: &str) -> Option<ObjectAnswer> {
         match self.call(kind, Verb::Read { id: id.to_owned() }) {
             Answer::Read(object) => object,
             other => panic!("{kind}: read: {other:?}"),
@@ -132,7 +132,7 @@ impl Client {
     }
 
     /// Many objects.
-    pub fn list(&self, kind: &str, ids: &[&str]) -> Vec<Found> {
+    pub(crate) fn list(&self, kind: &str, ids: &[&str]) -> Vec<Found> {
         let ids: BTreeSet<String> = ids.iter().map(|id| (*id).to_owned()).collect();
         match self.call(kind, Verb::List { ids }) {
             Answer::Found(found) => found,
@@ -141,7 +141,7 @@ impl Client {
     }
 
     /// Objects by tag.
-    pub fn find(&self, kind: &str, key: &str, value: &str) -> Vec<Found> {
+    pub(crate) fn find(&self, kind: &str, key: &str, value: &str) -> Vec<Found> {
         match self.call(kind, Verb::FindByTag { key: key.to_owned(), value: value.to_owned() }) {
             Answer::Found(found) => found,
             other => panic!("{kind}: find: {other:?}"),
@@ -149,7 +149,7 @@ impl Client {
     }
 
     /// Changes attributes, twice, and checks that they are what they shall be.
-    pub fn update(&self, kind: &str, before: &ObjectAnswer, changes: &[(&str, Value)]) -> ObjectAnswer {
+    pub(crate) fn update(&self, kind: &str, before: &ObjectAnswer, changes: &[(&str, Value)]) -> ObjectAnswer {
         let mut attributes = before.attributes.entries().unwrap().clone();
         attributes.extend(changes.iter().map(|(name, value)| (Arc::from(*name), value.clone())));
         let request = UpdateRequest {
@@ -175,7 +175,7 @@ impl Client {
     }
 
     /// The error of a call that is refused, or `None`.
-    pub fn delete(&self, kind: &str, id: &str) -> Option<CallError> {
+    pub(crate) fn delete(&self, kind: &str, id: &str) -> Option<CallError> {
         match self.call(kind, Verb::Delete { id: id.to_owned() }) {
             Answer::Done => None,
             Answer::Failed(error) => Some(error),
@@ -184,7 +184,7 @@ impl Client {
     }
 
     /// Answers to questions, each under its own name.
-    pub fn facts(&self, questions: &[(&str, Value)]) -> Result<BTreeMap<String, Value>, CallError> {
+    pub(crate) fn facts(&self, questions: &[(&str, Value)]) -> Result<BTreeMap<String, Value>, CallError> {
         let question = |(question, arguments): &(&str, Value)| FactQuestion {
             key: (*question).to_owned(),
             question: (*question).to_owned(),
