@@ -6,16 +6,16 @@ use std::task::Poll;
 
 use aws_sdk_ec2::types::{
     ArchitectureValues, AvailabilityZone, AvailabilityZoneOptInStatus, AvailabilityZoneState, Filter, Image, InternetGateway, Route,
-    RouteTable, Subnet, Vpc, VpcCidrBlockState, VpcCidrBlockStateCode,
+    RouteTable, Subnet, Tag, Vpc, VpcCidrBlockState, VpcCidrBlockStateCode,
 };
 use cloudtik_model::Value;
-use cloudtik_provider_api::{CallError, ErrorClass, FactQuestion};
+use cloudtik_provider_api::{CallError, ErrorClass, FactQuestion, WORKSPACE_TAG};
 
 use crate::attributes::{Given, IntoValue};
 use crate::aws::Aws;
 use crate::error::{refused, strange};
 use crate::kinds::route_tables;
-use crate::metadata;
+use crate::{metadata, tags};
 
 /// Where packets go that no other route is for: no range that must stay free.
 const EVERYWHERE: &str = "0.0.0.0/0";
@@ -65,7 +65,7 @@ async fn answer_one(aws: &Aws, question: &str, arguments: Given<'_>) -> Result<V
     match question {
         "account" => account(aws).await,
         "zones" => zones(aws).await,
-        "vpcs" => all_vpcs(aws).await,
+        "vpcs" => other_vpcs(aws, arguments).await,
         "client" => client(aws, arguments).await,
         "network" => network(aws, arguments).await,
         "image" => image(aws, arguments).await,
@@ -102,49 +102,77 @@ fn is_usable(zone: &AvailabilityZone) -> bool {
     is_available && is_plain && zone.opt_in_status() != Some(&AvailabilityZoneOptInStatus::NotOptedIn)
 }
 
-/// All networks of the region.
-async fn all_vpcs(aws: &Aws) -> Result<Value, CallError> {
+/// The networks of the region, but for that of the workspace.
+async fn other_vpcs(aws: &Aws, arguments: Given<'_>) -> Result<Value, CallError> {
     let vpcs = vpcs(aws, None).await?;
-    let said = |vpc: &Vpc| Some((vpc.vpc_id()?.to_owned(), ranges(vpc)));
-    let sorted: BTreeMap<String, Value> = vpcs.iter().filter_map(said).collect();
+    let others = vpcs.iter().filter(|vpc| !is_of_workspace(vpc.tags(), arguments));
+    let sorted: BTreeMap<String, Value> = others.filter_map(|vpc| Some((vpc.vpc_id()?.to_owned(), ranges(vpc)))).collect();
     Ok(Value::list(sorted.into_iter().map(|(id, ranges)| Value::object([("id", id.as_str().into()), ("cidr_blocks", ranges)]))))
 }
 
-/// The network from which the clusters are used: the one that is named, or that of this machine.
+/// Whether something belongs to the workspace that is asked for. What it made must not change an answer when it is asked anew.
+fn is_of_workspace(tags: &[Tag], arguments: Given<'_>) -> bool {
+    let (marks, _) = tags::of_ec2(tags);
+    arguments.maybe_text("workspace").is_some_and(|workspace| marks.get(WORKSPACE_TAG).is_some_and(|of| of == workspace))
+}
+
+/// The network that is named, or that of this machine.
+async fn named_or_own(aws: &Aws, arguments: Given<'_>) -> Result<String, CallError> {
+    match arguments.owned("vpc") {
+        Some(id) => Ok(id),
+        None => metadata::network_of_this_machine(&aws.region).await,
+    }
+}
+
+/// The network from which the clusters are used.
 async fn client(aws: &Aws, arguments: Given<'_>) -> Result<Value, CallError> {
-    let id = match arguments.owned("vpc") {
-        Some(id) => id,
-        None => metadata::network_of_this_machine(&aws.region).await?,
-    };
-    let in_it = filter("vpc-id", &id);
-    let (vpc, tables) = tokio::try_join!(vpc(aws, &id), route_tables(aws, [in_it]))?;
+    let id = named_or_own(aws, arguments).await?;
+    let (vpc, tables) = tokio::try_join!(vpc(aws, &id), route_tables(aws, [filter("vpc-id", &id)]))?;
+    let own = connections_of_workspace(aws, arguments, &tables).await?;
     Ok(Value::object([
         ("vpc_id", id.as_str().into()),
         ("account", vpc.owner_id().into_value()),
         ("region", aws.region.as_str().into()),
         ("cidr_blocks", ranges(&vpc)),
         ("route_table_ids", texts(tables.iter().filter_map(RouteTable::route_table_id))),
-        ("destinations", destinations(&tables)),
+        ("destinations", destinations(&tables, &own)),
     ]))
 }
 
-/// Ranges that packets of the network already go somewhere for.
-fn destinations(tables: &[RouteTable]) -> Value {
-    let routes = tables.iter().flat_map(RouteTable::routes).filter(|route| route.gateway_id() != Some("local"));
+/// The connections of the workspace to a network whose tables these are.
+async fn connections_of_workspace(aws: &Aws, arguments: Given<'_>, tables: &[RouteTable]) -> Result<BTreeSet<String>, CallError> {
+    let mut routes = tables.iter().flat_map(RouteTable::routes);
+    if arguments.maybe_text("workspace").is_none() || routes.all(|route| route.vpc_peering_connection_id().is_none()) {
+        return Ok(BTreeSet::new());
+    }
+    let pages = || {
+        let request = aws.ec2.describe_vpc_peering_connections();
+        request.into_paginator().items().send().collect::<Result<Vec<_>, _>>()
+    };
+    let all = aws.read("ec2:DescribeVpcPeeringConnections", pages).await?;
+    let own = all.iter().filter(|connection| is_of_workspace(connection.tags(), arguments));
+    Ok(own.filter_map(|connection| connection.vpc_peering_connection_id().map(str::to_owned)).collect())
+}
+
+/// Ranges that packets of the network already go somewhere for, but not through these connections.
+fn destinations(tables: &[RouteTable], own: &BTreeSet<String>) -> Value {
+    let is_own = |route: &&Route| route.vpc_peering_connection_id().is_some_and(|connection| own.contains(connection));
+    let routes = tables.iter().flat_map(RouteTable::routes).filter(|route| route.gateway_id() != Some("local") && !is_own(route));
     texts(routes.filter_map(Route::destination_cidr_block).filter(|destination| *destination != EVERYWHERE))
 }
 
 /// A network that is shared with others.
 async fn network(aws: &Aws, arguments: Given<'_>) -> Result<Value, CallError> {
-    let id = arguments.text("vpc")?;
-    let (vpc, subnets, gateways) = tokio::try_join!(vpc(aws, id), subnets(aws, id), gateways(aws, id))?;
-    let sorted: BTreeMap<&str, &Subnet> = subnets.iter().filter_map(|subnet| Some((subnet.subnet_id()?, subnet))).collect();
+    let id = named_or_own(aws, arguments).await?;
+    let (vpc, subnets, gateways) = tokio::try_join!(vpc(aws, &id), subnets(aws, &id), gateways(aws, &id))?;
+    let others = subnets.iter().filter(|subnet| !is_of_workspace(subnet.tags(), arguments));
+    let sorted: BTreeMap<&str, &Subnet> = others.filter_map(|subnet| Some((subnet.subnet_id()?, subnet))).collect();
     let said = |(id, subnet): (&str, &Subnet)| {
         let parts = [("cidr_block", subnet.cidr_block().into_value()), ("zone", subnet.availability_zone().into_value())];
         Value::object([("id", id.into())].into_iter().chain(parts))
     };
     Ok(Value::object([
-        ("vpc_id", id.into()),
+        ("vpc_id", id.as_str().into()),
         ("cidr_blocks", ranges(&vpc)),
         ("subnets", Value::list(sorted.into_iter().map(said))),
         ("internet_gateway_id", gateways.first().and_then(InternetGateway::internet_gateway_id).into_value()),
@@ -307,9 +335,21 @@ mod tests {
             .routes(route("10.0.0.0/16", "local"))
             .routes(route("0.0.0.0/0", "igw-1"))
             .routes(route("10.9.0.0/16", "vgw-1"))
+            .routes(Route::builder().destination_cidr_block("10.8.0.0/16").vpc_peering_connection_id("pcx-1").build())
             .routes(Route::builder().destination_prefix_list_id("pl-1").gateway_id("vpce-1").build())
             .build();
-        assert_eq!(destinations(&[table.clone(), table]), Value::list([Value::from("10.9.0.0/16")]));
+        let of = |own: &[&str]| destinations(&[table.clone(), table.clone()], &own.iter().map(|id| (*id).to_owned()).collect());
+        assert_eq!(of(&[]), Value::list(["10.8.0.0/16", "10.9.0.0/16"].map(Value::from)));
+        assert_eq!(of(&["pcx-1"]), Value::list([Value::from("10.9.0.0/16")]));
+    }
+
+    #[test]
+    fn the_own_workspace_does_not_count() {
+        let tags = [Tag::builder().key(WORKSPACE_TAG).value("w").build()];
+        let of = |arguments: Value| is_of_workspace(&tags, Given(&arguments));
+        assert!(of(Value::object([("workspace", Value::from("w"))])));
+        assert!(!of(Value::object([("workspace", Value::from("v"))])));
+        assert!(!of(Value::NULL));
     }
 
     #[test]

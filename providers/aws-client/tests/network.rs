@@ -329,7 +329,34 @@ mod tests {
         assert_eq!(subnets[0].get("zone"), subnet.attributes.get("availability_zone"));
         assert_eq!(facts["image"].get("user"), Some(&"ec2-user".into()));
 
+        asked_anew(&client, &vpc);
+
         let error = client.facts(&[("client", of([("vpc", "vpc-0".into())]))]).unwrap_err();
         assert!(error.message.contains("`client`") && error.message.contains("vpc-0"), "{error:?}");
+    }
+
+    /// What a workspace made changes no answer to it.
+    fn asked_anew(client: &Client, other: &ObjectAnswer) {
+        let own = vpc(client, "vpc-2", "10.8.0.0/16");
+        let of_connection = of([("vpc_id", other.id.as_str().into()), ("peer_vpc_id", own.id.as_str().into())]);
+        let connection = client.create_tagged("aws_vpc_peering_connection", "pcx-1", of_connection);
+        let tables = client.facts(&[("client", of([("vpc", other.id.as_str().into())]))]).unwrap();
+        let routes = of([
+            ("route_table_ids", Value::set(tables["client"].get("route_table_ids").unwrap().elements().unwrap().cloned())),
+            ("destination_cidr_block", "10.8.0.0/16".into()),
+            ("vpc_peering_connection_id", connection.id.as_str().into()),
+        ]);
+        client.create("aws_vpc_peering_routes", "routes-1", routes);
+        let answers = |workspace: &str| {
+            let in_it = || of([("vpc", other.id.as_str().into()), ("workspace", workspace.into())]);
+            client.facts(&[("vpcs", of([("workspace", workspace.into())])), ("client", in_it()), ("network", in_it())]).unwrap()
+        };
+        let (own, others) = (answers("w"), answers("v"));
+        let count = |value: &Value| value.elements().unwrap().len();
+        assert_eq!(count(&others["vpcs"]) - count(&own["vpcs"]), 2);
+        let destinations = |facts: &std::collections::BTreeMap<String, Value>| count(facts["client"].get("destinations").unwrap());
+        assert_eq!((destinations(&own), destinations(&others)), (1, 2));
+        let subnets = |facts: &std::collections::BTreeMap<String, Value>| count(facts["network"].get("subnets").unwrap());
+        assert_eq!((subnets(&own), subnets(&others)), (0, 1));
     }
 }

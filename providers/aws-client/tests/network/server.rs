@@ -90,6 +90,7 @@ impl Client {
             epoch: 1,
             tags: BTreeMap::from([
                 ("cloudtik:op".to_owned(), op.to_owned()),
+                ("cloudtik:workspace".to_owned(), "w".to_owned()),
                 ("cloudtik:address".to_owned(), format!("{kind}.test[\"{op}\"]")),
             ]),
             attributes,
