@@ -5,6 +5,7 @@ use std::time::Duration;
 use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig};
 use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
 use aws_smithy_http_client::tls;
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
@@ -106,10 +107,8 @@ impl Aws {
 async fn sdk_config(config: &Value) -> Result<SdkConfig, CallError> {
     let text = |name: &str| config.get(name).and_then(Value::as_str).map(str::to_owned);
     let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_attempt_timeout(REQUEST_TIMEOUT).build();
-    let https =
-        aws_smithy_http_client::Builder::new().tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring)).build_https();
     let mut loader: ConfigLoader = aws_config::defaults(BehaviorVersion::latest())
-        .http_client(https)
+        .http_client(http_client())
         // The engine repeats what may be repeated: an SDK that does so too would hide it from the journal.
         .retry_config(RetryConfig::disabled())
         .timeout_config(timeouts);
@@ -131,6 +130,11 @@ async fn sdk_config(config: &Value) -> Result<SdkConfig, CallError> {
     let shared = loader.load().await;
     let Some(role) = config.get("assume_role").filter(|role| !role.is_null()) else { return Ok(shared) };
     assume(role, shared).await
+}
+
+/// What requests travel by.
+pub(crate) fn http_client() -> SharedHttpClient {
+    aws_smithy_http_client::Builder::new().tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring)).build_https()
 }
 
 /// The same, as another role.

@@ -6,6 +6,9 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_types::request_id::RequestId;
 use cloudtik_provider_api::{CallError, ErrorClass};
 
+/// The status of an answer that is no error.
+const OK: u16 = 200;
+
 /// Whether a request that nobody answered may have done something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Effect {
@@ -44,6 +47,12 @@ where
     found
 }
 
+/// An error that AWS gives for one of many, in an answer that is none as a whole.
+pub(crate) fn of_code(action: &str, code: &str, text: Option<&str>) -> CallError {
+    let class = class_of(code, OK).unwrap_or(ErrorClass::Unknown);
+    CallError::new(class, code, format!("{action}: {code}: {}", text.unwrap_or("AWS gave no reason")))
+}
+
 /// The class of an error that AWS answered; `None` where it says nothing of the effect.
 fn class_of(code: &str, status: u16) -> Option<ErrorClass> {
     let is_one_of = |codes: &[&str]| codes.contains(&code);
@@ -66,6 +75,7 @@ fn class_of(code: &str, status: u16) -> Option<ErrorClass> {
             "LoadBalancerNotFound",
             "TargetGroupNotFound",
             "ListenerNotFound",
+            "NatGatewayNotFound",
             "DBInstanceNotFound",
             "NotFound",
             "InvalidKeyPair.NotFound",
@@ -120,7 +130,7 @@ fn sources<'a>(error: &'a (dyn std::error::Error + 'static)) -> impl Iterator<It
 }
 
 /// An error with all its causes in one line, each once.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut texts: Vec<String> = Vec::new();
     for source in sources(error) {
         let text = source.to_string();

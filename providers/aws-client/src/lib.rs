@@ -12,6 +12,7 @@ mod facts;
 mod kind;
 mod kinds;
 mod limits;
+mod metadata;
 mod tags;
 mod wait;
 

@@ -1,19 +1,25 @@
 //! `aws_vpc`
 
+use std::collections::BTreeMap;
+
 use aws_sdk_ec2::types::{AttributeBooleanValue, ResourceType, Tenancy, Vpc as Answered, VpcAttributeName};
 use cloudtik_aws::kinds;
 use cloudtik_provider_api::{CallError, CreateRequest, Found, ObjectAnswer, UpdateRequest};
 
+use super::ec2::{after_create, found, when_unused};
 use crate::attributes::{Given, Said};
 use crate::aws::Aws;
 use crate::error::strange;
-use crate::kind::{Kind, Query, one};
+use crate::kind::{Kind, Query};
 use crate::tags;
 
 /// Whether names are resolved: on in a new network.
 const SUPPORT: &str = "enable_dns_support";
 /// Whether instances get names: off in a new network.
 const HOSTNAMES: &str = "enable_dns_hostnames";
+
+const IN_USE: &str = "look for what is left in the network: `aws ec2 describe-network-interfaces --filters Name=vpc-id,Values=…`, and security \
+     groups, gateways and endpoints that were not made here";
 
 pub(crate) struct Vpc;
 
@@ -30,9 +36,12 @@ impl Kind for Vpc {
             .tag_specifications(tags::specification(ResourceType::Vpc, request))
             .send();
         let made = aws.write("ec2:CreateVpc", send).await?;
-        let id = made.vpc().and_then(Answered::vpc_id).ok_or_else(|| strange("ec2:CreateVpc", "id"))?;
-        resolve(aws, id, given, |name| given.flag(name) == Some(name == SUPPORT)).await?;
-        one::<Self>(aws, id).await?.map(|found| found.object).ok_or_else(|| strange("ec2:DescribeVpcs", "network that was just made"))
+        let vpc = made.vpc().ok_or_else(|| strange("ec2:CreateVpc", "network"))?;
+        let id = vpc.vpc_id().ok_or_else(|| strange("ec2:CreateVpc", "id"))?;
+        let wanted = |name: &str| given.flag(name).unwrap_or(name == SUPPORT);
+        after_create(|| resolve(aws, id, given, |name| wanted(name) == (name == SUPPORT))).await?;
+        let said = said(aws, id, vpc).set(SUPPORT, wanted(SUPPORT)).set(HOSTNAMES, wanted(HOSTNAMES));
+        Ok(said.set("tags", given.map("tags")).answer(id))
     }
 
     async fn find(aws: &Aws, query: &Query<'_>) -> Result<Vec<Found>, CallError> {
@@ -40,7 +49,7 @@ impl Kind for Vpc {
         for filter in query.filters("vpc-id", "tag:Name") {
             let pages = || aws.ec2.describe_vpcs().filters(filter.clone()).into_paginator().items().send().collect::<Result<Vec<_>, _>>();
             for vpc in aws.read("ec2:DescribeVpcs", pages).await? {
-                found.push(said(aws, &vpc).await?);
+                found.push(looked_at(aws, &vpc).await?);
             }
         }
         Ok(found)
@@ -52,7 +61,7 @@ impl Kind for Vpc {
     }
 
     async fn delete(aws: &Aws, id: &str) -> Result<(), CallError> {
-        aws.write("ec2:DeleteVpc", aws.ec2.delete_vpc().vpc_id(id).send()).await.map(drop)
+        when_unused(IN_USE, || aws.write("ec2:DeleteVpc", aws.ec2.delete_vpc().vpc_id(id).send())).await.map(drop)
     }
 }
 
@@ -68,6 +77,7 @@ async fn resolve(aws: &Aws, id: &str, given: Given<'_>, is_so: impl Fn(&str) -> 
     Ok(())
 }
 
+/// What no answer about networks holds: AWS tells one attribute of one network a call.
 async fn attribute(aws: &Aws, id: &str, name: VpcAttributeName) -> Result<Option<bool>, CallError> {
     let ask = || aws.ec2.describe_vpc_attribute().vpc_id(id).attribute(name.clone()).send();
     let answer = aws.read("ec2:DescribeVpcAttribute", ask).await?;
@@ -75,22 +85,21 @@ async fn attribute(aws: &Aws, id: &str, name: VpcAttributeName) -> Result<Option
     Ok(value.and_then(AttributeBooleanValue::value))
 }
 
-async fn said(aws: &Aws, vpc: &Answered) -> Result<Found, CallError> {
+async fn looked_at(aws: &Aws, vpc: &Answered) -> Result<Found, CallError> {
     let id = vpc.vpc_id().ok_or_else(|| strange("ec2:DescribeVpcs", "id"))?;
     let (support, hostnames) = tokio::try_join!(
         attribute(aws, id, VpcAttributeName::EnableDnsSupport),
         attribute(aws, id, VpcAttributeName::EnableDnsHostnames),
     )?;
-    let (marks, own) = tags::of_ec2(vpc.tags());
+    let said = said(aws, id, vpc).set(SUPPORT, support).set(HOSTNAMES, hostnames);
+    Ok(found(vpc.tags(), |own: BTreeMap<_, _>| said.set("tags", own).answer(id)))
+}
+
+fn said(aws: &Aws, id: &str, vpc: &Answered) -> Said {
     let owner = vpc.owner_id();
-    let object = Said::of(kinds::VPC)
+    Said::of(kinds::VPC)
         .set("cidr_block", vpc.cidr_block())
         .set("instance_tenancy", vpc.instance_tenancy().map(Tenancy::as_str))
-        .set(SUPPORT, support)
-        .set(HOSTNAMES, hostnames)
-        .set("tags", own)
         .set("arn", owner.map(|owner| aws.arn("ec2", owner, &format!("vpc/{id}"))))
         .set("owner_id", owner)
-        .answer(id);
-    Ok(Found { object, tags: marks })
 }

@@ -93,7 +93,7 @@ pub(super) fn kinds() -> Vec<KindSchema> {
                 word("vpc_endpoint_type", "Gateway", again, "`Gateway` or `Interface`."),
                 ids("route_table_ids", in_place, "Tables that lead to it."),
                 ids("subnet_ids", in_place, "Of type `Interface`: where it has addresses."),
-                ids("security_group_ids", in_place, "Of type `Interface`: its firewalls."),
+                ids("security_group_ids", in_place, "Of type `Interface`: its firewalls; that of the network without it.").or_computed(),
                 AttributeSchema::optional(
                     "private_dns_enabled",
                     Type::Bool,

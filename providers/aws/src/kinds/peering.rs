@@ -22,7 +22,8 @@ pub(super) fn kinds() -> Vec<KindSchema> {
         KindSchema {
             attributes: vec![
                 fixed("vpc_peering_connection_id", "The connection."),
-                tags(),
+                // In one account and region both ends are one object, with the tags of who asked.
+                tags().or_computed(),
                 given("accept_status", "`active` once both ends are there."),
                 given("vpc_id", "The network that was asked."),
                 given("peer_vpc_id", "The network that asked."),

@@ -1,0 +1,201 @@
+//! A server that speaks enough of AWS: moto, from the path or from `CLOUDTIK_MOTO_SERVER`. Without it the tests say that they did nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use cloudtik_model::{Address, ProviderRef, Value};
+use cloudtik_provider_api::{Answer, Call, CallError, Cloud, CreateRequest, FactQuestion, Found, ObjectAnswer, UpdateRequest, Verb};
+
+/// The variable that names the server's program.
+const PROGRAM: &str = "CLOUDTIK_MOTO_SERVER";
+/// How long the server may take to listen: it loads a lot.
+const START: Duration = Duration::from_secs(60);
+
+/// The server, until it is dropped.
+pub(crate) struct Moto {
+    child: Child,
+    port: u16,
+    folder: PathBuf,
+}
+
+impl Drop for Moto {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+impl Moto {
+    /// Starts one; `None` where there is none.
+    pub(crate) fn start(test: &str) -> Option<Self> {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let program = std::env::var(PROGRAM).unwrap_or_else(|_| "moto_server".to_owned());
+        let mut command = Command::new(&program);
+        command.args(["-H", "127.0.0.1", "-p", &port.to_string()]).stdout(Stdio::null()).stderr(Stdio::null());
+        let Ok(child) = command.spawn() else {
+            println!("SKIPPED: {test} needs `{program}`: install moto[server], or set {PROGRAM}");
+            return None;
+        };
+        let folder = std::env::temp_dir().join(format!("cloudtik-aws-client-{test}-{port}"));
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("config"), "[default]\naws_access_key_id = test\naws_secret_access_key = test\n").unwrap();
+        let moto = Self { child, port, folder };
+        let end = Instant::now() + START;
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(Instant::now() < end, "{program} does not listen");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Some(moto)
+    }
+
+    /// A client in a region, of an account or of the one that the server begins with.
+    pub(crate) fn connect(&self, region: &str, account: Option<&str>) -> Client {
+        let file = self.folder.join("config").display().to_string();
+        let mut config = vec![
+            ("region", Value::from(region)),
+            ("endpoint_url", Value::from(format!("http://127.0.0.1:{}", self.port).as_str())),
+            ("shared_config_files", Value::list([Value::from(file.as_str())])),
+        ];
+        if let Some(account) = account {
+            let arn = format!("arn:aws:iam::{account}:role/other");
+            config.push(("assume_role", Value::object([("role_arn", Value::from(arn.as_str()))])));
+        }
+        Client { cloud: cloudtik_aws_client::connect(&Value::object(config)).unwrap() }
+    }
+}
+
+/// A client whose calls are short to write.
+pub(crate) struct Client {
+    cloud: Arc<dyn Cloud>,
+}
+
+impl Client {
+    /// The answer to a call.
+    pub(crate) fn call(&self, kind: &str, verb: Verb) -> Answer {
+        let call = Call { provider: ProviderRef::new("aws"), address: Address::of(kind, "test"), kind: kind.into(), verb };
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(self.cloud.call(call))
+    }
+
+    /// Makes an object.
+    pub(crate) fn try_create(&self, kind: &str, op: &str, attributes: Value) -> Result<ObjectAnswer, CallError> {
+        let request = CreateRequest {
+            op_id: op.to_owned(),
+            token: op.to_owned(),
+            epoch: 1,
+            tags: BTreeMap::from([
+                ("cloudtik:op".to_owned(), op.to_owned()),
+                ("cloudtik:workspace".to_owned(), "w".to_owned()),
+                ("cloudtik:address".to_owned(), format!("{kind}.test[\"{op}\"]")),
+            ]),
+            attributes,
+            secrets: BTreeMap::new(),
+        };
+        match self.call(kind, Verb::Create(request)) {
+            Answer::Object(object) => Ok(object),
+            Answer::Failed(error) => Err(error),
+            other => panic!("{kind}: create: {other:?}"),
+        }
+    }
+
+    /// Makes an object, and checks that it is found as the create said it is.
+    pub(crate) fn create(&self, kind: &str, op: &str, attributes: Value) -> ObjectAnswer {
+        let made = self.try_create(kind, op, attributes).unwrap_or_else(|error| panic!("{kind}: create: {error:?}"));
+        assert_eq!(self.read(kind, &made.id), Some(made.clone()), "{kind}: what a create answers is what a read finds");
+        let found = self.list(kind, &[&made.id, "no-such-id"]);
+        assert_eq!(found.iter().map(|found| &found.object).collect::<Vec<_>>(), [&made], "{kind}: list");
+        made
+    }
+
+    /// The same, of a kind whose objects carry tags.
+    pub(crate) fn create_tagged(&self, kind: &str, op: &str, attributes: Value) -> ObjectAnswer {
+        let made = self.create(kind, op, attributes);
+        for (key, value) in [("cloudtik:op", op.to_owned()), ("cloudtik:address", format!("{kind}.test[\"{op}\"]"))] {
+            let found = self.find(kind, key, &value);
+            assert_eq!(found.iter().map(|found| &found.object).collect::<Vec<_>>(), [&made], "{kind}: found by {key}");
+            assert_eq!(found[0].tags.get("cloudtik:op").map(String::as_str), Some(op), "{kind}: marks");
+        }
+        assert_eq!(self.find(kind, "cloudtik:op", "no-such-op"), [], "{kind}: found by another op");
+        made
+    }
+
+    /// One object.
+    pub(crate) fn read(&self, kind: &str, id: &str) -> Option<ObjectAnswer> {
+        match self.call(kind, Verb::Read { id: id.to_owned() }) {
+            Answer::Read(object) => object,
+            other => panic!("{kind}: read: {other:?}"),
+        }
+    }
+
+    /// Many objects.
+    pub(crate) fn list(&self, kind: &str, ids: &[&str]) -> Vec<Found> {
+        let ids: BTreeSet<String> = ids.iter().map(|id| (*id).to_owned()).collect();
+        match self.call(kind, Verb::List { ids }) {
+            Answer::Found(found) => found,
+            other => panic!("{kind}: list: {other:?}"),
+        }
+    }
+
+    /// Objects by tag.
+    pub(crate) fn find(&self, kind: &str, key: &str, value: &str) -> Vec<Found> {
+        match self.call(kind, Verb::FindByTag { key: key.to_owned(), value: value.to_owned() }) {
+            Answer::Found(found) => found,
+            other => panic!("{kind}: find: {other:?}"),
+        }
+    }
+
+    /// Changes attributes, twice, and checks that they are what they shall be.
+    pub(crate) fn update(&self, kind: &str, before: &ObjectAnswer, changes: &[(&str, Value)]) -> ObjectAnswer {
+        let mut attributes = before.attributes.entries().unwrap().clone();
+        attributes.extend(changes.iter().map(|(name, value)| (Arc::from(*name), value.clone())));
+        let request = UpdateRequest {
+            id: before.id.clone(),
+            op_id: "update".to_owned(),
+            epoch: 1,
+            changed: changes.iter().map(|(name, _)| (*name).to_owned()).collect(),
+            attributes: Value::object(attributes),
+            before: before.attributes.clone(),
+        };
+        let mut updated = None;
+        for _ in 0..2 {
+            match self.call(kind, Verb::Update(request.clone())) {
+                Answer::Object(object) => updated = Some(object),
+                other => panic!("{kind}: update: {other:?}"),
+            }
+        }
+        let updated = updated.unwrap();
+        for (name, value) in changes {
+            assert_eq!(updated.attributes.get(name), Some(value), "{kind}: update of {name}");
+        }
+        updated
+    }
+
+    /// The error of a call that is refused, or `None`.
+    pub(crate) fn delete(&self, kind: &str, id: &str) -> Option<CallError> {
+        match self.call(kind, Verb::Delete { id: id.to_owned() }) {
+            Answer::Done => None,
+            Answer::Failed(error) => Some(error),
+            other => panic!("{kind}: delete: {other:?}"),
+        }
+    }
+
+    /// Answers to questions, each under its own name.
+    pub(crate) fn facts(&self, questions: &[(&str, Value)]) -> Result<BTreeMap<String, Value>, CallError> {
+        let question = |(question, arguments): &(&str, Value)| FactQuestion {
+            key: (*question).to_owned(),
+            question: (*question).to_owned(),
+            arguments: arguments.clone(),
+            pin: false,
+        };
+        match self.call("aws_vpc", Verb::Facts(questions.iter().map(question).collect())) {
+            Answer::Facts(facts) => Ok(facts),
+            Answer::Failed(error) => Err(error),
+            other => panic!("facts: {other:?}"),
+        }
+    }
+}
