@@ -7,11 +7,17 @@
 mod attributes;
 mod aws;
 mod cloud;
+mod dial;
+mod documents;
+mod each;
 mod error;
 mod facts;
+mod fence;
 mod kind;
 mod kinds;
 mod limits;
+mod session;
+mod status;
 mod tags;
 mod wait;
 

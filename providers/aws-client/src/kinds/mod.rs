@@ -1,5 +1,15 @@
 //! The kinds, one file for each family.
 
+mod iam;
+mod iam_instance_profile;
+mod iam_policy;
+mod iam_role;
+mod iam_role_policy;
+mod iam_role_policy_attachment;
+mod instance;
+mod made;
+mod s3_bucket;
+mod ssm_parameter;
 mod vpc;
 
 use cloudtik_aws::kinds;
@@ -8,10 +18,20 @@ use cloudtik_provider_api::{Answer, Call, CallError, ErrorClass};
 use crate::aws::Aws;
 use crate::kind::answer;
 
+pub(crate) use instance::Instance;
+
 /// Makes a call by the functions of its kind.
 pub(crate) async fn dispatch(aws: &Aws, call: &Call) -> Answer {
     match &*call.kind {
         kinds::VPC => answer::<vpc::Vpc>(aws, &call.verb).await,
+        kinds::IAM_INSTANCE_PROFILE => answer::<iam_instance_profile::IamInstanceProfile>(aws, &call.verb).await,
+        kinds::IAM_POLICY => answer::<iam_policy::IamPolicy>(aws, &call.verb).await,
+        kinds::IAM_ROLE => answer::<iam_role::IamRole>(aws, &call.verb).await,
+        kinds::IAM_ROLE_POLICY => answer::<iam_role_policy::IamRolePolicy>(aws, &call.verb).await,
+        kinds::IAM_ROLE_POLICY_ATTACHMENT => answer::<iam_role_policy_attachment::IamRolePolicyAttachment>(aws, &call.verb).await,
+        kinds::INSTANCE => answer::<instance::Instance>(aws, &call.verb).await,
+        kinds::S3_BUCKET => answer::<s3_bucket::S3Bucket>(aws, &call.verb).await,
+        kinds::SSM_PARAMETER => answer::<ssm_parameter::SsmParameter>(aws, &call.verb).await,
         other => Answer::Failed(CallError::new(ErrorClass::Permanent, "kind", format!("there is no kind `{other}`"))),
     }
 }
