@@ -121,7 +121,8 @@ async fn failed(aws: &Aws, id: &str) -> CallError {
 
 async fn changed_now(aws: &Aws, id: &str) -> Result<(), CallError> {
     let ask = || async {
-        let answer = aws.read("ec2:DescribeVolumesModifications", || aws.ec2.describe_volumes_modifications().volume_ids(id).send()).await?;
+        let answer =
+            aws.read("ec2:DescribeVolumesModifications", || aws.ec2.describe_volumes_modifications().volume_ids(id).send()).await?;
         let newest = answer.volumes_modifications().iter().max_by_key(|change| change.start_time().map(|time| time.secs()));
         match newest.and_then(|change| change.modification_state()) {
             Some(VolumeModificationState::Modifying) => Ok(Seen::NotYet("modifying".to_owned())),

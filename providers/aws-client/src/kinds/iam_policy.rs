@@ -106,8 +106,7 @@ async fn remove(aws: &Aws, arn: &str, version: &str) -> Result<(), CallError> {
 
 /// ARNs of the account's own policies.
 async fn own(aws: &Aws, is_wanted: impl Fn(&Policy) -> bool) -> Result<Vec<String>, CallError> {
-    let pages =
-        || aws.iam.list_policies().scope(PolicyScopeType::Local).into_paginator().items().send().collect::<Result<Vec<_>, _>>();
+    let pages = || aws.iam.list_policies().scope(PolicyScopeType::Local).into_paginator().items().send().collect::<Result<Vec<_>, _>>();
     let policies = aws.read("iam:ListPolicies", pages).await?;
     Ok(policies.into_iter().filter(is_wanted).filter_map(|policy| policy.arn).collect())
 }

@@ -60,8 +60,7 @@ fn is_of_aws(arn: &str) -> bool {
 }
 
 async fn attached(aws: &Aws, role: &str) -> Result<BTreeSet<String>, CallError> {
-    let pages =
-        || aws.iam.list_attached_role_policies().role_name(role).into_paginator().items().send().collect::<Result<Vec<_>, _>>();
+    let pages = || aws.iam.list_attached_role_policies().role_name(role).into_paginator().items().send().collect::<Result<Vec<_>, _>>();
     let attached = there(aws.read("iam:ListAttachedRolePolicies", pages).await)?.unwrap_or_default();
     Ok(attached.into_iter().filter_map(|policy| policy.policy_arn).collect())
 }

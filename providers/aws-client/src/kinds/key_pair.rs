@@ -59,14 +59,7 @@ impl Kind for KeyPair {
     }
 }
 
-fn said(
-    account: &str,
-    aws: &Aws,
-    name: &str,
-    id: Option<&str>,
-    fingerprint: Option<&str>,
-    own: BTreeMap<String, String>,
-) -> ObjectAnswer {
+fn said(account: &str, aws: &Aws, name: &str, id: Option<&str>, fingerprint: Option<&str>, own: BTreeMap<String, String>) -> ObjectAnswer {
     Said::of(kinds::KEY_PAIR)
         // AWS writes it with another comment.
         .untold(&["public_key"])

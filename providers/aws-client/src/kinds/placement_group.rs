@@ -10,8 +10,8 @@ use super::made::unfinished;
 use crate::attributes::{Given, Said};
 use crate::aws::Aws;
 use crate::kind::{Kind, Query};
-use crate::wait::{self, Seen};
 use crate::tags;
+use crate::wait::{self, Seen};
 
 /// How long one may take to be made or to go: seconds are what is seen.
 const SETTLES_WITHIN: Duration = Duration::from_secs(60);

@@ -205,8 +205,7 @@ fn set<T>(result: Result<T, CallError>, code: &str) -> Result<Option<T>, CallErr
 }
 
 async fn all(aws: &Aws) -> Result<Vec<String>, CallError> {
-    let pages =
-        || aws.s3.list_buckets().bucket_region(&aws.region).into_paginator().items().send().collect::<Result<Vec<_>, _>>();
+    let pages = || aws.s3.list_buckets().bucket_region(&aws.region).into_paginator().items().send().collect::<Result<Vec<_>, _>>();
     Ok(aws.read("s3:ListBuckets", pages).await?.into_iter().filter_map(|bucket| bucket.name).collect())
 }
 
@@ -248,8 +247,7 @@ fn is_blocked(public: &PublicAccessBlockConfiguration) -> bool {
 
 fn encryption_said(configuration: &ServerSideEncryptionConfiguration) -> Option<Value> {
     let way = configuration.rules().first()?.apply_server_side_encryption_by_default()?;
-    let parts =
-        [("sse_algorithm", way.sse_algorithm().as_str().into_value()), ("kms_master_key_id", way.kms_master_key_id().into_value())];
+    let parts = [("sse_algorithm", way.sse_algorithm().as_str().into_value()), ("kms_master_key_id", way.kms_master_key_id().into_value())];
     Some(Value::list([Value::object(parts)]))
 }
 
@@ -260,9 +258,9 @@ async fn empty(aws: &Aws, name: &str) -> Result<(), CallError> {
         let page = aws.read("s3:ListBucketVersions", ask).await?;
         let versions = page.versions().iter().map(|version| (version.key(), version.version_id()));
         let markers = page.delete_markers().iter().map(|marker| (marker.key(), marker.version_id()));
-        let identified = versions.chain(markers).filter_map(|(key, version)| {
-            ObjectIdentifier::builder().key(key?).set_version_id(version.map(str::to_owned)).build().ok()
-        });
+        let identified = versions
+            .chain(markers)
+            .filter_map(|(key, version)| ObjectIdentifier::builder().key(key?).set_version_id(version.map(str::to_owned)).build().ok());
         let some: Vec<ObjectIdentifier> = identified.collect();
         if some.is_empty() {
             return Ok(());

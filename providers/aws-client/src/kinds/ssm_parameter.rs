@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use aws_sdk_ssm::types::{
-    Parameter, ParameterMetadata, ParameterStringFilter, ParameterTier, ParameterType, ResourceTypeForTagging, Tag,
-};
+use aws_sdk_ssm::types::{Parameter, ParameterMetadata, ParameterStringFilter, ParameterTier, ParameterType, ResourceTypeForTagging, Tag};
 use cloudtik_aws::{kinds, marks};
 use cloudtik_model::Value;
 use cloudtik_provider_api::{CallError, CreateRequest, Found, ObjectAnswer, UpdateRequest};

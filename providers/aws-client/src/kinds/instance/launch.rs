@@ -58,9 +58,7 @@ fn built(aws: &Aws, request: &CreateRequest, user: &str, root: Option<BlockDevic
         .set_block_device_mappings(root.map(|root| vec![root]))
         .set_placement(placement(given))
         .set_ebs_optimized(given.flag("ebs_optimized"))
-        .set_instance_initiated_shutdown_behavior(
-            given.maybe_text("instance_initiated_shutdown_behavior").map(ShutdownBehavior::from),
-        )
+        .set_instance_initiated_shutdown_behavior(given.maybe_text("instance_initiated_shutdown_behavior").map(ShutdownBehavior::from))
         .set_instance_market_options(market(given))
         .set_tag_specifications(Some(all_tags(request, user)));
     Ok(in_network(send, given))

@@ -184,7 +184,8 @@ async fn identity(aws: &Aws, id: &str, given: Given<'_>) -> Result<(), CallError
     let live = Filter::builder().name("state").values("associating").values("associated").build();
     let ask = || aws.ec2.describe_iam_instance_profile_associations().filters(of.clone()).filters(live.clone()).send();
     let answer = aws.read(action, ask).await?;
-    let present = answer.iam_instance_profile_associations().first().map(|found| found.association_id().ok_or_else(|| strange(action, "id")));
+    let present =
+        answer.iam_instance_profile_associations().first().map(|found| found.association_id().ok_or_else(|| strange(action, "id")));
     let present = present.transpose()?;
     let profile = given.owned("iam_instance_profile").map(|name| IamInstanceProfileSpecification::builder().name(name).build());
     match (present, profile) {
@@ -223,7 +224,10 @@ mod tests {
     #[test]
     fn a_profile_that_is_not_known_yet_is_no_error_of_its_own() {
         let is = |code: &str, message: &str| is_unknown_profile(&CallError::new(ErrorClass::Permanent, code, message));
-        assert!(is("InvalidParameterValue", "Value (p) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name"));
+        assert!(is(
+            "InvalidParameterValue",
+            "Value (p) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name"
+        ));
         assert!(is("InvalidParameterValue", "IAM Instance Profile \"arn:aws:iam::1:instance-profile/p\" has no associated IAM Roles"));
         assert!(!is("InvalidParameterValue", "Value (x) for parameter subnetId is invalid"));
         assert!(!is("InsufficientInstanceCapacity", "no capacity"));
