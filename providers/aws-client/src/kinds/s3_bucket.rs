@@ -59,6 +59,12 @@ impl Kind for S3Bucket {
         aws.write("s3:CreateBucket", send).await?;
         made::after_create(|| async {
             settle(aws, name, given).await?;
+            let found = look(aws, name).await?;
+            if all.keys().all(|tag| !tag.starts_with(marks::PREFIX) || found.tags.contains_key(tag)) {
+                return Ok(found.object);
+            }
+            // A server that is not AWS may take no tags with a create.
+            tag(aws, name, &all).await?;
             look(aws, name).await.map(|found| found.object)
         })
         .await
@@ -185,8 +191,12 @@ async fn retag(aws: &Aws, request: &UpdateRequest) -> Result<(), CallError> {
     if let Some(word) = Given(&request.attributes).owned("on_destroy") {
         all.insert(ON_DESTROY_TAG.to_owned(), word);
     }
-    let tagging = Tagging::builder().set_tag_set(Some(written(&all)?)).build().map_err(|_| strange("s3:PutBucketTagging", "tags"))?;
-    aws.write("s3:PutBucketTagging", aws.s3.put_bucket_tagging().bucket(&request.id).tagging(tagging).send()).await.map(drop)
+    tag(aws, &request.id, &all).await
+}
+
+async fn tag(aws: &Aws, name: &str, all: &BTreeMap<String, String>) -> Result<(), CallError> {
+    let tagging = Tagging::builder().set_tag_set(Some(written(all)?)).build().map_err(|_| strange("s3:PutBucketTagging", "tags"))?;
+    aws.write("s3:PutBucketTagging", aws.s3.put_bucket_tagging().bucket(name).tagging(tagging).send()).await.map(drop)
 }
 
 async fn read_tags(aws: &Aws, name: &str) -> Result<BTreeMap<String, String>, CallError> {
