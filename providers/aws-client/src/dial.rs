@@ -41,3 +41,25 @@ async fn address(aws: &Aws, id: &str) -> Result<String, CallError> {
     let missing = || CallError::new(ErrorClass::Transient, "dial", format!("{id} has no address yet"));
     aws.session.address(id).ok_or_else(missing)
 }
+
+#[cfg(test)]
+mod tests {
+    use cloudtik_model::Value;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_stream_leads_to_the_address_that_was_learnt() {
+        let config = Value::object([("region", Value::from("us-west-2")), ("endpoint_url", "http://127.0.0.1:1".into())]);
+        let aws = Aws::open(&config).await.unwrap();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let target = DialTarget { instance: "i-1".to_owned(), port: listener.local_addr().unwrap().port() };
+        aws.session.set_address("i-1", Some("127.0.0.1"));
+        let Connection::Tcp(stream) = dial(&aws, &target).await.unwrap() else { panic!("no stream over a network") };
+        assert_eq!(stream.peer_addr().unwrap().port(), target.port);
+        drop(listener);
+        let error = dial(&aws, &target).await.unwrap_err();
+        assert_eq!((error.class, &*error.code), (ErrorClass::Transient, "dial"));
+        assert_eq!(aws.session.address("i-1"), None);
+    }
+}

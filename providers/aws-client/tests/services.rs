@@ -1,5 +1,13 @@
 //! The kinds beside networks, against a server that answers like AWS: each is made, found, changed and removed.
 
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    clippy::indexing_slicing,
+    reason = "a test ends with a panic, its helpers too"
+)]
+
 #[path = "services/stage.rs"]
 mod stage;
 

@@ -115,17 +115,17 @@ impl Kind for DbInstance {
 
     async fn update(aws: &Aws, request: &UpdateRequest) -> Result<(), CallError> {
         let given = Given(&request.attributes);
-        let changed = |name: &&str| request.changed.contains(*name);
+        let changed = |name: &str| request.changed.contains(name);
         let own = if KEPT.iter().any(|(name, _)| changed(name)) { kept(given) } else { BTreeMap::new() };
         rds::retag(aws, Given(&request.before).text("arn")?, request, own).await?;
         let settings = request.changed.iter().filter(|name| *name != "tags" && !is_only_kept(name));
         if settings.count() == 0 {
             return Ok(());
         }
-        let text = |name: &'static str| given.owned(name).filter(|_| changed(&name));
-        let number = |name: &'static str| given.int(name).filter(|_| changed(&name));
-        let flag = |name: &'static str| given.flag(name).filter(|_| changed(&name));
-        let groups = Some(given.texts("vpc_security_group_ids")).filter(|_| changed(&"vpc_security_group_ids"));
+        let text = |name: &'static str| given.owned(name).filter(|_| changed(name));
+        let number = |name: &'static str| given.int(name).filter(|_| changed(name));
+        let flag = |name: &'static str| given.flag(name).filter(|_| changed(name));
+        let groups = Some(given.texts("vpc_security_group_ids")).filter(|_| changed("vpc_security_group_ids"));
         let send = aws
             .rds
             .modify_db_instance()
@@ -133,7 +133,7 @@ impl Kind for DbInstance {
             // Otherwise changes wait for the night in which the database is maintained.
             .apply_immediately(true)
             .set_engine_version(text("engine_version"))
-            .set_allow_major_version_upgrade(changed(&"engine_version").then_some(true))
+            .set_allow_major_version_upgrade(changed("engine_version").then_some(true))
             .set_db_instance_class(text("instance_class"))
             .set_allocated_storage(number("allocated_storage"))
             .set_storage_type(text("storage_type"))

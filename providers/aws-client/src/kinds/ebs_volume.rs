@@ -68,17 +68,17 @@ impl Kind for EbsVolume {
     async fn update(aws: &Aws, request: &UpdateRequest) -> Result<(), CallError> {
         tags::update_ec2(aws, request).await?;
         let given = Given(&request.attributes);
-        let changed = |name: &&str| request.changed.contains(*name);
-        if !CHANGES.iter().any(|name| changed(&name)) {
+        let changed = |name: &str| request.changed.contains(name);
+        if !CHANGES.iter().any(|name| changed(name)) {
             return Ok(());
         }
-        let number = |name: &'static str| given.int(name).filter(|_| changed(&name));
+        let number = |name: &'static str| given.int(name).filter(|_| changed(name));
         let send = aws
             .ec2
             .modify_volume()
             .volume_id(&request.id)
             .set_size(number("size"))
-            .set_volume_type(given.maybe_text("type").filter(|_| changed(&"type")).map(VolumeType::from))
+            .set_volume_type(given.maybe_text("type").filter(|_| changed("type")).map(VolumeType::from))
             .set_iops(number("iops"))
             .set_throughput(number("throughput"));
         aws.write("ec2:ModifyVolume", send.send()).await?;

@@ -51,11 +51,13 @@ impl Kind for Lb {
             .send();
         let made = aws.write(action, send).await?;
         let arn = made.load_balancers().first().and_then(|made| made.load_balancer_arn()).ok_or_else(|| strange(action, "ARN"))?;
-        if given.flag("enable_deletion_protection") == Some(true) {
-            after_create(|| protect(aws, arn, true)).await?;
+        let found = elb::check_own(active(aws, arn).await.map_err(unfinished)?, request, name)?;
+        if given.flag("enable_deletion_protection") != Some(true) {
+            return Ok(found.object);
         }
-        let found = active(aws, arn).await.map_err(unfinished)?;
-        elb::check_own(found, request, name).map(|found| found.object)
+        after_create(|| protect(aws, arn, true)).await?;
+        let found = one::<Self>(aws, arn).await.map_err(unfinished)?;
+        found.map(|found| found.object).ok_or_else(|| strange(action, "load balancer"))
     }
 
     async fn find(aws: &Aws, query: &Query<'_>) -> Result<Vec<Found>, CallError> {

@@ -54,7 +54,8 @@ impl Kind for Instance {
     async fn create(aws: &Aws, request: &CreateRequest) -> Result<ObjectAnswer, CallError> {
         fence::check(aws, request).await?;
         let id = launch::launch(aws, request).await?;
-        running(aws, &id).await.map(|found| found.object)
+        let public = Given(&request.attributes).flag("associate_public_ip_address") == Some(true);
+        running(aws, &id, public).await.map(|found| found.object)
     }
 
     async fn find(aws: &Aws, query: &Query<'_>) -> Result<Vec<Found>, CallError> {
@@ -101,12 +102,12 @@ impl Kind for Instance {
     }
 
     async fn complete(aws: &Aws, found: Found) -> Result<Found, CallError> {
-        running(aws, &found.object.id).await
+        running(aws, &found.object.id, false).await
     }
 }
 
-/// Waits until a machine runs, and says what it is then. One that ended instead had a reason.
-async fn running(aws: &Aws, id: &str) -> Result<Found, CallError> {
+/// Waits until a machine runs, with a public address if it shall have one, and says what it is then. One that ended instead had a reason.
+async fn running(aws: &Aws, id: &str, public: bool) -> Result<Found, CallError> {
     let runs = || async {
         let answered = describe(aws, id).await.map_err(unfinished)?;
         // Right after its launch a search may not find it.
@@ -114,6 +115,7 @@ async fn running(aws: &Aws, id: &str) -> Result<Found, CallError> {
         match state(instance) {
             InstanceStateName::Pending => Ok(Seen::NotYet("pending".to_owned())),
             InstanceStateName::ShuttingDown | InstanceStateName::Terminated => Err(ended(id, instance)),
+            _ if public && instance.public_ip_address().is_none() => Ok(Seen::NotYet("without a public address".to_owned())),
             _ => {
                 let found = said::all(aws, &answered).await.map_err(unfinished)?.pop();
                 found.map(Seen::Done).ok_or_else(|| strange("ec2:DescribeInstances", "machine"))
