@@ -1,4 +1,6 @@
 //! The status of a node, as tags of its machine: every look at the machine tells them.
+//!
+//! A value that is longer than a tag's is cut into parts, each a tag whose name ends with the part's number: `cloudtik:status:frozen#2`.
 
 use std::collections::BTreeMap;
 
@@ -10,8 +12,11 @@ use crate::aws::Aws;
 use crate::error::refused;
 use crate::tags;
 
-/// The longest value of a tag that AWS takes.
-const VALUE_CHARS_MAX: usize = 256;
+/// Before the number of a part.
+const PART: char = '#';
+
+/// Parts that one value may have. A machine has 50 tags, and most are not for this.
+const PARTS_MAX: usize = 8;
 
 /// Replaces what was published of a machine. What is published already is not sent again.
 pub(crate) async fn publish(aws: &Aws, id: &str, status: &BTreeMap<String, String>) -> Result<(), CallError> {
@@ -36,15 +41,43 @@ pub(crate) async fn publish(aws: &Aws, id: &str, status: &BTreeMap<String, Strin
 }
 
 fn as_tags(status: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>, CallError> {
-    let tag = |(key, value): (&String, &String)| {
-        let encoded = marks::encode(value);
-        if encoded.len() > VALUE_CHARS_MAX {
-            let text = format!("ec2:CreateTags: the status `{key}` has {} characters, and a tag takes {VALUE_CHARS_MAX}", encoded.len());
+    let mut all = BTreeMap::new();
+    for (key, value) in status {
+        let parts = cut(value);
+        if parts.len() > PARTS_MAX {
+            let text = format!("ec2:CreateTags: the status `{key}` has {} characters, which are too many for tags", value.len());
             return Err(refused("status", text));
         }
-        Ok((format!("{STATUS_PREFIX}{key}"), encoded))
-    };
-    status.iter().map(tag).collect()
+        let name = |number: usize| if number == 0 { String::new() } else { format!("{PART}{}", number + 1) };
+        all.extend(parts.into_iter().enumerate().map(|(number, part)| (format!("{STATUS_PREFIX}{key}{}", name(number)), part)));
+    }
+    Ok(all)
+}
+
+/// A value, encoded, in parts that tags take. A character is never cut.
+fn cut(value: &str) -> Vec<String> {
+    let mut parts = vec![String::new()];
+    for character in value.chars() {
+        let encoded = marks::encode(character.encode_utf8(&mut [0; 4]));
+        match parts.last_mut() {
+            Some(part) if part.len() + encoded.len() <= tags::VALUE_CHARS_MAX => part.push_str(&encoded),
+            _ => parts.push(encoded),
+        }
+    }
+    parts
+}
+
+/// Marks with the values of a status whole again.
+pub(crate) fn joined(mut marks: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let heads: Vec<String> = marks.keys().filter(|name| name.starts_with(STATUS_PREFIX) && !name.contains(PART)).cloned().collect();
+    for head in heads {
+        let parts = (2..=PARTS_MAX).map_while(|number| marks.remove(&format!("{head}{PART}{number}")));
+        let rest: String = parts.collect();
+        if let Some(value) = marks.get_mut(&head) {
+            value.push_str(&rest);
+        }
+    }
+    marks
 }
 
 /// What to write, and the names of what to remove.
@@ -83,7 +116,13 @@ mod tests {
     }
 
     #[test]
-    fn values_that_no_tag_takes_are_refused() {
-        assert_eq!(as_tags(&of(&[("k", &"x".repeat(257))])).unwrap_err().code, "status");
+    fn long_values_are_cut_and_whole_again() {
+        let long = format!("{{\"frozen\": \"{}\"}}", "ü/x ".repeat(120));
+        let status = of(&[("frozen", &long), ("epoch", "1")]);
+        let tags = as_tags(&status).unwrap();
+        assert!(tags.len() > 3 && tags.values().all(|value| value.len() <= tags::VALUE_CHARS_MAX));
+        let marks = tags.into_iter().map(|(name, value)| (name, marks::decode(&value))).collect();
+        assert_eq!(joined(marks), of(&[("cloudtik:status:frozen", &long), ("cloudtik:status:epoch", "1")]));
+        assert_eq!(as_tags(&of(&[("k", &"x".repeat(256 * 9))])).unwrap_err().code, "status");
     }
 }

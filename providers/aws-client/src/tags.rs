@@ -9,6 +9,9 @@ use cloudtik_provider_api::{CallError, CreateRequest, UpdateRequest};
 use crate::attributes::Given;
 use crate::aws::Aws;
 
+/// The longest value of a tag that AWS takes.
+pub(crate) const VALUE_CHARS_MAX: usize = 256;
+
 /// All tags that an object is made with, encoded.
 pub(crate) fn of_create(request: &CreateRequest) -> BTreeMap<String, String> {
     let mut tags = Given(&request.attributes).map("tags");

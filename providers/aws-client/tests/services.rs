@@ -255,6 +255,8 @@ fn machines_are_dialled_and_tell_a_status() {
     };
     let first = [("epoch", "1"), ("group.a", "1/2/t [x]")];
     assert_eq!(publish(&first), first.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
+    let long = "a b=[c] ".repeat(100);
+    assert_eq!(publish(&[("epoch", "2"), ("frozen", &long)]).get("frozen"), Some(&long));
     assert_eq!(publish(&[("epoch", "2")]), [("epoch".to_owned(), "2".to_owned())].into());
     let other = Stage::open().unwrap();
     let status = [("digest".to_owned(), "d".to_owned())].into();

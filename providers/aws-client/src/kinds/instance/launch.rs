@@ -10,7 +10,7 @@ use aws_smithy_types::base64;
 use cloudtik_aws::{first_boot, marks};
 use cloudtik_provider_api::{CallError, CreateRequest};
 
-use super::{NAME_TAG, USER_TAG, is_unknown_profile};
+use super::{NAME_TAG, USER_TAG, is_unknown_profile, kept};
 use crate::attributes::Given;
 use crate::aws::Aws;
 use crate::error::{refused, strange};
@@ -174,8 +174,10 @@ fn user_data(request: &CreateRequest, user: &str) -> Result<String, CallError> {
 /// The same tags for the machine and what goes with it.
 fn all_tags(request: &CreateRequest, user: &str) -> Vec<TagSpecification> {
     let mut all = tags::of_create(request);
+    let given = Given(&request.attributes);
+    all.extend(kept::marks_of(given));
     all.insert(USER_TAG.to_owned(), marks::encode(user));
-    if let Some(name) = Given(&request.attributes).maybe_text("name") {
+    if let Some(name) = given.maybe_text("name") {
         all.insert(NAME_TAG.to_owned(), marks::encode(name));
     }
     let all = tags::ec2(&all);

@@ -1,5 +1,6 @@
 //! `aws_instance`
 
+mod kept;
 mod launch;
 mod said;
 
@@ -45,6 +46,9 @@ const UNTOLD: &[&str] = &[
     "instance_market_options",
     "instance_initiated_shutdown_behavior",
 ];
+
+/// Those of them that are short enough to be kept as marks: who takes a machine over that another one launched knows them from there.
+const KEPT: [&str; 3] = ["root_block_device", "instance_market_options", "instance_initiated_shutdown_behavior"];
 
 pub(crate) struct Instance;
 
@@ -164,7 +168,9 @@ async fn source_check(aws: &Aws, id: &str, given: Given<'_>) -> Result<(), CallE
 async fn shutdown(aws: &Aws, id: &str, given: Given<'_>) -> Result<(), CallError> {
     let value = AttributeValue::builder().set_value(given.owned("instance_initiated_shutdown_behavior")).build();
     let send = aws.ec2.modify_instance_attribute().instance_id(id).instance_initiated_shutdown_behavior(value);
-    aws.write("ec2:ModifyInstanceAttribute", send.send()).await.map(drop)
+    aws.write("ec2:ModifyInstanceAttribute", send.send()).await?;
+    let marks = tags::ec2(&kept::marks_of(given));
+    aws.write("ec2:CreateTags", aws.ec2.create_tags().resources(id).set_tags(Some(marks)).send()).await.map(drop)
 }
 
 async fn metadata(aws: &Aws, id: &str, given: Given<'_>) -> Result<(), CallError> {

@@ -7,12 +7,12 @@ use cloudtik_aws::kinds;
 use cloudtik_model::Value;
 use cloudtik_provider_api::{CallError, Found, SEQUENCE_TAG};
 
-use super::{NAME_TAG, UNTOLD, USER_TAG};
+use super::{NAME_TAG, UNTOLD, USER_TAG, kept};
 use crate::attributes::{IntoValue, Said};
 use crate::aws::Aws;
 use crate::error::strange;
 use crate::session::Machine;
-use crate::tags;
+use crate::{status, tags};
 
 /// Where a node keeps what cloudtik brings to it. The same place as on nodes of other clouds that have a root of their own.
 const NODE_ROOT: &str = "/var/lib/cloudtik/node";
@@ -51,8 +51,9 @@ fn one(aws: &Aws, owner: Option<&str>, instance: &Instance, machines: &BTreeMap<
     let sequence = marks.get(SEQUENCE_TAG).and_then(|number| number.parse().ok()).unwrap_or(HEAD_SEQUENCE);
     let zone = instance.placement().and_then(|placement| placement.availability_zone());
     let groups: BTreeSet<String> = instance.security_groups().iter().filter_map(|group| group.group_id.clone()).collect();
-    let object = Said::of(kinds::INSTANCE)
-        .untold(UNTOLD)
+    let said = Said::of(kinds::INSTANCE).untold(UNTOLD);
+    let said = kept::told(&marks).into_iter().fold(said, |said, (name, value)| said.set(name, value));
+    let object = said
         .set("name", marks.get(NAME_TAG).map(String::as_str))
         .set("ami", instance.image_id())
         .set("instance_type", instance.instance_type().map(InstanceType::as_str))
@@ -78,7 +79,7 @@ fn one(aws: &Aws, owner: Option<&str>, instance: &Instance, machines: &BTreeMap<
         .set("ssh", ssh(user))
         .set("node", node(instance, id, user, sequence, machine))
         .answer(id);
-    Ok(Found { object, tags: marks })
+    Ok(Found { object, tags: status::joined(marks) })
 }
 
 /// AWS writes nothing where something is missing.
