@@ -217,10 +217,10 @@ fn adoption(found: &Found) -> Option<String> {
     is_worker.then(|| format!("{address} ({}) is adopted by the new head", found.object.id))
 }
 
-/// What the controller of a head does not repeat is as the state has it: it tells what it follows, not what it was told.
+/// What a look leaves out is as the state has it: the controller of a head tells what it follows, not what it was told, and a cloud keeps
+/// secrets to itself.
 fn whole(found: ObjectAnswer, address: &Address, state: &State) -> ObjectAnswer {
-    let entry = state.resources.get(address).filter(|entry| entry.provider.provider_type() == CONTROLLER_PROVIDER);
-    let known = entry.and_then(|entry| entry.current.as_ref()?.attributes.entries());
+    let known = state.resources.get(address).and_then(|entry| entry.current.as_ref()?.attributes.entries());
     let (Some(known), Some(told)) = (known, found.attributes.entries()) else { return found };
     let mut all = known.clone();
     all.extend(told.clone());

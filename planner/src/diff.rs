@@ -162,6 +162,24 @@ pub(crate) fn with_part_of(value: &Value, other: Option<&Value>, path: &[Part]) 
     }
 }
 
+/// The value with the parts of its objects that it leaves out as they are in another one: in what a provider may choose, it may choose parts.
+pub(crate) fn with_what_is_left_out(value: &Value, there: &Value) -> Value {
+    let filled = match (value.kind(), there.elements()) {
+        (ValueKind::Object(parts), _) => {
+            let Some(others) = there.entries() else { return value.clone() };
+            let of =
+                |name: &Arc<str>, part: &Value| others.get(name).map_or_else(|| part.clone(), |other| with_what_is_left_out(part, other));
+            let filled = parts.iter().filter(|(_, part)| !part.is_null()).map(|(name, part)| (Arc::clone(name), of(name, part)));
+            Value::object(others.clone().into_iter().chain(filled))
+        }
+        (ValueKind::List(items) | ValueKind::Tuple(items), Some(others)) if items.len() == others.len() => {
+            Value::list(items.iter().zip(others).map(|(item, other)| with_what_is_left_out(item, other)))
+        }
+        _ => return value.clone(),
+    };
+    filled.marked(value.is_sensitive())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -228,5 +246,19 @@ mod tests {
         assert_eq!(take("tags.b").get("tags").unwrap(), &Value::map([("a", Value::from("1"))]));
         assert_eq!(take("list[1]").get("list").unwrap(), &text(&["x", "q"]));
         assert_eq!(take("nothing.at.all"), value);
+    }
+
+    #[test]
+    fn parts_that_a_provider_may_choose_are_as_they_are() {
+        let block =
+            |parts: &[(&'static str, i64)]| Value::list([Value::object(parts.iter().map(|(name, item)| (*name, Value::from(*item))))]);
+        let there = block(&[("size", 8), ("iops", 3_000)]);
+        assert_eq!(with_what_is_left_out(&block(&[("size", 8)]), &there), there);
+        assert_eq!(with_what_is_left_out(&block(&[("size", 9)]), &there), block(&[("size", 9), ("iops", 3_000)]));
+        let null = Value::list([Value::object([("size", Value::from(8_i64)), ("iops", Value::NULL)])]);
+        assert_eq!(with_what_is_left_out(&null, &there), there);
+        assert_eq!(with_what_is_left_out(&Value::list([]), &there), Value::list([]));
+        let tags = Value::map([("a", Value::from("1"))]);
+        assert_eq!(with_what_is_left_out(&tags, &Value::map([("b", Value::from("2"))])), tags);
     }
 }

@@ -7,7 +7,7 @@ use cloudtik_lang::convert;
 use cloudtik_model::{Address, ChangeWord, Diagnostic, Expr, ExprKind, Node, Object, ResourceSpec, Span, StateEntry, Type, Value};
 use cloudtik_provider_api::{AttributeSchema, KindSchema, Presence, Shown};
 
-use crate::diff::{differences, with_marks_of, with_part_of};
+use crate::diff::{differences, with_marks_of, with_part_of, with_what_is_left_out};
 use crate::names::{attribute_of, enumerate, parse};
 use crate::plan::{GONE, NOT_THERE};
 use crate::planner::{Planner, blank};
@@ -258,7 +258,11 @@ impl<'a> Planner<'_, 'a> {
             if before == wanted && wanted.is_none_or(Value::is_known) {
                 continue;
             }
-            differences(attribute.name, before.map(mark).as_ref(), wanted.map(mark).as_ref(), &mut found);
+            let wanted = wanted.map(|wanted| match before.filter(|_| attribute.presence == Presence::OptionalComputed) {
+                Some(before) => with_what_is_left_out(wanted, before),
+                None => wanted.clone(),
+            });
+            differences(attribute.name, before.map(mark).as_ref(), wanted.as_ref().map(mark).as_ref(), &mut found);
             changes.extend(found.drain(..).map(|difference| AttributeChange {
                 path: difference.path,
                 before: difference.before,

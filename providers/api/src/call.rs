@@ -168,7 +168,8 @@ pub const DATA_QUESTION: &str = "data";
 pub struct ObjectAnswer {
     /// Its id.
     pub id: String,
-    /// All attributes of the kind: given and computed. Ones that are sensitive are marked.
+    /// All attributes of the kind: given and computed. Ones that are sensitive are marked. What the cloud does not tell again is left out of
+    /// what a look answers, and is then as it is known; creates and updates answer it as it was asked for.
     pub attributes: Value,
 }
 

@@ -16,6 +16,7 @@ use cloudtik_provider_api::{CallError, ErrorClass};
 
 use crate::error::{Effect, classified};
 use crate::limits::Limits;
+use crate::session::Session;
 
 /// How long a connection may take to open.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -38,6 +39,8 @@ pub(crate) struct Aws {
     pub(crate) cloudformation: aws_sdk_cloudformation::Client,
     /// The region.
     pub(crate) region: String,
+    /// What was learnt.
+    pub(crate) session: Session,
     limits: Limits,
 }
 
@@ -61,6 +64,7 @@ impl Aws {
             elb: aws_sdk_elasticloadbalancingv2::Client::new(&shared),
             cloudformation: aws_sdk_cloudformation::Client::new(&shared),
             region,
+            session: Session::default(),
             limits: Limits::default(),
         })
     }
@@ -153,7 +157,7 @@ async fn assume(role: &Value, shared: SdkConfig) -> Result<SdkConfig, CallError>
 }
 
 /// The part of AWS that a region lies in.
-fn partition(region: &str) -> &'static str {
+pub(crate) fn partition(region: &str) -> &'static str {
     match region.split('-').next() {
         Some("cn") => "aws-cn",
         _ if region.starts_with("us-gov-") => "aws-us-gov",

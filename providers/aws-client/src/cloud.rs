@@ -12,7 +12,7 @@ use tokio::sync::OnceCell;
 
 use crate::aws::Aws;
 use crate::kinds::dispatch;
-use crate::{error, facts};
+use crate::{dial, error, facts, fence, status};
 
 /// Threads that wait for AWS. They hardly compute.
 const THREADS: usize = 2;
@@ -76,16 +76,18 @@ impl Cloud for AwsCloud {
     }
 
     fn dial(&self, target: DialTarget) -> BoxFuture<'_, Result<Connection, CallError>> {
-        Box::pin(async move {
-            let text = format!("{}: port {} cannot be reached yet", target.instance, target.port);
-            Err(CallError::new(ErrorClass::Permanent, "dial", text))
-        })
+        let dialled = self.on_own_runtime(|shared| async move { dial::dial(shared.aws().await?, &target).await });
+        Box::pin(async move { dialled.await? })
     }
 }
 
 impl Shared {
+    async fn aws(&self) -> Result<&Aws, CallError> {
+        self.aws.get_or_try_init(|| Aws::open(&self.config)).await
+    }
+
     async fn answer(&self, call: &Call) -> Answer {
-        match self.aws.get_or_try_init(|| Aws::open(&self.config)).await {
+        match self.aws().await {
             Ok(aws) => self.answer_of(aws, call).await,
             Err(error) => Answer::Failed(error),
         }
@@ -94,7 +96,13 @@ impl Shared {
     async fn answer_of(&self, aws: &Aws, call: &Call) -> Answer {
         match &call.verb {
             Verb::Facts(questions) => facts::answer(aws, questions).await.map_or_else(Answer::Failed, Answer::Facts),
+            Verb::Fence { cluster, epoch } => done(fence::raise(aws, cluster, *epoch).await),
+            Verb::PublishStatus { id, status } => done(status::publish(aws, id, status).await),
             _ => dispatch(aws, call).await,
         }
     }
+}
+
+fn done(result: Result<(), CallError>) -> Answer {
+    result.map_or_else(Answer::Failed, |()| Answer::Done)
 }

@@ -28,7 +28,8 @@ where
         SdkError::ServiceError(refused) => {
             let code = refused.err().code().unwrap_or("unknown").to_owned();
             let status = refused.raw().status().as_u16();
-            let text = refused.err().message().unwrap_or("AWS gave no reason").to_owned();
+            // What has neither a code nor a reason is an answer that the SDK cannot read: its own error says where.
+            let text = refused.err().message().map_or_else(|| chain(refused.err()), str::to_owned);
             let class = class_of(&code, status).unwrap_or(unanswered);
             CallError::new(class, code.clone(), format!("{action}: {code}: {text}"))
         }

@@ -1,10 +1,14 @@
 //! What a kind is: four functions, and what comes of a call by them.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use aws_sdk_ec2::types::Filter;
 use cloudtik_provider_api::{Answer, CallError, CreateRequest, ErrorClass, Found, ObjectAnswer, UpdateRequest, Verb};
 
+use tokio::time::{Instant, sleep};
+
+use crate::attributes::{agrees, as_asked};
 use crate::aws::Aws;
 use crate::tags;
 
@@ -64,12 +68,18 @@ pub(crate) trait Kind {
     fn delete(aws: &Aws, id: &str) -> impl Future<Output = Result<(), CallError>> + Send;
 
     /// Finishes what a create began that was interrupted: waits until the object can be used, and does the parts of the create that come after
-    /// its first request. Of an object that was found by the tag of its create.
+    /// its first request. Of an object that was found by the tag of its create, or by its name; that one may be of another create, so the object
+    /// may only be waited for where names are unique.
     fn complete(aws: &Aws, found: Found) -> impl Future<Output = Result<Found, CallError>> + Send {
         let _ = aws;
         async { Ok(found) }
     }
 }
+
+/// How long a read may tell what was before an update. AWS makes no promise; a second or two is what is seen.
+const AGREES_LIMIT: Duration = Duration::from_secs(10);
+/// Between such reads.
+const AGREES_PAUSE: Duration = Duration::from_millis(500);
 
 /// The tag that is looked for to find out what became of a create.
 const OP_TAG: &str = "cloudtik:op";
@@ -84,19 +94,21 @@ pub(crate) async fn answer<K: Kind>(aws: &Aws, verb: &Verb) -> Answer {
 
 async fn answered<K: Kind>(aws: &Aws, verb: &Verb) -> Result<Answer, CallError> {
     Ok(match verb {
-        Verb::Create(request) => Answer::Object(K::create(aws, request).await.map_err(of_create)?),
+        Verb::Create(request) => {
+            let made = K::create(aws, request).await.map_err(of_create)?;
+            Answer::Object(as_asked(K::NAME, made, &request.attributes))
+        }
         Verb::Read { id } => Answer::Read(one::<K>(aws, id).await?.map(|found| found.object)),
         Verb::Update(request) => {
             K::update(aws, request).await?;
-            let found = one::<K>(aws, &request.id).await?;
-            Answer::Object(found.ok_or_else(|| gone(&request.id))?.object)
+            Answer::Object(updated::<K>(aws, request).await?)
         }
         Verb::Delete { id } => {
             K::delete(aws, id).await?;
             Answer::Done
         }
         Verb::FindByTag { key, value } => Answer::Found(found_by_tag::<K>(aws, key, value).await?),
-        Verb::FindByName { name } => Answer::Found(K::find(aws, &Query::Name(name)).await?),
+        Verb::FindByName { name } => Answer::Found(completed::<K>(aws, K::find(aws, &Query::Name(name)).await?).await?),
         Verb::List { ids } => Answer::Found(K::find(aws, &Query::Ids(ids)).await?),
         Verb::Facts(_) | Verb::Fence { .. } | Verb::PublishStatus { .. } => {
             return Err(CallError::new(ErrorClass::Permanent, "verb", format!("{} has no {}", K::NAME, verb.as_str())));
@@ -105,13 +117,33 @@ async fn answered<K: Kind>(aws: &Aws, verb: &Verb) -> Result<Answer, CallError> 
 }
 
 async fn found_by_tag<K: Kind>(aws: &Aws, key: &str, value: &str) -> Result<Vec<Found>, CallError> {
-    let mut all = K::find(aws, &Query::Tag(key, value)).await?;
-    if key == OP_TAG {
-        for found in &mut all {
-            *found = K::complete(aws, found.clone()).await?;
-        }
+    let found = K::find(aws, &Query::Tag(key, value)).await?;
+    if key == OP_TAG { completed::<K>(aws, found).await } else { Ok(found) }
+}
+
+/// Objects that a create of ours made, complete; others as they are.
+async fn completed<K: Kind>(aws: &Aws, mut all: Vec<Found>) -> Result<Vec<Found>, CallError> {
+    for found in all.iter_mut().filter(|found| found.tags.contains_key(OP_TAG)) {
+        *found = K::complete(aws, found.clone()).await?;
     }
     Ok(all)
+}
+
+/// An object after an update, once AWS tells what was written; as it tells it, when that takes too long.
+async fn updated<K: Kind>(aws: &Aws, request: &UpdateRequest) -> Result<ObjectAnswer, CallError> {
+    let end = Instant::now() + AGREES_LIMIT;
+    loop {
+        let found = one::<K>(aws, &request.id).await?.ok_or_else(|| gone(&request.id))?;
+        let told = as_asked(K::NAME, found.object, &request.attributes);
+        let is_so = |name: &String| match (request.attributes.get(name).filter(|asked| !asked.is_null()), told.attributes.get(name)) {
+            (Some(asked), Some(told)) => agrees(asked, told),
+            _ => true,
+        };
+        if request.changed.iter().all(is_so) || Instant::now() > end {
+            return Ok(told);
+        }
+        sleep(AGREES_PAUSE).await;
+    }
 }
 
 /// The one with an id.

@@ -7,12 +7,18 @@
 mod attributes;
 mod aws;
 mod cloud;
+mod dial;
+mod documents;
+mod each;
 mod error;
 mod facts;
+mod fence;
 mod kind;
 mod kinds;
 mod limits;
 mod metadata;
+mod session;
+mod status;
 mod tags;
 mod wait;
 

@@ -9,6 +9,9 @@ use cloudtik_provider_api::{CallError, CreateRequest, UpdateRequest};
 use crate::attributes::Given;
 use crate::aws::Aws;
 
+/// The longest value of a tag that AWS takes.
+pub(crate) const VALUE_CHARS_MAX: usize = 256;
+
 /// All tags that an object is made with, encoded.
 pub(crate) fn of_create(request: &CreateRequest) -> BTreeMap<String, String> {
     let mut tags = Given(&request.attributes).map("tags");
@@ -44,8 +47,12 @@ pub(crate) fn of_ec2(tags: &[Tag]) -> (BTreeMap<String, String>, BTreeMap<String
 
 /// The filter that finds objects of EC2 by a tag.
 pub(crate) fn filter(key: &str, value: &str) -> Filter {
-    let value = if key.starts_with(marks::PREFIX) { marks::encode(value) } else { value.to_owned() };
-    Filter::builder().name(format!("tag:{key}")).values(value).build()
+    Filter::builder().name(format!("tag:{key}")).values(encoded(key, value)).build()
+}
+
+/// The value of a tag as AWS has it: that of a mark is encoded.
+pub(crate) fn encoded(key: &str, value: &str) -> String {
+    if key.starts_with(marks::PREFIX) { marks::encode(value) } else { value.to_owned() }
 }
 
 /// Changes the tags of an object of EC2 as an update says.

@@ -24,7 +24,7 @@ pub(super) fn kinds() -> Vec<KindSchema> {
                 flag("internal", false, again, "Whether only the network reaches it."),
                 word("load_balancer_type", "application", again, "`application` or `network`."),
                 AttributeSchema::required("subnets", Type::set(Type::String), in_place, "Where it has addresses."),
-                ids("security_groups", in_place, "Firewalls."),
+                ids("security_groups", in_place, "Firewalls.").or_computed(),
                 flag("enable_deletion_protection", false, in_place, "Whether AWS refuses its delete."),
                 tags(),
                 arn(),

@@ -24,7 +24,7 @@ pub(super) fn kinds() -> Vec<KindSchema> {
             attributes: instance(),
             expected: seconds(30, 5, 40),
             is_node: true,
-            secrets: &[("host_key", SecretKind::SshHostKey), ("login_key", SecretKind::LoginKey)],
+            secrets: &[("bootstrap_host_key", SecretKind::SshHostKey), ("login", SecretKind::LoginKey)],
             ..kind(names::INSTANCE, Idempotency::Token, "A machine.")
         },
         KindSchema {
@@ -67,7 +67,7 @@ pub(super) fn kinds() -> Vec<KindSchema> {
 
 fn metadata_options(change: ChangeWord) -> AttributeSchema {
     let parts = [("http_endpoint", Type::String), ("http_tokens", Type::String), ("http_put_response_hop_limit", Type::Number)];
-    block("metadata_options", parts, change, "Who may ask the machine who it is; `http_tokens = \"required\"` is IMDSv2 only.")
+    block("metadata_options", parts, change, "Who may ask the machine who it is; IMDSv2 only, unless it says otherwise.").or_computed()
 }
 
 fn launch_template() -> Vec<AttributeSchema> {

@@ -12,8 +12,9 @@ pub(super) fn kinds() -> Vec<KindSchema> {
         KindSchema {
             attributes: vec![
                 fixed("bucket", "Its name; unique among all accounts."),
-                block("versioning", [("enabled", Type::Bool)], in_place, "Whether older versions of objects are kept."),
-                block("server_side_encryption_configuration", encryption, in_place, "How objects are encrypted: `AES256` or `aws:kms`."),
+                block("versioning", [("enabled", Type::Bool)], in_place, "Whether older versions of objects are kept.").or_computed(),
+                block("server_side_encryption_configuration", encryption, in_place, "How objects are encrypted: `AES256` or `aws:kms`.")
+                    .or_computed(),
                 flag("block_public_access", true, in_place, "Whether nothing in it can be made public."),
                 word("on_destroy", "keep", ChangeWord::None, "`keep` or `delete`; `delete` empties it first."),
                 tags(),
