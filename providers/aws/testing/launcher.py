@@ -1,0 +1,70 @@
+"""Starts the API server of the tests: moto with what it needs, and without two faults that break an honest order of deletes.
+
+It writes its port to standard output, and ends when its standard input does.
+"""
+
+import logging
+import os
+import sys
+import threading
+
+os.environ.update(
+    MOTO_IAM_LOAD_MANAGED_POLICIES="true",
+    MOTO_ENABLE_AMI_VALIDATION="true",
+    MOTO_ENABLE_KEYPAIR_VALIDATION="true",
+    MOTO_EC2_ENABLE_INSTANCE_TYPE_VALIDATION="true",
+)
+
+from moto.ec2.models.route_tables import RouteTableBackend
+from moto.ec2.models.subnets import SubnetBackend
+from moto.moto_server.werkzeug_app import (
+    DomainDispatcherApplication,
+    MotoRequestHandler,
+    create_backend_app,
+)
+from werkzeug.serving import make_server
+
+
+def without_associations(delete):
+    """AWS ends the association of a subnet with the subnet; here it would keep the route table from being deleted."""
+
+    def delete_subnet(self, subnet_id):
+        subnet = delete(self, subnet_id)
+        for table in self.route_tables.values():
+            left = {key: value for key, value in table._associations.items() if value != subnet_id}
+            table._associations = left
+        return subnet
+
+    return delete_subnet
+
+
+def without_endpoints(delete):
+    """AWS takes a deleted route table out of endpoints; here it would keep the endpoint from being deleted."""
+
+    def delete_route_table(self, route_table_id):
+        delete(self, route_table_id)
+        for endpoint in self.vpc_end_points.values():
+            endpoint.route_table_ids = [key for key in endpoint.route_table_ids or [] if key != route_table_id]
+
+    return delete_route_table
+
+
+SubnetBackend.delete_subnet = without_associations(SubnetBackend.delete_subnet)
+RouteTableBackend.delete_route_table = without_endpoints(RouteTableBackend.delete_route_table)
+
+
+def end_with_parent():
+    sys.stdin.read()
+    os._exit(0)
+
+
+def main():
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    app = DomainDispatcherApplication(create_backend_app)
+    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=MotoRequestHandler)
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    print(server.server_address[1], flush=True)
+    server.serve_forever()
+
+
+main()
