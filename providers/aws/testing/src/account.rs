@@ -236,7 +236,7 @@ fn flat(item: &Element) -> String {
         return tags;
     }
     let told = item.children.iter().filter(|child| !VOLATILE.contains(&child.name.as_str()));
-    let mut parts: Vec<String> = told.map(|child| part(child)).filter(|part| !part.is_empty()).collect();
+    let mut parts: Vec<String> = told.map(part).filter(|part| !part.is_empty()).collect();
     parts.sort();
     parts.join(" ")
 }

@@ -6,8 +6,11 @@ use crate::call::Call;
 use crate::chance::fraction;
 use crate::config::Config;
 
-/// Least and most milliseconds of some actions.
-const OWN: &[(&str, (u64, u64))] = &[
+/// Least and most milliseconds.
+type Range = (u64, u64);
+
+/// Actions that take longer than most.
+const OWN: &[(&str, Range)] = &[
     ("ec2:RunInstances", (1_200, 2_500)),
     ("ec2:TerminateInstances", (400, 900)),
     ("ec2:CreateVpc", (400, 900)),
@@ -20,7 +23,7 @@ const OWN: &[(&str, (u64, u64))] = &[
 ];
 
 /// Of a service: reads, then writes.
-const SERVICES: &[(&str, (u64, u64), (u64, u64))] = &[
+const SERVICES: &[(&str, Range, Range)] = &[
     ("ec2", (150, 250), (300, 700)),
     ("iam", (100, 200), (150, 300)),
     ("sts", (40, 120), (40, 120)),
@@ -32,7 +35,7 @@ const SERVICES: &[(&str, (u64, u64), (u64, u64))] = &[
 ];
 
 /// Of a service that has no line.
-const OTHER: (u64, u64) = (50, 200);
+const OTHER: Range = (50, 200);
 
 /// How long a call takes.
 pub(crate) fn of(config: &Config, call: &Call, number: u64) -> Duration {
@@ -49,7 +52,7 @@ pub(crate) fn of(config: &Config, call: &Call, number: u64) -> Duration {
     between(config.seed, &name, number, range).mul_f64(config.latency.scale)
 }
 
-fn between(seed: u64, name: &str, number: u64, (least, most): (u64, u64)) -> Duration {
+fn between(seed: u64, name: &str, number: u64, (least, most): Range) -> Duration {
     let spread = Duration::from_millis(most.saturating_sub(least));
     Duration::from_millis(least) + spread.mul_f64(fraction(seed, name, number))
 }

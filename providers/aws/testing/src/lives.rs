@@ -159,11 +159,6 @@ impl Lives {
         true
     }
 
-    /// Whether a delete of this object is not over yet.
-    pub(crate) fn is_going(&self, now: u64, id: &str) -> bool {
-        self.phases.get(id).is_some_and(|phase| phase.hidden.is_some() && now < phase.until)
-    }
-
     /// What the server has forgotten and AWS would still show, of one identifier or all.
     pub(crate) fn forgotten(&self, now: u64, id: Option<&str>) -> Vec<Element> {
         let wanted = self.phases.iter().filter(|(known, phase)| id.is_none_or(|id| id == *known) && now < phase.until);
@@ -247,7 +242,6 @@ mod tests {
         assert_eq!(shown(&lives, 100, "available"), ["available"]);
         lives.note(&config, 200, &call("DeleteNatGateway", &[("NatGatewayId", "nat-1")]), None);
         assert_eq!(shown(&lives, 249, "deleted"), ["deleting"]);
-        assert!(lives.is_going(249, "nat-1") && !lives.is_going(250, "nat-1"));
         assert_eq!(shown(&lives, 255, "deleted"), ["deleted"]);
         assert_eq!(shown(&lives, 260, "deleted"), Vec::<String>::new());
     }

@@ -1,5 +1,7 @@
 //! The proxy in front of a real server.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "helpers of tests are no test functions to clippy")]
+
 use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -127,7 +129,7 @@ fn a_gateway_takes_its_time() {
     let gateway = made.texts("natGatewayId").remove(0);
     let state = || world.ec2("DescribeNatGateways", &[("NatGatewayId.1", &gateway)]).texts("state").pop();
     let pending = [("Filter.1.Name", "state"), ("Filter.1.Value.1", "pending")];
-    assert_eq!(world.ec2("DescribeNatGateways", &pending).texts("natGatewayId"), [gateway.clone()]);
+    assert_eq!(world.ec2("DescribeNatGateways", &pending).texts("natGatewayId"), *std::slice::from_ref(&gateway));
     world.until("available", || state().as_deref() == Some("available"));
     assert!(world.ec2("DescribeNatGateways", &pending).texts("natGatewayId").is_empty());
 
@@ -153,7 +155,7 @@ fn instances_endpoints_and_peerings_take_their_time() {
     let running = [("Filter.1.Name", "instance-state-name"), ("Filter.1.Value.1", "running")];
     assert!(world.ec2("DescribeInstances", &running).texts("instanceId").is_empty());
     world.until("running", || image_state(&machine) == "running");
-    assert_eq!(world.ec2("DescribeInstances", &running).texts("instanceId"), [machine.clone()]);
+    assert_eq!(world.ec2("DescribeInstances", &running).texts("instanceId"), *std::slice::from_ref(&machine));
     world.ec2("TerminateInstances", &[("InstanceId.1", &machine)]);
     assert_eq!(image_state(&machine), "shutting-down");
     world.until("terminated", || image_state(&machine) == "terminated");
