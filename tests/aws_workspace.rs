@@ -163,7 +163,7 @@ fn kills_leave_nothing_twice_and_nothing_behind() {
     for i in 0..kills() {
         let at = 1 + random.below(makes);
         let (was_killed, first) = world.killed_after(&APPLY, at);
-        assert!(was_killed, "kill {i} at {at} of {makes}: it ended before: {}", first.text());
+        assert!(was_killed || first.code() == Some(0), "kill {i} at {at} of {makes}: it failed before: {}", first.text());
         let (again, _) = world.expect(0, &APPLY);
         let when = format!("kill {i} of an apply at {at} of {makes}\n--- again\n{}", again.text());
         assert_eq!(world.came(&before), whole, "{when}");
@@ -171,9 +171,10 @@ fn kills_leave_nothing_twice_and_nothing_behind() {
 
         let at = 1 + random.below(removes);
         let (was_killed, first) = world.killed_after(&DESTROY, at);
-        assert!(was_killed, "kill {i} of a destroy at {at} of {removes}: it ended before: {}", first.text());
+        let when = format!("kill {i} of a destroy at {at} of {removes}");
+        assert!(was_killed || first.code() == Some(0), "{when}: it failed before: {}", first.text());
         world.expect(0, &DESTROY);
-        world.is_as(&before, &format!("kill {i} of a destroy at {at} of {removes}"));
+        world.is_as(&before, &when);
     }
 }
 

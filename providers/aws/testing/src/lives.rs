@@ -1,6 +1,6 @@
 //! States that take time. The server has an object ready, or gone, at once; what a client is shown follows from when it was made or deleted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::call::Call;
 use crate::config::{Config, Span, Times};
@@ -111,19 +111,30 @@ struct Phase {
 #[derive(Debug, Default)]
 pub(crate) struct Lives {
     phases: BTreeMap<String, Phase>,
+    /// What was deleted: routes that lead to it lead nowhere.
+    gone: BTreeSet<String>,
 }
+
+/// What a route may lead to that can be deleted before it.
+const TARGETS: [&str; 2] = ["natGatewayId", "vpcPeeringConnectionId"];
 
 impl Lives {
     /// Takes note of a call that was made.
     pub(crate) fn note(&mut self, config: &Config, now: u64, call: &Call, answer: Option<&Element>) {
         let name = call.name();
-        for life in LIVES.iter().filter(|_| config.times.on) {
+        for life in LIVES {
             let Some(begin) = life.begins.iter().find(|begin| begin.action == name) else { continue };
             let span = (life.span)(&config.times);
             let ids = match begin.parameter {
                 Some(parameter) => call.list(parameter),
                 None => answer.map(|answer| answer.texts(life.id)).unwrap_or_default(),
             };
+            if begin.ends && config.gaps {
+                self.gone.extend(ids.iter().cloned());
+            }
+            if !config.times.on {
+                continue;
+            }
             let until = now + if begin.ends { span.delete_ms } else { span.create_ms };
             let last = answer.and_then(|answer| answer.find("DBInstance")).cloned().filter(|_| begin.ends);
             for id in ids {
@@ -141,6 +152,13 @@ impl Lives {
 
     /// Whether the element stays.
     fn show_one(&self, now: u64, element: &mut Element) -> bool {
+        if element.child("destinationCidrBlock").is_some() {
+            // A route names what it leads to, and has a state of its own.
+            if TARGETS.iter().any(|target| self.gone.contains(element.get(&[*target]))) {
+                element.set(&["state"], "blackhole");
+            }
+            return true;
+        }
         for life in LIVES {
             if element.at(life.state).is_none() {
                 continue;
@@ -258,6 +276,24 @@ mod tests {
         let mut answer = gateways("available");
         filters.iter().for_each(|filter| filter.apply(&mut answer));
         assert!(answer.texts("state").is_empty());
+    }
+
+    #[test]
+    fn a_route_to_nothing_is_a_black_hole() {
+        let config = Config { times: Times { on: true, ..Config::quick().times }, ..Config::strict() };
+        let mut lives = Lives::default();
+        lives.note(&config, 0, &call("CreateNatGateway", &[]), Some(&gateways("available")));
+        let parts = [("destinationCidrBlock", "0.0.0.0/0"), ("natGatewayId", "nat-1"), ("state", "active")];
+        let item = Element::with("item", parts.map(|(name, text)| Element::text(name, text)).to_vec());
+        let route = || Element::with("Answer", vec![Element::with("routeSet", vec![item.clone()])]);
+        let state = |lives: &Lives| {
+            let mut answer = route();
+            lives.show(1, &mut answer);
+            answer.texts("state")
+        };
+        assert_eq!(state(&lives), ["active"]);
+        lives.note(&config, 1, &call("DeleteNatGateway", &[("NatGatewayId", "nat-1")]), None);
+        assert_eq!(state(&lives), ["blackhole"]);
     }
 
     #[test]

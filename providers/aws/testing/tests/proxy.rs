@@ -442,3 +442,23 @@ fn pages_of_one_are_whole() {
     let roles = through.iter().filter(|line| line.starts_with("role ")).count();
     assert_eq!(roles, 2, "{through:#?}");
 }
+
+/// The proxy as a program: it says where it listens, and takes its switches from a file.
+#[test]
+fn it_is_a_program_too() {
+    let Some(moto) = Moto::start_or_say(Path::new(env!("CARGO_TARGET_TMPDIR"))) else { return };
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("aws-proxy-switches.json");
+    std::fs::write(&file, r#"{ "rates": { "ec2:DescribeVpcs": { "capacity": 1.0, "per_second": 0.0 } } }"#).unwrap();
+    let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_aws-proxy"))
+        .args([moto.address().to_string(), "127.0.0.1:0".to_owned(), file.display().to_string()])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut url = String::new();
+    io::BufRead::read_line(&mut io::BufReader::new(program.stdout.take().unwrap()), &mut url).unwrap();
+    let client = Endpoint::new(url.trim().strip_prefix("http://").unwrap().parse().unwrap(), "us-west-2");
+    let status = || client.say("ec2", "DescribeVpcs", &[]).unwrap().status;
+    assert_eq!((status(), status()), (200, 503));
+    program.kill().unwrap();
+    program.wait().unwrap();
+}
