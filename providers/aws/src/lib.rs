@@ -7,7 +7,6 @@ pub mod facts;
 mod firewall;
 mod first_boot;
 mod image;
-mod first_boot;
 pub mod kinds;
 mod lower;
 pub mod marks;

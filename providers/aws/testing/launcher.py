@@ -1,0 +1,111 @@
+"""Starts the API server of the tests: moto with what it needs, and without faults that no test of ours is about.
+
+It writes its port to standard output, and ends when its standard input does.
+"""
+
+import logging
+import os
+import sys
+import threading
+
+os.environ.update(
+    MOTO_IAM_LOAD_MANAGED_POLICIES="true",
+    MOTO_ENABLE_AMI_VALIDATION="true",
+    MOTO_ENABLE_KEYPAIR_VALIDATION="true",
+    MOTO_EC2_ENABLE_INSTANCE_TYPE_VALIDATION="true",
+)
+
+from moto.ec2.models.iam_instance_profile import IamInstanceProfileAssociationBackend
+from moto.ec2.models.launch_templates import LaunchTemplate
+from moto.ec2.models.route_tables import RouteTableBackend
+from moto.ec2.models.subnets import SubnetBackend
+from moto.moto_server.werkzeug_app import (
+    DomainDispatcherApplication,
+    MotoRequestHandler,
+    create_backend_app,
+)
+from moto.rds.models import RDSBackend
+from moto.s3.responses import S3Response
+from werkzeug.serving import make_server
+
+
+def without_associations(delete):
+    """AWS ends the association of a subnet with the subnet; here it would keep the route table from being deleted."""
+
+    def delete_subnet(self, subnet_id):
+        subnet = delete(self, subnet_id)
+        for table in self.route_tables.values():
+            left = {key: value for key, value in table._associations.items() if value != subnet_id}
+            table._associations = left
+        return subnet
+
+    return delete_subnet
+
+
+def without_endpoints(delete):
+    """AWS takes a deleted route table out of endpoints; here it would keep the endpoint from being deleted."""
+
+    def delete_route_table(self, route_table_id):
+        delete(self, route_table_id)
+        for endpoint in self.vpc_end_points.values():
+            endpoint.route_table_ids = [key for key in endpoint.route_table_ids or [] if key != route_table_id]
+
+    return delete_route_table
+
+
+def versioning(self):
+    """The root of AWS's answer has another name, and clients that read strictly find nothing in this one."""
+    status = self.backend.get_bucket_versioning(self.bucket_name)
+    inside = f"<Status>{status}</Status>" if status else ""
+    root = "VersioningConfiguration"
+    return 200, {"Content-Type": "application/xml"}, f'<{root} xmlns="http://s3.amazonaws.com/doc/2006-03-01/">{inside}</{root}>'
+
+
+def told_by_instance(associate):
+    """An instance does not tell of a profile that it got after its start."""
+
+    def associated(self, *arguments, **named):
+        association = associate(self, *arguments, **named)
+        association.instance.iam_instance_profile = association.iam_instance_profile
+        return association
+
+    return associated
+
+
+def kept_subnets(modify):
+    """A group of subnets is lost when it is changed."""
+
+    def modify_db_subnet_group(self, subnet_name, description, subnets):
+        group = modify(self, subnet_name, description, subnets)
+        self.subnet_groups[subnet_name] = group
+        return group
+
+    return modify_db_subnet_group
+
+
+SubnetBackend.delete_subnet = without_associations(SubnetBackend.delete_subnet)
+RouteTableBackend.delete_route_table = without_endpoints(RouteTableBackend.delete_route_table)
+S3Response.get_bucket_versioning = versioning
+RDSBackend.modify_db_subnet_group = kept_subnets(RDSBackend.modify_db_subnet_group)
+for name in ("associate_iam_instance_profile", "replace_iam_instance_profile_association"):
+    told = told_by_instance(getattr(IamInstanceProfileAssociationBackend, name))
+    setattr(IamInstanceProfileAssociationBackend, name, told)
+# A template would answer with its first tags for ever.
+LaunchTemplate.tags = property(lambda self: self.get_tags(), lambda self, tags: None)
+
+
+def end_with_parent():
+    sys.stdin.read()
+    os._exit(0)
+
+
+def main():
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    app = DomainDispatcherApplication(create_backend_app)
+    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=MotoRequestHandler)
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    print(server.server_address[1], flush=True)
+    server.serve_forever()
+
+
+main()

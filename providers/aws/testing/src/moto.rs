@@ -1,0 +1,130 @@
+//! The API server of the tests: installed once below the target folder, started for one test, ended with it.
+
+use std::fs::{self, File};
+use std::io::{self, BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use crate::client::Endpoint;
+
+/// What is installed.
+const REQUIREMENTS: &str = include_str!("../requirements.txt");
+
+/// What is started.
+const LAUNCHER: &str = include_str!("../launcher.py");
+
+/// The region that tests use if they do not care.
+const REGION: &str = "us-west-2";
+
+/// A server that runs. It ends when this is dropped, and also when this process ends in another way.
+#[derive(Debug)]
+pub struct Moto {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Moto {
+    /// Starts one. What it needs is installed below the folder; tests that run side by side share that.
+    ///
+    /// # Errors
+    ///
+    /// When there is no Python, no package index, or the server does not start.
+    pub fn start(folder: &Path) -> io::Result<Self> {
+        let python = installed(folder)?;
+        let mut child = Command::new(python)
+            .args(["-c", LAUNCHER])
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        match port_of(&mut child) {
+            Ok(port) => Ok(Self { child, address: ([127, 0, 0, 1], port).into() }),
+            Err(error) => {
+                end(&mut child);
+                Err(error)
+            }
+        }
+    }
+
+    /// Starts one, or says loudly that a test does not run.
+    ///
+    /// # Panics
+    ///
+    /// Where `CI` is `true`: there it must run.
+    #[must_use]
+    #[expect(clippy::print_stderr, clippy::panic, reason = "it speaks to whoever runs the tests")]
+    pub fn start_or_say(folder: &Path) -> Option<Self> {
+        match Self::start(folder) {
+            Ok(moto) => Some(moto),
+            Err(error) if std::env::var_os("CI").is_some_and(|value| value == "true") => panic!("no server to test against: {error}"),
+            Err(error) => {
+                eprintln!("NOT RUN: no server to test against: {error}");
+                None
+            }
+        }
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// A client of it, in the usual region.
+    #[must_use]
+    pub fn endpoint(&self) -> Endpoint {
+        Endpoint::new(self.address, REGION)
+    }
+}
+
+impl Drop for Moto {
+    fn drop(&mut self) {
+        end(&mut self.child);
+    }
+}
+
+fn end(child: &mut Child) {
+    // One that ended by itself is what is wanted.
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+/// It says its port when it listens.
+fn port_of(child: &mut Child) -> io::Result<u16> {
+    let output = child.stdout.take().ok_or_else(|| io::Error::other("the server has no output"))?;
+    let mut line = String::new();
+    BufReader::new(output).read_line(&mut line)?;
+    line.trim().parse().map_err(|_| io::Error::other(format!("the server did not start: `{}`", line.trim())))
+}
+
+/// The Python of an environment with everything in it.
+fn installed(folder: &Path) -> io::Result<PathBuf> {
+    fs::create_dir_all(folder)?;
+    let lock = File::create(folder.join("moto.lock"))?;
+    lock.lock()?;
+    let environment = folder.join("moto");
+    let (python, done) = (environment.join("bin/python"), environment.join("requirements.txt"));
+    if fs::read_to_string(&done).is_ok_and(|installed| installed == REQUIREMENTS) {
+        return Ok(python);
+    }
+    if environment.exists() {
+        fs::remove_dir_all(&environment)?;
+    }
+    run(Command::new("python3").args(["-m", "venv"]).arg(&environment))?;
+    let wanted = environment.join("wanted.txt");
+    fs::write(&wanted, REQUIREMENTS)?;
+    run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"]).arg(&wanted))?;
+    // Last: what is there is whole.
+    fs::rename(wanted, done)?;
+    Ok(python)
+}
+
+fn run(command: &mut Command) -> io::Result<()> {
+    let output = command.stdin(Stdio::null()).output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    Err(io::Error::other(format!("{command:?}: {}: {text}", output.status)))
+}

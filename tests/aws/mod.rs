@@ -1,0 +1,175 @@
+//! What the tests of the AWS provider share: an account of their own, the proxy in front of it, and the program as a user runs it.
+
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::panic,
+    reason = "helpers of tests are no test functions to clippy"
+)]
+
+pub mod drift;
+pub mod specs;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use cloudtik_aws_testing::{Account, Config, Endpoint, Moto, Proxy, Request};
+use serde_json::Value as Json;
+
+use super::support::stage::{Ran, Stage};
+
+/// Where everything is made.
+pub const REGION: &str = "us-west-2";
+
+pub const APPLY: [&str; 2] = ["apply", "--auto-approve"];
+pub const DESTROY: [&str; 3] = ["destroy", "--auto-approve", "--delete-data=all"];
+
+/// How long it may take until a command has made as many calls as a test waits for.
+const HELD_MAX: Duration = Duration::from_secs(120);
+
+/// An account, a proxy, a project.
+pub struct World {
+    pub proxy: Proxy,
+    pub stage: Stage,
+    /// The account, as the server itself knows it.
+    pub server: Endpoint,
+    /// The same, as clients see it.
+    pub client: Endpoint,
+    account: Account,
+    _moto: Moto,
+}
+
+impl World {
+    /// `None`: there is no server to test against, which was said.
+    pub fn new(config: Config) -> Option<Self> {
+        let moto = Moto::start_or_say(Path::new(env!("CARGO_TARGET_TMPDIR")))?;
+        let proxy = Proxy::start(moto.address(), config).unwrap();
+        let mut stage = Stage::new(Stage::any_form());
+        for (name, value) in [
+            ("AWS_ENDPOINT_URL", proxy.url().as_str()),
+            ("AWS_REGION", REGION),
+            ("AWS_ACCESS_KEY_ID", "test"),
+            ("AWS_SECRET_ACCESS_KEY", "test"),
+            ("AWS_EC2_METADATA_DISABLED", "true"),
+        ] {
+            stage.set(name, value);
+        }
+        let server = moto.endpoint();
+        let client = Endpoint::new(proxy.address(), REGION);
+        Some(Self { proxy, stage, account: Account::new(server.clone()), server, client, _moto: moto })
+    }
+
+    /// Everything that is in the account.
+    pub fn snapshot(&self) -> BTreeSet<String> {
+        self.account.snapshot().unwrap()
+    }
+
+    /// Holds that the account is as it was.
+    #[track_caller]
+    pub fn is_as(&self, before: &BTreeSet<String>, when: &str) {
+        let difference = Account::difference(before, &self.snapshot());
+        assert_eq!(difference, Vec::<String>::new(), "{when}: the account is not as it was; the last calls:\n{}", self.last_calls());
+    }
+
+    /// How many things of each sort came, and what went.
+    pub fn came(&self, before: &BTreeSet<String>) -> BTreeMap<String, i64> {
+        let mut sorts = BTreeMap::new();
+        for line in Account::difference(before, &self.snapshot()) {
+            let mut words = line.split(' ');
+            let step = if words.next() == Some("+") { 1 } else { -1 };
+            let first = words.next().unwrap_or_default();
+            let sort = if first == REGION { words.next().unwrap_or_default() } else { first };
+            *sorts.entry(sort.to_owned()).or_default() += step;
+        }
+        sorts
+    }
+
+    /// Runs a command that ends as it should, and gives the calls that it made.
+    #[track_caller]
+    pub fn expect(&self, code: i32, arguments: &[&str]) -> (Ran, Vec<Request>) {
+        self.proxy.reset();
+        let ran = self.stage.run(arguments);
+        let said = || format!("`cloudtik {}`: {}\nthe last calls:\n{}", arguments.join(" "), ran.text(), self.last_calls());
+        assert_eq!(ran.code(), Some(code), "{}", said());
+        (ran, self.proxy.requests())
+    }
+
+    /// Holds that nothing is left to do, and that finding that out changes nothing.
+    #[track_caller]
+    pub fn is_settled(&self) -> Vec<Request> {
+        let (_, calls) = self.expect(0, &["plan", "--detailed-exitcode"]);
+        assert_eq!(written(&calls), Vec::<String>::new(), "a plan changed something");
+        calls
+    }
+
+    /// The addresses that a plan would change.
+    #[track_caller]
+    pub fn planned(&self) -> BTreeSet<String> {
+        let (ran, _) = self.expect(0, &["plan", "--json"]);
+        let json: Json = serde_json::from_str(&ran.stdout).unwrap();
+        let changes = json["resource_changes"].as_array().unwrap().iter();
+        let changed = changes.filter(|change| !matches!(change["change"]["actions"][0].as_str(), Some("no-op" | "read")));
+        changed.map(|change| change["address"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// The id of what stands at an address of the state.
+    #[track_caller]
+    pub fn id(&self, address: &str) -> String {
+        let state: Json = serde_json::from_str(&fs::read_to_string(self.stage.data().join("state.json")).unwrap()).unwrap();
+        let id = state["resources"][address]["current"]["id"].as_str();
+        id.unwrap_or_else(|| panic!("{address} is not in {:?}", state["resources"].as_object().map(serde_json::Map::keys))).to_owned()
+    }
+
+    /// Runs a command and kills it when so many of its calls changed something, before the answer of the last of them goes out. Says
+    /// whether it came to that.
+    pub fn killed_after(&self, arguments: &[&str], calls: u64) -> (bool, Ran) {
+        self.proxy.reset();
+        self.proxy.hold_after(calls);
+        let mut running = self.stage.start(arguments);
+        let until = Instant::now() + HELD_MAX;
+        while !self.proxy.held().held && !running.has_ended() {
+            assert!(Instant::now() < until, "`{}` makes no calls any more: {}", arguments.join(" "), running.stderr());
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        let held = self.proxy.held();
+        if held.held {
+            println!("killed at call {calls} that changed something: {}", held.action.unwrap_or_default());
+            running.signal(nix::sys::signal::Signal::SIGKILL);
+        }
+        let ran = running.wait();
+        self.proxy.release();
+        (held.held, ran)
+    }
+
+    /// The newest calls, for a message.
+    pub fn last_calls(&self) -> String {
+        let calls = self.proxy.requests();
+        let line = |call: &Request| {
+            let parameters: Vec<String> = call.parameters.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            format!("{} {} {} {}\n", call.action, call.status, call.error.as_deref().unwrap_or_default(), parameters.join(" "))
+        };
+        calls.iter().skip(calls.len().saturating_sub(30)).map(line).collect()
+    }
+}
+
+/// The actions that changed something, in order.
+pub fn written(calls: &[Request]) -> Vec<String> {
+    calls.iter().filter(|call| call.is_committed_write()).map(|call| call.action.clone()).collect()
+}
+
+/// How many calls there were of each action, as a table to print.
+pub fn table(title: &str, calls: &[Request]) -> String {
+    let counts = cloudtik_aws_testing::counts(calls);
+    let mut lines: Vec<(u64, String)> = counts.into_iter().map(|(action, count)| (count, action)).collect();
+    lines.sort_by(|a, b| b.cmp(a));
+    let parts: Vec<String> = lines.into_iter().map(|(count, action)| format!("{action} {count}")).collect();
+    let errors = calls.iter().filter(|call| call.error.is_some()).count();
+    let changing = calls.iter().filter(|call| call.write).count();
+    format!("{title}: {} calls, {changing} of them to change something, {errors} errors\n  {}", calls.len(), parts.join(", "))
+}

@@ -1,0 +1,79 @@
+//! The specs of the tests, one for each mode of a network, and what has to be there before.
+
+use cloudtik_aws_testing::Endpoint;
+
+use super::World;
+
+/// The three forms of a workspace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    PublicHead,
+    Peered,
+    Shared,
+}
+
+impl Mode {
+    pub const ALL: [Self; 3] = [Self::PublicHead, Self::Peered, Self::Shared];
+
+    const fn word(self) -> &'static str {
+        match self {
+            Self::PublicHead => "public-head",
+            Self::Peered => "peered",
+            Self::Shared => "shared",
+        }
+    }
+
+    /// Makes the network of the client, where the mode has one, and writes the spec.
+    pub fn prepare(self, world: &World) {
+        let client = if self == Self::PublicHead { String::new() } else { client_network(&world.server) };
+        let client = if client.is_empty() { client } else { format!("    client_vpc = \"{client}\"\n") };
+        let image = image(&world.server);
+        let text = format!(
+            r#"provider "aws" {{}}
+
+workspace "w" {{
+  network {{
+    mode = "{}"
+{client}  }}
+  firewall {{
+    ssh_from = ["203.0.113.0/24"]
+  }}
+  storage "default" {{
+    on_destroy = "delete"
+  }}
+}}
+
+resource "aws_instance" "extra" {{
+  ami                    = "{image}"
+  instance_type          = "m5.large"
+  subnet_id              = workspace.w.network.private_subnet_ids[0]
+  vpc_security_group_ids = [workspace.w.firewall.id]
+}}
+"#,
+            self.word()
+        );
+        world.stage.spec(&text);
+    }
+}
+
+/// A network as somebody has it who works from inside of AWS: with a way out, and with tables of routes that are not the main one.
+fn client_network(server: &Endpoint) -> String {
+    let made = |action: &str, parameters: &[(&str, &str)], id: &str| server.ec2(action, parameters).unwrap().texts(id).remove(0);
+    let network = made("CreateVpc", &[("CidrBlock", "172.20.0.0/16")], "vpcId");
+    let gateway = made("CreateInternetGateway", &[], "internetGatewayId");
+    server.ec2("AttachInternetGateway", &[("InternetGatewayId", &gateway), ("VpcId", &network)]).unwrap();
+    let table = made("CreateRouteTable", &[("VpcId", &network)], "routeTableId");
+    let out = [("RouteTableId", table.as_str()), ("DestinationCidrBlock", "0.0.0.0/0"), ("GatewayId", &gateway)];
+    server.ec2("CreateRoute", &out).unwrap();
+    for range in ["172.20.0.0/24", "172.20.4.0/22"] {
+        let subnet = made("CreateSubnet", &[("VpcId", &network), ("CidrBlock", range)], "subnetId");
+        server.ec2("AssociateRouteTable", &[("RouteTableId", &table), ("SubnetId", &subnet)]).unwrap();
+    }
+    server.ec2("CreateTags", &[("ResourceId.1", &network), ("Tag.1.Key", "Name"), ("Tag.1.Value", "the client's")]).unwrap();
+    network
+}
+
+/// An image that the server has.
+fn image(server: &Endpoint) -> String {
+    server.ec2("DescribeImages", &[("Owner.1", "amazon")]).unwrap().texts("imageId").remove(0)
+}

@@ -1,0 +1,183 @@
+//! Workspaces on AWS, from end to end, against a server that behaves as AWS does: each mode is made, is settled, is mended when somebody
+//! changes it by hand, and is removed, after which the account is as it was, item by item. The same after `kill -9` at random moments, with
+//! lost answers and refusals, and in bounds of calls that are written here.
+//!
+//! The moments are random, the seed is printed. `CLOUDTIK_AWS_KILLS=100 cargo test --features aws --test aws_workspace` tries more.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::panic,
+    reason = "helpers of tests are no test functions to clippy"
+)]
+
+mod aws;
+mod support;
+
+use std::collections::BTreeSet;
+
+use aws::specs::Mode;
+use aws::{APPLY, DESTROY, World, drift, table, written};
+use cloudtik_aws_testing::{Config, Effect, Fault, Pages};
+use support::random::Random;
+
+/// How many kills there are, where nobody says another number.
+const KILLS: u64 = 10;
+
+/// What the predecessor needs in the mode `public-head`: to make a workspace, to look at it, to remove it. Ours does not only make more (an
+/// address with a name, rules of its own for what goes out, rights that are no more than needed, a record); it reads back all of it.
+const CREATE_CALLS_MAX: usize = 66;
+const LOOK_CALLS_MAX: usize = 40;
+const DELETE_CALLS_MAX: usize = 56;
+
+#[test]
+fn public_head_comes_is_mended_and_goes() {
+    comes_is_mended_and_goes(Mode::PublicHead);
+}
+
+#[test]
+fn peered_comes_is_mended_and_goes() {
+    comes_is_mended_and_goes(Mode::Peered);
+}
+
+#[test]
+fn shared_comes_is_mended_and_goes() {
+    comes_is_mended_and_goes(Mode::Shared);
+}
+
+fn comes_is_mended_and_goes(mode: Mode) {
+    let Some(world) = World::new(Config::quick()) else { return };
+    mode.prepare(&world);
+    let before = world.snapshot();
+    world.expect(0, &APPLY);
+    world.is_settled();
+    let whole = world.came(&before);
+    for drift in drift::of(mode) {
+        (drift.make)(&world);
+        let planned = world.planned();
+        assert!(drift.is_found_at(&planned), "{mode:?}: {}: the plan changes {planned:?} and not {:?}", drift.name, drift.found);
+        let (_, calls) = world.expect(0, &APPLY);
+        let (did, may): (BTreeSet<_>, BTreeSet<_>) =
+            (written(&calls).into_iter().collect(), drift.mended.iter().map(|name| (*name).to_owned()).collect());
+        assert_eq!(did, may, "{mode:?}: {}: this mended it", drift.name);
+        world.is_settled();
+        assert_eq!(world.came(&before), whole, "{mode:?}: {}: something came or went", drift.name);
+    }
+    world.expect(0, &DESTROY);
+    world.is_as(&before, &format!("{mode:?} was destroyed"));
+}
+
+/// Nothing is to be done twice, whatever the order of pages and answers.
+#[test]
+fn calls_are_few() {
+    let Some(world) = World::new(Config::strict()) else { return };
+    Mode::PublicHead.prepare(&world);
+    let before = world.snapshot();
+    let (_, made) = world.expect(0, &APPLY);
+    println!("{}", table("create", &made));
+    let looked = world.is_settled();
+    println!("{}", table("look", &looked));
+    let (_, removed) = world.expect(0, &DESTROY);
+    println!("{}", table("delete", &removed));
+    world.is_as(&before, "destroyed");
+    for (what, calls, most) in
+        [("create", &made, CREATE_CALLS_MAX), ("look", &looked, LOOK_CALLS_MAX), ("delete", &removed, DELETE_CALLS_MAX)]
+    {
+        assert!(calls.len() <= most, "{}\nno more than {most} are allowed", table(what, calls));
+        assert_eq!(errors(calls), Vec::<String>::new(), "{what}: no call may be refused");
+    }
+}
+
+fn errors(calls: &[cloudtik_aws_testing::Request]) -> Vec<String> {
+    calls.iter().filter_map(|call| call.error.as_ref().map(|error| format!("{}: {error}", call.action))).collect()
+}
+
+#[test]
+fn small_pages_are_read_to_their_end() {
+    let Some(world) = World::new(Config { pages: Pages { on: true, size_max: Some(1) }, ..Config::strict() }) else { return };
+    Mode::PublicHead.prepare(&world);
+    let before = world.snapshot();
+    world.expect(0, &APPLY);
+    world.is_settled();
+    world.expect(0, &DESTROY);
+    world.is_as(&before, "destroyed");
+}
+
+/// Every tenth call that changes something is made and not answered; some are refused, some fail inside.
+#[test]
+fn lost_answers_do_no_harm() {
+    let mut random = Random::from_environment();
+    let Some(world) = World::new(Config::quick()) else { return };
+    Mode::PublicHead.prepare(&world);
+    let before = world.snapshot();
+    let fault =
+        |probability, effect| Fault { action: "*".to_owned(), nth: None, probability: Some(probability), writes_only: true, effect };
+    let throttled = Effect::Refuse { status: 503, code: "RequestLimitExceeded".to_owned(), message: "Request limit exceeded.".to_owned() };
+    let faults = vec![fault(0.1, Effect::LoseAnswer), fault(0.05, Effect::InternalErrorAfter), fault(0.1, throttled)];
+    world.proxy.configure(|config| (config.faults, config.seed) = (faults, random.below(u64::MAX)));
+    converges(&world, &APPLY);
+    world.proxy.configure(|config| config.faults.clear());
+    let whole = world.came(&before);
+    world.is_settled();
+    world.proxy.configure(|config| config.faults = vec![fault(0.1, Effect::LoseAnswer)]);
+    converges(&world, &DESTROY);
+    world.proxy.configure(|config| config.faults.clear());
+    world.expect(0, &DESTROY);
+    world.is_as(&before, "destroyed with lost answers");
+
+    world.expect(0, &APPLY);
+    assert_eq!(world.came(&before), whole, "what came with lost answers is not what comes without");
+    world.expect(0, &DESTROY);
+    world.is_as(&before, "destroyed");
+}
+
+/// Runs a command until it ends well: each time it may give up, but not for ever.
+#[track_caller]
+fn converges(world: &World, command: &[&str]) {
+    let mut said = String::new();
+    for _ in 0..5 {
+        let ran = world.stage.run(command);
+        if ran.code() == Some(0) {
+            return;
+        }
+        said = ran.text();
+    }
+    panic!("`{}` does not come to an end: {said}\nthe last calls:\n{}", command.join(" "), world.last_calls());
+}
+
+#[test]
+fn kills_leave_nothing_twice_and_nothing_behind() {
+    let mut random = Random::from_environment();
+    let Some(world) = World::new(Config::quick()) else { return };
+    Mode::PublicHead.prepare(&world);
+    let before = world.snapshot();
+    let (_, calls) = world.expect(0, &APPLY);
+    let makes = written(&calls).len() as u64;
+    let whole = world.came(&before);
+    let (_, calls) = world.expect(0, &DESTROY);
+    let removes = written(&calls).len() as u64;
+    world.is_as(&before, "destroyed");
+
+    for i in 0..kills() {
+        let at = 1 + random.below(makes);
+        let (was_killed, first) = world.killed_after(&APPLY, at);
+        assert!(was_killed || first.code() == Some(0), "kill {i} at {at} of {makes}: it failed before: {}", first.text());
+        let (again, _) = world.expect(0, &APPLY);
+        let when = format!("kill {i} of an apply at {at} of {makes}\n--- again\n{}", again.text());
+        assert_eq!(world.came(&before), whole, "{when}");
+        world.is_settled();
+
+        let at = 1 + random.below(removes);
+        let (was_killed, first) = world.killed_after(&DESTROY, at);
+        let when = format!("kill {i} of a destroy at {at} of {removes}");
+        assert!(was_killed || first.code() == Some(0), "{when}: it failed before: {}", first.text());
+        world.expect(0, &DESTROY);
+        world.is_as(&before, &when);
+    }
+}
+
+fn kills() -> u64 {
+    std::env::var("CLOUDTIK_AWS_KILLS").ok().map_or(KILLS, |text| text.parse().expect("CLOUDTIK_AWS_KILLS is a number"))
+}
