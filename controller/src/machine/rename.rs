@@ -78,7 +78,12 @@ impl Controller {
             if let Some(frozen) = state.facts.get(&facts::frozen_key(&before)) {
                 known.push((facts::frozen_key(&after), frozen.clone()));
             }
-            known.push((facts::born_key(&after), facts::born(state, &before).unwrap_or(&before.to_string()).into()));
+            // One that has no machine yet gets one under the name of now.
+            let has_machine = state.resources.get(&before).is_some_and(|entry| entry.current.is_some())
+                || self.ledger.open.values().any(|open| open.intent.address == before);
+            if has_machine {
+                known.push((facts::born_key(&after), facts::born(state, &before).unwrap_or(&before.to_string()).into()));
+            }
             let old = [facts::frozen_key(&before), facts::born_key(&before)].into_iter().filter(|key| state.facts.contains_key(key));
             stale.extend(old.map(|key| (key, Value::NULL)));
             unit.address = after;
