@@ -16,6 +16,7 @@ use cloudtik_provider_api::{CallError, ErrorClass};
 
 use crate::error::{Effect, classified};
 use crate::limits::Limits;
+use crate::memory::Memory;
 
 /// How long a connection may take to open.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -38,6 +39,8 @@ pub(crate) struct Aws {
     pub(crate) cloudformation: aws_sdk_cloudformation::Client,
     /// The region.
     pub(crate) region: String,
+    /// What was seen of objects.
+    pub(crate) memory: Memory,
     limits: Limits,
 }
 
@@ -61,6 +64,7 @@ impl Aws {
             elb: aws_sdk_elasticloadbalancingv2::Client::new(&shared),
             cloudformation: aws_sdk_cloudformation::Client::new(&shared),
             region,
+            memory: Memory::default(),
             limits: Limits::default(),
         })
     }

@@ -12,6 +12,7 @@ mod facts;
 mod kind;
 mod kinds;
 mod limits;
+mod memory;
 mod metadata;
 mod tags;
 mod wait;
