@@ -16,6 +16,9 @@ const PYTHON: &str = "python3";
 /// How long the server may take to listen: it loads a lot.
 const START: Duration = Duration::from_secs(60);
 
+/// How long what was made may stay invisible.
+const VISIBLE: Duration = Duration::from_secs(10);
+
 /// The server, until it is dropped.
 pub(crate) struct Moto {
     child: Child,
@@ -78,6 +81,18 @@ fn listening(mut child: Child, port: u16) -> Option<Child> {
     Some(child)
 }
 
+/// What there is once it can be seen, which may take a moment after a create.
+fn eventually<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    let end = Instant::now() + VISIBLE;
+    loop {
+        let seen = look();
+        if seen.is_some() || Instant::now() > end {
+            return seen;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// A client whose calls are short to write.
 pub(crate) struct Client {
     cloud: Arc<dyn Cloud>,
@@ -115,7 +130,8 @@ impl Client {
     /// Makes an object, and checks that it is found as the create said it is.
     pub(crate) fn create(&self, kind: &str, op: &str, attributes: Value) -> ObjectAnswer {
         let made = self.try_create(kind, op, attributes).unwrap_or_else(|error| panic!("{kind}: create: {error:?}"));
-        assert_eq!(self.read(kind, &made.id), Some(made.clone()), "{kind}: what a create answers is what a read finds");
+        let read = eventually(|| self.read(kind, &made.id));
+        assert_eq!(read, Some(made.clone()), "{kind}: what a create answers is what a read finds");
         let found = self.list(kind, &[&made.id, "no-such-id"]);
         assert_eq!(found.iter().map(|found| &found.object).collect::<Vec<_>>(), [&made], "{kind}: list");
         made
