@@ -21,7 +21,12 @@ impl Kind for RouteTableAssociation {
         let (subnet, table) = (given.text("subnet_id")?, given.text("route_table_id")?);
         let send = aws.ec2.associate_route_table().subnet_id(subnet).route_table_id(table).send();
         match aws.write("ec2:AssociateRouteTable", send).await {
-            Ok(_) => Ok(said(subnet, table)),
+            Ok(answer) => {
+                if let Some(id) = answer.association_id() {
+                    aws.memory.keep(subnet, id);
+                }
+                Ok(said(subnet, table))
+            }
             Err(error) if is_conflict(&error) => match association(aws, subnet).await? {
                 Some(there) if there.table == table => Ok(said(subnet, table)),
                 Some(there) => Err(elsewhere(subnet, &there.table)),
@@ -34,7 +39,8 @@ impl Kind for RouteTableAssociation {
     async fn find(aws: &Aws, query: &Query<'_>) -> Result<Vec<Found>, CallError> {
         let Query::Ids(_) = query else { return Ok(Vec::new()) };
         let mut all = Vec::new();
-        for Association { subnet, table, .. } in associations(aws, query).await? {
+        for Association { id, subnet, table } in associations(aws, query).await? {
+            aws.memory.keep(&subnet, &id);
             all.push(Found { object: said(&subnet, &table), tags: [].into() });
         }
         // A table that is found shows the associations of other subnets too.
@@ -53,9 +59,21 @@ impl Kind for RouteTableAssociation {
     }
 
     async fn delete(aws: &Aws, id: &str) -> Result<(), CallError> {
+        if let Some(seen) = aws.memory.take(id) {
+            match disassociate(aws, seen).await {
+                // The subnet may use another table since, by another association.
+                Err(error) if error.class == ErrorClass::Gone => {}
+                other => return other,
+            }
+        }
         let there = association(aws, id).await?.ok_or_else(|| gone(id))?;
-        aws.write("ec2:DisassociateRouteTable", aws.ec2.disassociate_route_table().association_id(there.id).send()).await.map(drop)
+        disassociate(aws, there.id).await
     }
+}
+
+async fn disassociate(aws: &Aws, association: String) -> Result<(), CallError> {
+    let send = aws.ec2.disassociate_route_table().association_id(association).send();
+    aws.write("ec2:DisassociateRouteTable", send).await.map(drop)
 }
 
 /// An association as AWS has it: with an id of its own, which changes when the table does.

@@ -79,11 +79,11 @@ impl<const IS_EGRESS: bool> Kind for Rule<IS_EGRESS> {
     }
 
     async fn delete(aws: &Aws, id: &str) -> Result<(), CallError> {
-        // AWS takes the id of a rule only together with that of its group.
-        let filter = Filter::builder().name("security-group-rule-id").values(id).build();
-        let rules = described(aws, &filter).await?;
-        let rule = rules.iter().find(|rule| rule.security_group_rule_id() == Some(id)).ok_or_else(|| gone(id))?;
-        let group = rule.group_id().ok_or_else(|| strange("ec2:DescribeSecurityGroupRules", "group"))?;
+        // AWS takes the id of a rule only together with that of its group, which never changes.
+        let group = match aws.memory.take(id) {
+            Some(group) => group,
+            None => group_of(aws, id).await?,
+        };
         if IS_EGRESS {
             let send = aws.ec2.revoke_security_group_egress().group_id(group).security_group_rule_ids(id).send();
             aws.write("ec2:RevokeSecurityGroupEgress", send).await.map(drop)
@@ -98,6 +98,13 @@ async fn described(aws: &Aws, filter: &Filter) -> Result<Vec<Answered>, CallErro
     let pages =
         || aws.ec2.describe_security_group_rules().filters(filter.clone()).into_paginator().items().send().collect::<Result<Vec<_>, _>>();
     aws.read("ec2:DescribeSecurityGroupRules", pages).await
+}
+
+async fn group_of(aws: &Aws, id: &str) -> Result<String, CallError> {
+    let filter = Filter::builder().name("security-group-rule-id").values(id).build();
+    let rules = described(aws, &filter).await?;
+    let rule = rules.iter().find(|rule| rule.security_group_rule_id() == Some(id)).ok_or_else(|| gone(id))?;
+    rule.group_id().map(str::to_owned).ok_or_else(|| strange("ec2:DescribeSecurityGroupRules", "group"))
 }
 
 /// A rule as EC2 takes it: with one other end.
@@ -121,6 +128,9 @@ fn permission(given: Given<'_>) -> Result<IpPermission, CallError> {
 }
 
 fn said(kind: &'static str, aws: &Aws, id: &str, rule: &Answered, own: BTreeMap<String, String>) -> Said {
+    if let Some(group) = rule.group_id() {
+        aws.memory.keep(id, group);
+    }
     let has_ports = rule.ip_protocol().is_some_and(|protocol| WITH_PORTS.contains(&protocol));
     let arn = || rule.group_owner_id().map(|owner| aws.arn("ec2", owner, &format!("security-group-rule/{id}")));
     Said::of(kind)

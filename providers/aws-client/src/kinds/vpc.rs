@@ -1,10 +1,8 @@
 //! `aws_vpc`
 
-use std::collections::BTreeMap;
-
 use aws_sdk_ec2::types::{AttributeBooleanValue, ResourceType, Tenancy, Vpc as Answered, VpcAttributeName};
 use cloudtik_aws::kinds;
-use cloudtik_provider_api::{CallError, CreateRequest, Found, ObjectAnswer, UpdateRequest};
+use cloudtik_provider_api::{CallError, CreateRequest, ErrorClass, Found, ObjectAnswer, UpdateRequest};
 
 use super::ec2::{after_create, found, when_unused};
 use crate::attributes::{Given, Said};
@@ -49,7 +47,11 @@ impl Kind for Vpc {
         for filter in query.filters("vpc-id", "tag:Name") {
             let pages = || aws.ec2.describe_vpcs().filters(filter.clone()).into_paginator().items().send().collect::<Result<Vec<_>, _>>();
             for vpc in aws.read("ec2:DescribeVpcs", pages).await? {
-                found.push(looked_at(aws, &vpc).await?);
+                match looked_at(aws, &vpc).await {
+                    // It went between two questions.
+                    Err(error) if error.class == ErrorClass::Gone => {}
+                    looked_at => found.push(looked_at?),
+                }
             }
         }
         Ok(found)
@@ -92,7 +94,7 @@ async fn looked_at(aws: &Aws, vpc: &Answered) -> Result<Found, CallError> {
         attribute(aws, id, VpcAttributeName::EnableDnsHostnames),
     )?;
     let said = said(aws, id, vpc).set(SUPPORT, support).set(HOSTNAMES, hostnames);
-    Ok(found(vpc.tags(), |own: BTreeMap<_, _>| said.set("tags", own).answer(id)))
+    Ok(found(vpc.tags(), |own| said.set("tags", own).answer(id)))
 }
 
 fn said(aws: &Aws, id: &str, vpc: &Answered) -> Said {

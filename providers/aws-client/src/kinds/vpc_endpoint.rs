@@ -20,6 +20,9 @@ const READY_WAIT: Duration = Duration::from_secs(600);
 /// How long one may take to go, with its network interfaces: some minutes.
 const DELETED_WAIT: Duration = Duration::from_secs(600);
 
+/// Ids in one request: as many as a filter of EC2 takes.
+const IDS_MAX: usize = 200;
+
 /// What an endpoint has that changes in place.
 const TABLES: &str = "route_table_ids";
 const SUBNETS: &str = "subnet_ids";
@@ -194,13 +197,17 @@ async fn described(aws: &Aws, query: &Query<'_>) -> Result<Vec<Answered>, CallEr
         }
         return Ok(all);
     };
-    match by_ids(aws, ids.iter().cloned().collect()).await {
-        Err(error) if error.class == ErrorClass::Gone => {}
-        other => return other,
-    }
+    let ids: Vec<String> = ids.iter().cloned().collect();
     let mut all = Vec::new();
-    for id in *ids {
-        all.extend(look(aws, id).await?);
+    for some in ids.chunks(IDS_MAX) {
+        match by_ids(aws, some.to_vec()).await {
+            Err(error) if error.class == ErrorClass::Gone => {
+                for id in some {
+                    all.extend(look(aws, id).await?);
+                }
+            }
+            found => all.extend(found?),
+        }
     }
     Ok(all)
 }

@@ -1,4 +1,4 @@
-//! A server that speaks enough of AWS: moto, from the path or from `CLOUDTIK_MOTO_SERVER`. Without it the tests say that they did nothing.
+//! A server that speaks enough of AWS: moto, of the Python that `MOTO_PYTHON` names. Without it the tests say that they did nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{TcpListener, TcpStream};
@@ -10,10 +10,14 @@ use std::time::{Duration, Instant};
 use cloudtik_model::{Address, ProviderRef, Value};
 use cloudtik_provider_api::{Answer, Call, CallError, Cloud, CreateRequest, FactQuestion, Found, ObjectAnswer, UpdateRequest, Verb};
 
-/// The variable that names the server's program.
-const PROGRAM: &str = "CLOUDTIK_MOTO_SERVER";
+/// The variable that names a Python that has moto, and which one it is otherwise.
+const PYTHON_VARIABLE: &str = "MOTO_PYTHON";
+const PYTHON: &str = "python3";
 /// How long the server may take to listen: it loads a lot.
 const START: Duration = Duration::from_secs(60);
+
+/// How long what was made may stay invisible.
+const VISIBLE: Duration = Duration::from_secs(10);
 
 /// The server, until it is dropped.
 pub(crate) struct Moto {
@@ -34,23 +38,17 @@ impl Moto {
     /// Starts one; `None` where there is none.
     pub(crate) fn start(test: &str) -> Option<Self> {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let program = std::env::var(PROGRAM).unwrap_or_else(|_| "moto_server".to_owned());
-        let mut command = Command::new(&program);
-        command.args(["-H", "127.0.0.1", "-p", &port.to_string()]).stdout(Stdio::null()).stderr(Stdio::null());
-        let Ok(child) = command.spawn() else {
-            println!("SKIPPED: {test} needs `{program}`: install moto[server], or set {PROGRAM}");
+        let python = std::env::var(PYTHON_VARIABLE).unwrap_or_else(|_| PYTHON.to_owned());
+        let mut command = Command::new(&python);
+        command.args(["-m", "moto.server", "-H", "127.0.0.1", "-p", &port.to_string()]).stdout(Stdio::null()).stderr(Stdio::null());
+        let Some(child) = command.spawn().ok().and_then(|child| listening(child, port)) else {
+            println!("SKIPPED: {test}: `{python}` has no moto; `pip install 'moto[server]'`, or name another one in {PYTHON_VARIABLE}");
             return None;
         };
         let folder = std::env::temp_dir().join(format!("cloudtik-aws-client-{test}-{port}"));
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::write(folder.join("config"), "[default]\naws_access_key_id = test\naws_secret_access_key = test\n").unwrap();
-        let moto = Self { child, port, folder };
-        let end = Instant::now() + START;
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(Instant::now() < end, "{program} does not listen");
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        Some(moto)
+        Some(Self { child, port, folder })
     }
 
     /// A client in a region, of an account or of the one that the server begins with.
@@ -66,6 +64,32 @@ impl Moto {
             config.push(("assume_role", Value::object([("role_arn", Value::from(arn.as_str()))])));
         }
         Client { cloud: cloudtik_aws_client::connect(&Value::object(config)).unwrap() }
+    }
+}
+
+/// The server when it listens; `None` when it ends instead.
+fn listening(mut child: Child, port: u16) -> Option<Child> {
+    let end = Instant::now() + START;
+    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        if child.try_wait().unwrap().is_some() || Instant::now() > end {
+            let _ = child.kill();
+            let _ = child.wait();
+            return None;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Some(child)
+}
+
+/// What there is once it can be seen, which may take a moment after a create.
+fn eventually<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    let end = Instant::now() + VISIBLE;
+    loop {
+        let seen = look();
+        if seen.is_some() || Instant::now() > end {
+            return seen;
+        }
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 
@@ -106,7 +130,8 @@ impl Client {
     /// Makes an object, and checks that it is found as the create said it is.
     pub(crate) fn create(&self, kind: &str, op: &str, attributes: Value) -> ObjectAnswer {
         let made = self.try_create(kind, op, attributes).unwrap_or_else(|error| panic!("{kind}: create: {error:?}"));
-        assert_eq!(self.read(kind, &made.id), Some(made.clone()), "{kind}: what a create answers is what a read finds");
+        let read = eventually(|| self.read(kind, &made.id));
+        assert_eq!(read, Some(made.clone()), "{kind}: what a create answers is what a read finds");
         let found = self.list(kind, &[&made.id, "no-such-id"]);
         assert_eq!(found.iter().map(|found| &found.object).collect::<Vec<_>>(), [&made], "{kind}: list");
         made
