@@ -85,12 +85,17 @@ static COUNT: AtomicU64 = AtomicU64::new(1);
 impl Stage {
     /// `None`, and a word about it, where there is no server.
     pub(crate) fn open() -> Option<Self> {
+        Self::in_region("us-west-2")
+    }
+
+    /// The same in another region.
+    pub(crate) fn in_region(region: &str) -> Option<Self> {
         let Some(moto) = Moto::shared() else {
             eprintln!("SKIPPED: `{PYTHON}` has no moto; `pip install 'moto[server]'`, or name another python in {PYTHON_VARIABLE}");
             return None;
         };
         let config = Value::object([
-            ("region", Value::from("us-west-2")),
+            ("region", Value::from(region)),
             ("endpoint_url", Value::from(format!("http://127.0.0.1:{}", moto.port))),
             ("shared_config_files", Value::list([Value::from(moto.profile.to_string_lossy().into_owned())])),
             ("profile", "default".into()),
