@@ -165,7 +165,8 @@ impl Stage {
     fn check_looks(&self, kind: &str, request: &CreateRequest, object: &ObjectAnswer) {
         let (schema, id) = (schema(kind), object.id.as_str());
         check_asked(&schema, &request.attributes, &object.attributes);
-        let one = self.list(kind, &[id]);
+        // One that is not there beside it changes nothing.
+        let one = self.list(kind, &[id, &another(id)]);
         assert_eq!(one.len(), 1, "{kind} {id}");
         check_same(&object.attributes, &one[0].object.attributes);
         check_planned(&schema, &request.attributes, &one[0].object.attributes);
@@ -215,6 +216,14 @@ impl Stage {
         }
         answer
     }
+}
+
+/// An id of the same form that nothing has.
+fn another(id: &str) -> String {
+    let last = if id.ends_with('0') { "f" } else { "0" };
+    let mut other = id.to_owned();
+    other.pop();
+    other + last
 }
 
 fn schema(kind: &str) -> KindSchema {
