@@ -372,6 +372,17 @@ mod tests {
     }
 
     #[test]
+    fn what_a_cloud_does_not_tell_again_is_as_the_state_has_it() {
+        let mut state = state();
+        let address: Address = "cluster.c.head_controller".parse().unwrap();
+        state.resources.get_mut(&address).unwrap().provider = ProviderRef::new("listed");
+        let told = Value::object([("digest", Value::from("new")), ("kind", Value::NULL)]);
+        let seen = super::whole(ObjectAnswer { id: "i".to_owned(), attributes: told }, &address, &state).attributes;
+        assert_eq!((seen.get("digest"), seen.get("document")), (Some(&"new".into()), Some(&"{}".into())));
+        assert!(seen.get("kind").is_some_and(Value::is_null));
+    }
+
+    #[test]
     fn workers_without_their_head_are_said_to_be_adopted() {
         let (attributes, group, notes) = look(vec![instance("i-7", WORKER_ROLE, &[])], true);
         assert!(attributes.is_some() && !group);

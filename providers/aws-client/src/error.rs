@@ -62,8 +62,15 @@ fn class_of(code: &str, status: u16) -> Option<ErrorClass> {
     {
         return Some(ErrorClass::Throttled);
     }
+    // AWS has no room: an error of the server by its number, and yet one that says that nothing was made.
+    if code.starts_with("Insufficient") {
+        return Some(ErrorClass::Permanent);
+    }
     if status >= 500 {
         return None;
+    }
+    if is_one_of(&["EntityTemporarilyUnmodifiable", "TooManyUpdates"]) {
+        return Some(ErrorClass::Transient);
     }
     let gone = code.ends_with(".NotFound")
         || code.ends_with("NotFoundFault")
@@ -161,6 +168,9 @@ mod tests {
         for (code, status, class) in [
             ("RequestLimitExceeded", 503, Some(ErrorClass::Throttled)),
             ("InternalError", 500, None),
+            ("InsufficientInstanceCapacity", 500, Some(ErrorClass::Permanent)),
+            ("SpotMaxPriceTooLow", 400, Some(ErrorClass::Permanent)),
+            ("EntityTemporarilyUnmodifiable", 409, Some(ErrorClass::Transient)),
             ("InvalidVpcID.NotFound", 400, Some(ErrorClass::Gone)),
             ("NoSuchEntity", 404, Some(ErrorClass::Gone)),
             ("EntityAlreadyExists", 409, Some(ErrorClass::Conflict)),

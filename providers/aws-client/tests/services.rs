@@ -142,6 +142,9 @@ fn buckets() {
     ]);
     stage.live(kinds::S3_BUCKET, &bucket, &changes);
     stage.live(kinds::S3_BUCKET, &object([("bucket", text("cloudtik-bucket-2"))]), &object([]));
+    // The first region has no name as a place, and takes a second create of one's own bucket.
+    let first = Stage::in_region("us-east-1").unwrap();
+    first.live(kinds::S3_BUCKET, &object([("bucket", text("cloudtik-bucket-4"))]), &object([]));
 }
 
 #[test]

@@ -47,9 +47,8 @@ impl Kind for S3Bucket {
     async fn create(aws: &Aws, request: &CreateRequest) -> Result<ObjectAnswer, CallError> {
         let given = Given(&request.attributes);
         let name = given.text("bucket")?;
-        if aws.region == FIRST_REGION && there(aws.read("s3:HeadBucket", || aws.s3.head_bucket().bucket(name).send()).await)?.is_some() {
-            let text = format!("s3:CreateBucket: BucketAlreadyOwnedByYou: there is a bucket `{name}` in this account");
-            return Err(CallError::new(ErrorClass::Conflict, "BucketAlreadyOwnedByYou", text));
+        if aws.region == FIRST_REGION {
+            check_free(aws, name).await?;
         }
         let mut all = tags::of_create(request);
         all.insert(ON_DESTROY_TAG.to_owned(), given.maybe_text("on_destroy").unwrap_or(KEEP).to_owned());
@@ -115,6 +114,18 @@ impl Kind for S3Bucket {
             }
             empty(aws, id).await?;
             rounds += 1;
+        }
+    }
+}
+
+/// Refuses a name that a bucket of this account has. Of one of another account AWS tells nothing here, and refuses the create.
+async fn check_free(aws: &Aws, name: &str) -> Result<(), CallError> {
+    match aws.read("s3:HeadBucket", || aws.s3.head_bucket().bucket(name).send()).await {
+        Err(error) if matches!(error.class, ErrorClass::Gone | ErrorClass::Permanent) => Ok(()),
+        Err(error) => Err(error),
+        Ok(_) => {
+            let text = format!("s3:CreateBucket: BucketAlreadyOwnedByYou: there is a bucket `{name}` in this account");
+            Err(CallError::new(ErrorClass::Conflict, "BucketAlreadyOwnedByYou", text))
         }
     }
 }

@@ -85,12 +85,17 @@ static COUNT: AtomicU64 = AtomicU64::new(1);
 impl Stage {
     /// `None`, and a word about it, where there is no server.
     pub(crate) fn open() -> Option<Self> {
+        Self::in_region("us-west-2")
+    }
+
+    /// The same in another region.
+    pub(crate) fn in_region(region: &str) -> Option<Self> {
         let Some(moto) = Moto::shared() else {
             eprintln!("SKIPPED: `{PYTHON}` has no moto; `pip install 'moto[server]'`, or name another python in {PYTHON_VARIABLE}");
             return None;
         };
         let config = Value::object([
-            ("region", Value::from("us-west-2")),
+            ("region", Value::from(region)),
             ("endpoint_url", Value::from(format!("http://127.0.0.1:{}", moto.port))),
             ("shared_config_files", Value::list([Value::from(moto.profile.to_string_lossy().into_owned())])),
             ("profile", "default".into()),
@@ -160,7 +165,8 @@ impl Stage {
     fn check_looks(&self, kind: &str, request: &CreateRequest, object: &ObjectAnswer) {
         let (schema, id) = (schema(kind), object.id.as_str());
         check_asked(&schema, &request.attributes, &object.attributes);
-        let one = self.list(kind, &[id]);
+        // One that is not there beside it changes nothing.
+        let one = self.list(kind, &[id, &another(id)]);
         assert_eq!(one.len(), 1, "{kind} {id}");
         check_same(&object.attributes, &one[0].object.attributes);
         check_planned(&schema, &request.attributes, &one[0].object.attributes);
@@ -210,6 +216,14 @@ impl Stage {
         }
         answer
     }
+}
+
+/// An id of the same form that nothing has.
+fn another(id: &str) -> String {
+    let last = if id.ends_with('0') { "f" } else { "0" };
+    let mut other = id.to_owned();
+    other.pop();
+    other + last
 }
 
 fn schema(kind: &str) -> KindSchema {

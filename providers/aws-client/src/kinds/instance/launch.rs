@@ -203,6 +203,13 @@ mod tests {
     }
 
     #[test]
+    fn secrets_have_the_names_that_they_are_made_under() {
+        let schema = cloudtik_aws::aws_schema();
+        let names: Vec<&str> = schema.kinds[cloudtik_aws::kinds::INSTANCE].secrets.iter().map(|(name, _)| *name).collect();
+        assert_eq!(names, [HOST_KEY_SECRET, LOGIN_SECRET]);
+    }
+
+    #[test]
     fn the_first_boot_lets_in_who_may_log_in() {
         let secret = |private: &str, public: &str| Secret { private: private.to_owned(), public: public.to_owned() };
         let secrets = [(HOST_KEY_SECRET, secret("PRIVATE", "ecdsa h")), (LOGIN_SECRET, secret("", "ssh-ed25519 login\n"))];
