@@ -17,8 +17,9 @@ os.environ.update(
 
 from moto.ec2.models.iam_instance_profile import IamInstanceProfileAssociationBackend
 from moto.ec2.models.launch_templates import LaunchTemplate
-from moto.ec2.models.route_tables import RouteTableBackend
+from moto.ec2.models.route_tables import RouteBackend
 from moto.ec2.models.subnets import SubnetBackend
+from moto.ec2.models.vpcs import VPCEndPoint
 from moto.moto_server.werkzeug_app import (
     DomainDispatcherApplication,
     MotoRequestHandler,
@@ -53,6 +54,16 @@ def without_endpoints(delete):
     return delete_route_table
 
 
+def with_own_filters(value_of):
+    """Endpoints are not found by these."""
+
+    def get_filter_value(self, filter_name, method_name=None):
+        own = {"vpc-endpoint-id": self.id, "service-name": self.service_name}
+        return own[filter_name] if filter_name in own else value_of(self, filter_name, method_name)
+
+    return get_filter_value
+
+
 def versioning(self):
     """The root of AWS's answer has another name, and clients that read strictly find nothing in this one."""
     status = self.backend.get_bucket_versioning(self.bucket_name)
@@ -84,7 +95,8 @@ def kept_subnets(modify):
 
 
 SubnetBackend.delete_subnet = without_associations(SubnetBackend.delete_subnet)
-RouteTableBackend.delete_route_table = without_endpoints(RouteTableBackend.delete_route_table)
+RouteBackend.delete_route_table = without_endpoints(RouteBackend.delete_route_table)
+VPCEndPoint.get_filter_value = with_own_filters(VPCEndPoint.get_filter_value)
 S3Response.get_bucket_versioning = versioning
 RDSBackend.modify_db_subnet_group = kept_subnets(RDSBackend.modify_db_subnet_group)
 for name in ("associate_iam_instance_profile", "replace_iam_instance_profile_association"):

@@ -220,7 +220,9 @@ fn buckets(account: &Endpoint) -> io::Result<Vec<String>> {
 }
 
 fn is_there(item: &Element) -> bool {
-    !STATES.iter().any(|state| item.text_at(state).is_some_and(|state| GONE.contains(&state)))
+    // The list of rules that a network begins with is part of it, and the server forgets to remove it with it.
+    let is_default_list = item.child("networkAclId").is_some() && item.get(&["default"]) == "true";
+    !is_default_list && !STATES.iter().any(|state| item.text_at(state).is_some_and(|state| GONE.contains(&state)))
 }
 
 fn line(name: &str, item: &Element) -> String {

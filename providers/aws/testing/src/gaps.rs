@@ -17,6 +17,15 @@ pub(crate) fn rehearsal(call: &Call) -> Option<Refusal> {
     is_one.then(|| Refusal::new("DryRunOperation", "Request would have succeeded, but DryRun flag is set.").status(412))
 }
 
+/// The call with what AWS adds to it by itself.
+pub(crate) fn completed(call: &Call) -> Call {
+    let mut call = call.clone();
+    if call.name() == "ec2:CreateVpcEndpoint" {
+        call.parameters.entry("VpcEndpointType".to_owned()).or_insert_with(|| "Gateway".to_owned());
+    }
+    call
+}
+
 /// The request for a list of objects with the size of page that the switches want.
 pub(crate) fn small_pages(config: &Config, call: &Call) -> Http {
     let mut http = call.http.clone();

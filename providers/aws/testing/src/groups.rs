@@ -21,6 +21,8 @@ struct Group {
 pub(crate) struct Groups {
     groups: BTreeMap<String, Group>,
     made: u64,
+    /// The groups of instances.
+    members: BTreeMap<String, String>,
 }
 
 impl Groups {
@@ -39,6 +41,28 @@ impl Groups {
     pub(crate) fn refusal(&self, call: &Call) -> Option<Refusal> {
         let name = call.get("Placement.GroupName").filter(|_| call.name() == "ec2:RunInstances")?;
         self.id_of(call, name).is_none().then(|| unknown(name))
+    }
+
+    /// Takes note of a launch.
+    pub(crate) fn note(&mut self, call: &Call, answer: Option<&Element>) {
+        let Some(name) = call.get("Placement.GroupName").filter(|_| call.name() == "ec2:RunInstances") else { return };
+        let launched = answer.map(|answer| answer.texts("instanceId")).unwrap_or_default();
+        self.members.extend(launched.into_iter().map(|id| (id, name.to_owned())));
+    }
+
+    /// Writes the groups of instances into an answer.
+    pub(crate) fn show(&self, document: &mut Element) {
+        if self.members.is_empty() {
+            return;
+        }
+        document.retain(&mut |element| {
+            let group = element.text_at(&["instanceId"]).and_then(|id| self.members.get(id));
+            if let (Some(group), Some(placement)) = (group, element.children.iter_mut().find(|child| child.name == "placement")) {
+                placement.children.retain(|child| child.name != "groupName");
+                placement.children.push(Element::text("groupName", group));
+            }
+            true
+        });
     }
 
     fn create(&mut self, call: &Call) -> Result<Answer, Refusal> {

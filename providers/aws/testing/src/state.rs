@@ -246,6 +246,7 @@ impl Shared {
         };
         let (page, whole) = page.map_or_else(|| (None, call.clone()), |(page, whole)| (Some(page), whole));
         let (filters, whole) = if config.times.on { state_filters(&whole) } else { (Vec::new(), whole) };
+        let whole = if config.gaps { gaps::completed(&whole) } else { whole };
         let http = gaps::small_pages(&config, &whole);
         let mut answer = upstream::send(self.server, &http, whole.body()).await?;
         if config.gaps {
@@ -280,6 +281,7 @@ impl Shared {
         let state = &mut *self.state();
         state.births.note(now, call, document.as_ref());
         state.lives.note(&state.config, now, call, document.as_ref());
+        state.groups.note(call, document.as_ref());
         if state.config.tokens {
             state.tokens.keep(call, answer);
         }
@@ -306,6 +308,7 @@ impl Shared {
         let now = self.now();
         let state = self.state();
         state.lives.show(now, &mut document);
+        state.groups.show(&mut document);
         state.births.hide(&state.config, now, call, &mut document);
         answer.with_document(&document)
     }
@@ -349,7 +352,9 @@ impl World for Seen<'_> {
             .document()
             .filter(|_| answer.is_success())
             .ok_or_else(|| io::Error::other(format!("{action}: {} {}", answer.status, String::from_utf8_lossy(&answer.body))))?;
-        self.shared.state().lives.show(self.shared.now(), &mut document);
+        let state = self.shared.state();
+        state.lives.show(self.shared.now(), &mut document);
+        state.groups.show(&mut document);
         Ok(document)
     }
 }

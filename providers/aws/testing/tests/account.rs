@@ -14,6 +14,8 @@ fn made(client: &Endpoint, action: &str, parameters: &[(&str, &str)], id: &str) 
 const TRUST: &str =
     r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ec2.amazonaws.com"},"Action":"sts:AssumeRole"}]}"#;
 
+const RIGHTS: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"ec2:DescribeInstances","Resource":"*"}]}"#;
+
 #[test]
 fn what_is_made_shows_and_what_is_removed_does_not() {
     let Some(moto) = Moto::start_or_say(Path::new(env!("CARGO_TARGET_TMPDIR"))) else { return };
@@ -29,13 +31,18 @@ fn what_is_made_shows_and_what_is_removed_does_not() {
     let table = made(&client, "CreateRouteTable", &[("VpcId", &network)], "routeTableId");
     let to = [("RouteTableId", table.as_str()), ("DestinationCidrBlock", "0.0.0.0/0"), ("NatGatewayId", &gateway)];
     client.ec2("CreateRoute", &to).unwrap();
-    let service = [("VpcId", network.as_str()), ("ServiceName", "com.amazonaws.us-west-2.s3"), ("RouteTableId.1", &table)];
+    let service = [
+        ("VpcId", network.as_str()),
+        ("ServiceName", "com.amazonaws.us-west-2.s3"),
+        ("VpcEndpointType", "Gateway"),
+        ("RouteTableId.1", &table),
+    ];
     let endpoint = made(&client, "CreateVpcEndpoint", &service, "vpcEndpointId");
     let image = client.ec2("DescribeImages", &[("Owner.1", "amazon")]).unwrap().texts("imageId").remove(0);
     let launch = [("ImageId", image.as_str()), ("InstanceType", "m5.large"), ("MinCount", "1"), ("MaxCount", "1"), ("SubnetId", &subnet)];
     let machine = made(&client, "RunInstances", &launch, "instanceId");
     client.query("iam", "CreateRole", &[("RoleName", "r"), ("AssumeRolePolicyDocument", TRUST)]).unwrap();
-    client.query("iam", "PutRolePolicy", &[("RoleName", "r"), ("PolicyName", "p"), ("PolicyDocument", TRUST)]).unwrap();
+    client.query("iam", "PutRolePolicy", &[("RoleName", "r"), ("PolicyName", "p"), ("PolicyDocument", RIGHTS)]).unwrap();
     client.query("iam", "CreateInstanceProfile", &[("InstanceProfileName", "i")]).unwrap();
     let location = "<CreateBucketConfiguration><LocationConstraint>us-west-2</LocationConstraint></CreateBucketConfiguration>";
     assert_eq!(client.store("PUT", "/bucket-of-a-test", location).unwrap().status, 200);

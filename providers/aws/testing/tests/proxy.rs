@@ -73,7 +73,12 @@ fn the_server_is_as_tests_need_it() {
     let subnet = world.subnet(&network);
     let table = world.made("CreateRouteTable", &[("VpcId", &network)], "routeTableId");
     world.ec2("AssociateRouteTable", &[("RouteTableId", &table), ("SubnetId", &subnet)]);
-    let service = [("VpcId", network.as_str()), ("ServiceName", "com.amazonaws.us-west-2.s3"), ("RouteTableId.1", &table)];
+    let service = [
+        ("VpcId", network.as_str()),
+        ("ServiceName", "com.amazonaws.us-west-2.s3"),
+        ("VpcEndpointType", "Gateway"),
+        ("RouteTableId.1", &table),
+    ];
     let endpoint = world.made("CreateVpcEndpoint", &service, "vpcEndpointId");
     world.ec2("DeleteSubnet", &[("SubnetId", &subnet)]);
     world.ec2("DeleteRouteTable", &[("RouteTableId", &table)]);
@@ -277,7 +282,7 @@ fn what_is_in_use_stays() {
 
 #[test]
 fn reads_lag_behind() {
-    let Some(world) = World::new(Config { lag_ms: 300, identity_lag_ms: 300, ..Config::strict() }) else { return };
+    let Some(world) = World::new(Config { lag_ms: 2_000, identity_lag_ms: 2_000, ..Config::strict() }) else { return };
     let network = world.network();
     assert_eq!(world.code("DescribeVpcs", &[("VpcId.1", &network)]), "InvalidVpcID.NotFound");
     let by_filter = [("Filter.1.Name", "vpc-id"), ("Filter.1.Value.1", network.as_str())];
