@@ -177,8 +177,8 @@ fn peering(maker: &mut Maker<'_>, layout: &Layout) {
         .origin("vpc_id", &network.fields)
         .set("peer_vpc_id", layout.network.clone());
     maker.push(connection);
-    // A connection has one set of tags for both of its ends: that of who asked.
-    let accepter = maker.plain(&accepted, kinds::PEERING_ACCEPTER, network).set("vpc_peering_connection_id", id_of(&asked));
+    // Both ends have one set of tags, as long as both are in one account: they ask for the same.
+    let accepter = maker.named(&accepted, kinds::PEERING_ACCEPTER, &name).set("vpc_peering_connection_id", id_of(&asked));
     maker.push(accepter);
     let tables = part_of(&layout.other, "route_table_ids", Type::set(Type::String));
     let ids: Option<Vec<Value>> = tables.elements().map(|ids| ids.cloned().collect());
