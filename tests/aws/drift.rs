@@ -1,5 +1,7 @@
 //! What somebody changes by hand, behind the back of the program; what a plan has to find, and what mending it may do.
 
+use std::collections::BTreeSet;
+
 use super::World;
 use super::specs::Mode;
 
@@ -8,7 +10,7 @@ pub struct Drift {
     /// What it is.
     pub name: &'static str,
     pub make: fn(&World),
-    /// The addresses that a plan names; one that ends with `*` stands for those that begin so.
+    /// The addresses that a plan names.
     pub found: &'static [&'static str],
     /// The calls that mend it.
     pub mended: &'static [&'static str],
@@ -42,7 +44,7 @@ const EVERYWHERE: &[Drift] = &[
             let revoked = [("GroupId", group.as_str()), ("SecurityGroupRuleId.1", &rule)];
             world.client.ec2("RevokeSecurityGroupIngress", &revoked).unwrap();
         },
-        found: &["workspace.w.ingress_rule*"],
+        found: &[SSH],
         mended: &["ec2:AuthorizeSecurityGroupIngress"],
     },
     Drift {
@@ -142,10 +144,8 @@ pub fn of(mode: Mode) -> Vec<&'static Drift> {
 
 impl Drift {
     /// Whether these addresses are those that it shall be found at.
-    pub fn is_found_at(&self, planned: &std::collections::BTreeSet<String>) -> bool {
-        let fits =
-            |pattern: &str, address: &String| pattern.strip_suffix('*').map_or(pattern == address, |start| address.starts_with(start));
-        planned.len() == self.found.len() && self.found.iter().all(|pattern| planned.iter().any(|address| fits(pattern, address)))
+    pub fn is_found_at(&self, planned: &BTreeSet<String>) -> bool {
+        planned.iter().map(String::as_str).collect::<BTreeSet<_>>() == self.found.iter().copied().collect()
     }
 }
 

@@ -57,6 +57,9 @@ impl World {
             ("AWS_ACCESS_KEY_ID", "test"),
             ("AWS_SECRET_ACCESS_KEY", "test"),
             ("AWS_EC2_METADATA_DISABLED", "true"),
+            // A proxy of this machine's environment leads to the world outside, and the account is on this machine.
+            ("NO_PROXY", "127.0.0.1"),
+            ("no_proxy", "127.0.0.1"),
         ] {
             stage.set(name, value);
         }

@@ -99,12 +99,24 @@ const LIVES: &[Life] = &[
 #[derive(Clone, Debug)]
 struct Phase {
     shown: (&'static str, &'static str),
-    /// When it is over, and the server's word counts.
-    until: u64,
-    /// When nothing is shown any more.
-    hidden: Option<u64>,
+    began: u64,
+    ends: bool,
+    span: fn(&Times) -> Span,
     /// What the server showed last, of kinds that it forgets at once.
     last: Option<Element>,
+}
+
+impl Phase {
+    /// When it is over, and the server's word counts. It follows from the switches as they are now, so that a test can end it.
+    fn until(&self, times: &Times) -> u64 {
+        let span = (self.span)(times);
+        self.began + if self.ends { span.delete_ms } else { span.create_ms }
+    }
+
+    /// Whether nothing is shown any more.
+    fn is_hidden(&self, times: &Times, now: u64) -> bool {
+        self.ends && now >= self.until(times) + (self.span)(times).shown_ms
+    }
 }
 
 /// What is under way.
@@ -124,7 +136,6 @@ impl Lives {
         let name = call.name();
         for life in LIVES {
             let Some(begin) = life.begins.iter().find(|begin| begin.action == name) else { continue };
-            let span = (life.span)(&config.times);
             let ids = match begin.parameter {
                 Some(parameter) => call.list(parameter),
                 None => answer.map(|answer| answer.texts(life.id)).unwrap_or_default(),
@@ -135,23 +146,22 @@ impl Lives {
             if !config.times.on {
                 continue;
             }
-            let until = now + if begin.ends { span.delete_ms } else { span.create_ms };
             let last = answer.and_then(|answer| answer.find("DBInstance")).cloned().filter(|_| begin.ends);
             for id in ids {
-                let hidden = begin.ends.then_some(until + span.shown_ms);
-                self.phases.insert(id, Phase { shown: begin.shown, until, hidden, last: last.clone() });
+                let phase = Phase { shown: begin.shown, began: now, ends: begin.ends, span: life.span, last: last.clone() };
+                self.phases.insert(id, phase);
             }
         }
     }
 
     /// Writes what is shown now into an answer.
-    pub(crate) fn show(&self, now: u64, document: &mut Element) {
-        self.show_one(now, document);
-        document.retain(&mut |element| self.show_one(now, element));
+    pub(crate) fn show(&self, times: &Times, now: u64, document: &mut Element) {
+        self.show_one(times, now, document);
+        document.retain(&mut |element| self.show_one(times, now, element));
     }
 
     /// Whether the element stays.
-    fn show_one(&self, now: u64, element: &mut Element) -> bool {
+    fn show_one(&self, times: &Times, now: u64, element: &mut Element) -> bool {
         if element.child("destinationCidrBlock").is_some() {
             // A route names what it leads to, and has a state of its own.
             if TARGETS.iter().any(|target| self.gone.contains(element.get(&[*target]))) {
@@ -159,15 +169,15 @@ impl Lives {
             }
             return true;
         }
-        for life in LIVES {
+        for life in LIVES.iter().filter(|_| times.on) {
             if element.at(life.state).is_none() {
                 continue;
             }
             let Some(phase) = element.text_at(&[life.id]).and_then(|id| self.phases.get(id)) else { continue };
-            if phase.hidden.is_some_and(|hidden| now >= hidden) {
+            if phase.is_hidden(times, now) {
                 return false;
             }
-            if now < phase.until {
+            if now < phase.until(times) {
                 element.set(life.state, phase.shown.0);
                 if let Some(number) = life.number {
                     element.set(number, phase.shown.1);
@@ -178,8 +188,8 @@ impl Lives {
     }
 
     /// What the server has forgotten and AWS would still show, of one identifier or all.
-    pub(crate) fn forgotten(&self, now: u64, id: Option<&str>) -> Vec<Element> {
-        let wanted = self.phases.iter().filter(|(known, phase)| id.is_none_or(|id| id == *known) && now < phase.until);
+    pub(crate) fn forgotten(&self, times: &Times, now: u64, id: Option<&str>) -> Vec<Element> {
+        let wanted = self.phases.iter().filter(|(known, phase)| id.is_none_or(|id| id == *known) && now < phase.until(times));
         wanted.filter_map(|(_, phase)| phase.last.clone()).collect()
     }
 }
@@ -242,9 +252,9 @@ mod tests {
         Element::with("Answer", vec![Element::with("natGatewaySet", vec![item])])
     }
 
-    fn shown(lives: &Lives, now: u64, state: &str) -> Vec<String> {
+    fn shown(lives: &Lives, config: &Config, now: u64, state: &str) -> Vec<String> {
         let mut answer = gateways(state);
-        lives.show(now, &mut answer);
+        lives.show(&config.times, now, &mut answer);
         answer.texts("state")
     }
 
@@ -256,12 +266,12 @@ mod tests {
         };
         let mut lives = Lives::default();
         lives.note(&config, 0, &call("CreateNatGateway", &[]), Some(&gateways("available")));
-        assert_eq!(shown(&lives, 99, "available"), ["pending"]);
-        assert_eq!(shown(&lives, 100, "available"), ["available"]);
+        assert_eq!(shown(&lives, &config, 99, "available"), ["pending"]);
+        assert_eq!(shown(&lives, &config, 100, "available"), ["available"]);
         lives.note(&config, 200, &call("DeleteNatGateway", &[("NatGatewayId", "nat-1")]), None);
-        assert_eq!(shown(&lives, 249, "deleted"), ["deleting"]);
-        assert_eq!(shown(&lives, 255, "deleted"), ["deleted"]);
-        assert_eq!(shown(&lives, 260, "deleted"), Vec::<String>::new());
+        assert_eq!(shown(&lives, &config, 249, "deleted"), ["deleting"]);
+        assert_eq!(shown(&lives, &config, 255, "deleted"), ["deleted"]);
+        assert_eq!(shown(&lives, &config, 260, "deleted"), Vec::<String>::new());
     }
 
     #[test]
@@ -288,7 +298,7 @@ mod tests {
         let route = || Element::with("Answer", vec![Element::with("routeSet", vec![item.clone()])]);
         let state = |lives: &Lives| {
             let mut answer = route();
-            lives.show(1, &mut answer);
+            lives.show(&config.times, 1, &mut answer);
             answer.texts("state")
         };
         assert_eq!(state(&lives), ["active"]);
@@ -300,6 +310,6 @@ mod tests {
     fn without_times_nothing_is_noted() {
         let mut lives = Lives::default();
         lives.note(&Config::default(), 0, &call("CreateNatGateway", &[]), Some(&gateways("available")));
-        assert_eq!(shown(&lives, 0, "available"), ["available"]);
+        assert_eq!(shown(&lives, &Config::default(), 0, "available"), ["available"]);
     }
 }

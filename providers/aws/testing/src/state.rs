@@ -237,7 +237,11 @@ impl Shared {
         let (config, forgotten) = {
             let state = self.state();
             let id = call.get("DBInstanceIdentifier");
-            let forgotten = if call.name() == "rds:DescribeDBInstances" { state.lives.forgotten(self.now(), id) } else { Vec::new() };
+            let forgotten = if call.name() == "rds:DescribeDBInstances" {
+                state.lives.forgotten(&state.config.times, self.now(), id)
+            } else {
+                Vec::new()
+            };
             (state.config.clone(), forgotten)
         };
         let page = match Page::of(&config, call) {
@@ -262,7 +266,7 @@ impl Shared {
         let now = self.now();
         {
             let state = self.state();
-            state.lives.show(now, &mut document);
+            state.lives.show(&state.config.times, now, &mut document);
             state.births.hide(&config, now, call, &mut document);
         }
         filters.iter().for_each(|filter| filter.apply(&mut document));
@@ -307,7 +311,7 @@ impl Shared {
         let Some(mut document) = answer.document() else { return answer };
         let now = self.now();
         let state = self.state();
-        state.lives.show(now, &mut document);
+        state.lives.show(&state.config.times, now, &mut document);
         state.groups.show(&mut document);
         state.births.hide(&state.config, now, call, &mut document);
         answer.with_document(&document)
@@ -353,7 +357,7 @@ impl World for Seen<'_> {
             .filter(|_| answer.is_success())
             .ok_or_else(|| io::Error::other(format!("{action}: {} {}", answer.status, String::from_utf8_lossy(&answer.body))))?;
         let state = self.shared.state();
-        state.lives.show(self.shared.now(), &mut document);
+        state.lives.show(&state.config.times, self.shared.now(), &mut document);
         state.groups.show(&mut document);
         Ok(document)
     }

@@ -51,6 +51,17 @@ impl World {
         self.made("RunInstances", &all, "instanceId")
     }
 
+    /// Everything that is on its way arrives.
+    fn time_passes(&self) {
+        self.proxy.configure(|config| {
+            let times = &mut config.times;
+            let kinds = [&mut times.nat_gateway, &mut times.instance, &mut times.vpc_endpoint, &mut times.peering];
+            for span in kinds.into_iter().chain([&mut times.database, &mut times.load_balancer]) {
+                *span = Span { create_ms: 0, delete_ms: 0, ..*span };
+            }
+        });
+    }
+
     /// Waits until a question has an answer.
     fn until(&self, what: &str, is_so: impl Fn() -> bool) {
         let end = Instant::now() + Duration::from_secs(10);
@@ -59,6 +70,13 @@ impl World {
             std::thread::sleep(Duration::from_millis(10));
         }
     }
+}
+
+/// States that last longer than any test.
+fn long() -> Times {
+    let span = Span { create_ms: 600_000, delete_ms: 600_000, shown_ms: 600_000 };
+    let short = Span { shown_ms: 0, ..span };
+    Times { on: true, nat_gateway: span, instance: span, vpc_endpoint: short, peering: span, database: short, load_balancer: span }
 }
 
 fn fault(action: &str, nth: u64, effect: Effect) -> Config {
@@ -123,9 +141,7 @@ fn location(more: &str) -> String {
 
 #[test]
 fn a_gateway_takes_its_time() {
-    let span = Span { create_ms: 400, delete_ms: 400, shown_ms: 400 };
-    let times = Times { on: true, nat_gateway: span, ..Times::default() };
-    let Some(world) = World::new(Config { times, ..Config::strict() }) else { return };
+    let Some(world) = World::new(Config { times: long(), ..Config::strict() }) else { return };
     let network = world.network();
     let subnet = world.subnet(&network);
     let address = world.made("AllocateAddress", &[("Domain", "vpc")], "allocationId");
@@ -135,22 +151,26 @@ fn a_gateway_takes_its_time() {
     let state = || world.ec2("DescribeNatGateways", &[("NatGatewayId.1", &gateway)]).texts("state").pop();
     let pending = [("Filter.1.Name", "state"), ("Filter.1.Value.1", "pending")];
     assert_eq!(world.ec2("DescribeNatGateways", &pending).texts("natGatewayId"), *std::slice::from_ref(&gateway));
-    world.until("available", || state().as_deref() == Some("available"));
+    world.time_passes();
+    assert_eq!(state().as_deref(), Some("available"));
     assert!(world.ec2("DescribeNatGateways", &pending).texts("natGatewayId").is_empty());
 
+    world.proxy.configure(|config| config.times = long());
     world.ec2("DeleteNatGateway", &[("NatGatewayId", &gateway)]);
     assert_eq!(state().as_deref(), Some("deleting"));
     assert_eq!(world.code("ReleaseAddress", &[("AllocationId", &address)]), "AuthFailure");
     assert_eq!(world.code("DeleteSubnet", &[("SubnetId", &subnet)]), "DependencyViolation");
-    world.until("deleted", || state().as_deref() == Some("deleted"));
+    world.time_passes();
+    assert_eq!(state().as_deref(), Some("deleted"));
     world.ec2("ReleaseAddress", &[("AllocationId", &address)]);
     world.ec2("DeleteSubnet", &[("SubnetId", &subnet)]);
-    world.until("gone", || state().is_none());
+    world.proxy.configure(|config| config.times.nat_gateway.shown_ms = 0);
+    assert_eq!(state(), None);
 }
 
 #[test]
 fn instances_endpoints_and_peerings_take_their_time() {
-    let Some(world) = World::new(Config { lag_ms: 0, throttling: false, ..Config::quick() }) else { return };
+    let Some(world) = World::new(Config { times: long(), ..Config::strict() }) else { return };
     let (network, image_state) = (world.network(), |id: &str| {
         let found = world.ec2("DescribeInstances", &[("InstanceId.1", id)]);
         found.find("instanceState").map(|state| state.get(&["name"]).to_owned()).unwrap_or_default()
@@ -159,41 +179,54 @@ fn instances_endpoints_and_peerings_take_their_time() {
     assert_eq!(image_state(&machine), "pending");
     let running = [("Filter.1.Name", "instance-state-name"), ("Filter.1.Value.1", "running")];
     assert!(world.ec2("DescribeInstances", &running).texts("instanceId").is_empty());
-    world.until("running", || image_state(&machine) == "running");
+    world.time_passes();
+    assert!(image_state(&machine) == "running", "running");
     assert_eq!(world.ec2("DescribeInstances", &running).texts("instanceId"), *std::slice::from_ref(&machine));
+    world.proxy.configure(|config| config.times = long());
     world.ec2("TerminateInstances", &[("InstanceId.1", &machine)]);
     assert_eq!(image_state(&machine), "shutting-down");
-    world.until("terminated", || image_state(&machine) == "terminated");
+    world.time_passes();
+    assert!(image_state(&machine) == "terminated", "terminated");
 
     let service = [("VpcId", network.as_str()), ("ServiceName", "com.amazonaws.us-west-2.s3"), ("VpcEndpointType", "Gateway")];
+    world.proxy.configure(|config| config.times = long());
     let endpoint = world.ec2("CreateVpcEndpoint", &service);
     assert_eq!(endpoint.texts("state"), ["pending"]);
     let id = endpoint.texts("vpcEndpointId").remove(0);
     let shown = || world.ec2("DescribeVpcEndpoints", &[("Filter.1.Name", "vpc-endpoint-id"), ("Filter.1.Value.1", &id)]).texts("state");
-    world.until("available", || shown() == ["available"]);
+    world.time_passes();
+    assert!(shown() == ["available"], "available");
+    world.proxy.configure(|config| config.times = long());
     world.ec2("DeleteVpcEndpoints", &[("VpcEndpointId.1", &id)]);
     assert_eq!(shown(), ["deleting"]);
-    world.until("gone", || shown().is_empty());
+    world.time_passes();
+    assert!(shown().is_empty(), "gone");
 
     let other = world.made("CreateVpc", &[("CidrBlock", "10.1.0.0/16")], "vpcId");
+    world.proxy.configure(|config| config.times = long());
     let peering = world.made("CreateVpcPeeringConnection", &[("VpcId", &network), ("PeerVpcId", &other)], "vpcPeeringConnectionId");
     let code = || {
         let found = world.ec2("DescribeVpcPeeringConnections", &[("VpcPeeringConnectionId.1", &peering)]);
         found.find("status").map(|status| status.get(&["code"]).to_owned()).unwrap_or_default()
     };
     assert_eq!(code(), "initiating-request");
-    world.until("asked", || code() == "pending-acceptance");
+    world.time_passes();
+    assert!(code() == "pending-acceptance", "asked");
+    world.proxy.configure(|config| config.times = long());
     world.ec2("AcceptVpcPeeringConnection", &[("VpcPeeringConnectionId", &peering)]);
     assert_eq!(code(), "provisioning");
-    world.until("active", || code() == "active");
+    world.time_passes();
+    assert!(code() == "active", "active");
+    world.proxy.configure(|config| config.times = long());
     world.ec2("DeleteVpcPeeringConnection", &[("VpcPeeringConnectionId", &peering)]);
     assert_eq!(code(), "deleting");
-    world.until("deleted", || code() == "deleted");
+    world.time_passes();
+    assert!(code() == "deleted", "deleted");
 }
 
 #[test]
 fn databases_and_load_balancers_take_their_time() {
-    let Some(world) = World::new(Config { throttling: false, ..Config::quick() }) else { return };
+    let Some(world) = World::new(Config { times: long(), ..Config::strict() }) else { return };
     let database = [
         ("DBInstanceIdentifier", "d"),
         ("Engine", "postgres"),
@@ -206,22 +239,27 @@ fn databases_and_load_balancers_take_their_time() {
     assert_eq!(made.texts("DBInstanceStatus"), ["creating"]);
     let asked = || world.client.say("rds", "DescribeDBInstances", &[("DBInstanceIdentifier", "d")]).unwrap();
     let status = || asked().document().map(|found| found.texts("DBInstanceStatus")).unwrap_or_default();
-    world.until("available", || status() == ["available"]);
+    world.time_passes();
+    assert!(status() == ["available"], "available");
     let delete = [("DBInstanceIdentifier", "d"), ("SkipFinalSnapshot", "true")];
+    world.proxy.configure(|config| config.times = long());
     world.client.query("rds", "DeleteDBInstance", &delete).unwrap();
     assert_eq!(status(), ["deleting"]);
-    world.until("gone", || asked().status == 404);
+    world.time_passes();
+    assert!(asked().status == 404, "gone");
 
     let network = world.network();
     let subnet = world.subnet(&network);
     let balancer = [("Name", "b"), ("Subnets.member.1", subnet.as_str())];
+    world.proxy.configure(|config| config.times = long());
     let made = world.client.query("elasticloadbalancing", "CreateLoadBalancer", &balancer).unwrap();
     assert_eq!(made.find("State").unwrap().get(&["Code"]), "provisioning");
     let state = || {
         let found = world.client.query("elasticloadbalancing", "DescribeLoadBalancers", &[]).unwrap();
         found.find("State").unwrap().get(&["Code"]).to_owned()
     };
-    world.until("active", || state() == "active");
+    world.time_passes();
+    assert!(state() == "active", "active");
 }
 
 #[test]
@@ -282,16 +320,20 @@ fn what_is_in_use_stays() {
 
 #[test]
 fn reads_lag_behind() {
-    let Some(world) = World::new(Config { lag_ms: 2_000, identity_lag_ms: 2_000, ..Config::strict() }) else { return };
+    let Some(world) = World::new(Config { lag_ms: 600_000, identity_lag_ms: 600_000, ..Config::strict() }) else { return };
     let network = world.network();
     assert_eq!(world.code("DescribeVpcs", &[("VpcId.1", &network)]), "InvalidVpcID.NotFound");
     let by_filter = [("Filter.1.Name", "vpc-id"), ("Filter.1.Value.1", network.as_str())];
     assert!(world.ec2("DescribeVpcs", &by_filter).texts("vpcId").is_empty());
-    world.until("shown", || world.ec2("DescribeVpcs", &by_filter).texts("vpcId") == [network.clone()]);
+    let lag = |lag_ms| world.proxy.configure(|config| config.lag_ms = lag_ms);
+    lag(0);
+    assert_eq!(world.ec2("DescribeVpcs", &by_filter).texts("vpcId"), [network]);
+    lag(600_000);
     let profile = [("InstanceProfileName", "p")];
     world.client.query("iam", "CreateInstanceProfile", &profile).unwrap();
     assert_eq!(world.client.say("iam", "GetInstanceProfile", &profile).unwrap().code().as_deref(), Some("NoSuchEntity"));
-    world.until("known", || world.client.say("iam", "GetInstanceProfile", &profile).unwrap().status == 200);
+    lag(0);
+    assert_eq!(world.client.say("iam", "GetInstanceProfile", &profile).unwrap().status, 200);
 }
 
 #[test]
