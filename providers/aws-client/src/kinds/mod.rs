@@ -44,8 +44,8 @@ use cloudtik_provider_api::{Answer, Call, CallError, ErrorClass};
 use crate::aws::Aws;
 use crate::kind::answer;
 
-pub(crate) use route_table::tables as route_tables;
 pub(crate) use instance::Instance;
+pub(crate) use route_table::tables as route_tables;
 
 /// Makes a call by the functions of its kind.
 pub(crate) async fn dispatch(aws: &Aws, call: &Call) -> Answer {

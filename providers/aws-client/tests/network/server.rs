@@ -1,54 +1,36 @@
-//! A server that speaks enough of AWS: moto, of the Python that `MOTO_PYTHON` names. Without it the tests say that they did nothing.
+//! A server that speaks enough of AWS, and clients of it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cloudtik_model::{Address, ProviderRef, Value};
 use cloudtik_provider_api::{Answer, Call, CallError, Cloud, CreateRequest, FactQuestion, Found, ObjectAnswer, UpdateRequest, Verb};
 
-/// The variable that names a Python that has moto, and which one it is otherwise.
-const PYTHON_VARIABLE: &str = "MOTO_PYTHON";
-const PYTHON: &str = "python3";
-/// How long the server may take to listen: it loads a lot.
-const START: Duration = Duration::from_secs(60);
-
 /// How long what was made may stay invisible.
 const VISIBLE: Duration = Duration::from_secs(10);
 
 /// The server, until it is dropped.
 pub(crate) struct Moto {
-    child: Child,
-    port: u16,
+    server: cloudtik_aws_testing::Moto,
     folder: PathBuf,
 }
 
 impl Drop for Moto {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
         let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
 
 impl Moto {
-    /// Starts one; `None` where there is none.
+    /// Starts one; `None` where there is none, which was said.
     pub(crate) fn start(test: &str) -> Option<Self> {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let python = std::env::var(PYTHON_VARIABLE).unwrap_or_else(|_| PYTHON.to_owned());
-        let mut command = Command::new(&python);
-        command.args(["-m", "moto.server", "-H", "127.0.0.1", "-p", &port.to_string()]).stdout(Stdio::null()).stderr(Stdio::null());
-        let Some(child) = command.spawn().ok().and_then(|child| listening(child, port)) else {
-            println!("SKIPPED: {test}: `{python}` has no moto; `pip install 'moto[server]'`, or name another one in {PYTHON_VARIABLE}");
-            return None;
-        };
-        let folder = std::env::temp_dir().join(format!("cloudtik-aws-client-{test}-{port}"));
+        let server = cloudtik_aws_testing::Moto::start_or_say(Path::new(env!("CARGO_TARGET_TMPDIR")))?;
+        let folder = std::env::temp_dir().join(format!("cloudtik-aws-client-{test}-{}", server.address().port()));
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::write(folder.join("config"), "[default]\naws_access_key_id = test\naws_secret_access_key = test\n").unwrap();
-        Some(Self { child, port, folder })
+        Some(Self { server, folder })
     }
 
     /// A client in a region, of an account or of the one that the server begins with.
@@ -56,7 +38,7 @@ impl Moto {
         let file = self.folder.join("config").display().to_string();
         let mut config = vec![
             ("region", Value::from(region)),
-            ("endpoint_url", Value::from(format!("http://127.0.0.1:{}", self.port).as_str())),
+            ("endpoint_url", Value::from(format!("http://{}", self.server.address()).as_str())),
             ("shared_config_files", Value::list([Value::from(file.as_str())])),
         ];
         if let Some(account) = account {
@@ -65,20 +47,6 @@ impl Moto {
         }
         Client { cloud: cloudtik_aws_client::connect(&Value::object(config)).unwrap() }
     }
-}
-
-/// The server when it listens; `None` when it ends instead.
-fn listening(mut child: Child, port: u16) -> Option<Child> {
-    let end = Instant::now() + START;
-    while TcpStream::connect(("127.0.0.1", port)).is_err() {
-        if child.try_wait().unwrap().is_some() || Instant::now() > end {
-            let _ = child.kill();
-            let _ = child.wait();
-            return None;
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    Some(child)
 }
 
 /// What there is once it can be seen, which may take a moment after a create.

@@ -1,9 +1,7 @@
 //! A server that answers like AWS, and the life of one object against it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead as _, BufReader};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
@@ -13,12 +11,6 @@ use cloudtik_provider_api::{
     Answer, Call, CallError, Cloud, CreateRequest, ErrorClass, Found, KindSchema, ObjectAnswer, Presence, UpdateRequest, Verb,
 };
 
-/// What runs the server; another one, with its own packages, is named by this variable.
-const PYTHON_VARIABLE: &str = "MOTO_PYTHON";
-const PYTHON: &str = "python3";
-
-const LAUNCHER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/services/launcher.py");
-
 /// Kinds whose names the server gives twice, and AWS does not.
 const TAKEN_TWICE: [&str; 3] = [kinds::DB_SUBNET_GROUP, kinds::LB, kinds::CLOUDFORMATION_STACK];
 
@@ -27,8 +19,7 @@ const LINEAGE_TAG: &str = "cloudtik:lineage";
 
 /// The server, as long as a test needs it.
 struct Moto {
-    child: Child,
-    port: u16,
+    server: cloudtik_aws_testing::Moto,
     profile: PathBuf,
 }
 
@@ -36,7 +27,7 @@ struct Moto {
 static SHARED: Mutex<Weak<Moto>> = Mutex::new(Weak::new());
 
 impl Moto {
-    /// `None` where there is no such program.
+    /// `None` where there is none, which was said.
     fn shared() -> Option<Arc<Self>> {
         let mut shared = SHARED.lock().unwrap();
         if let Some(moto) = shared.upgrade() {
@@ -48,27 +39,15 @@ impl Moto {
     }
 
     fn start() -> Option<Self> {
-        let python = std::env::var(PYTHON_VARIABLE).unwrap_or_else(|_| PYTHON.to_owned());
-        let mut command = Command::new(python);
-        let pipes = command.arg(LAUNCHER).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = pipes.spawn().ok()?;
-        // Without its packages it ends without a word.
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let Ok(port) = line.trim().parse() else {
-            child.wait().unwrap();
-            return None;
-        };
-        let profile = std::env::temp_dir().join(format!("cloudtik-aws-client-{port}"));
+        let server = cloudtik_aws_testing::Moto::start_or_say(Path::new(env!("CARGO_TARGET_TMPDIR")))?;
+        let profile = std::env::temp_dir().join(format!("cloudtik-aws-client-{}", server.address().port()));
         std::fs::write(&profile, "[default]\naws_access_key_id = x\naws_secret_access_key = x\n").unwrap();
-        Some(Self { child, port, profile })
+        Some(Self { server, profile })
     }
 }
 
 impl Drop for Moto {
     fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
         drop(std::fs::remove_file(&self.profile));
     }
 }
@@ -83,20 +62,17 @@ pub(crate) struct Stage {
 static COUNT: AtomicU64 = AtomicU64::new(1);
 
 impl Stage {
-    /// `None`, and a word about it, where there is no server.
+    /// `None` where there is no server.
     pub(crate) fn open() -> Option<Self> {
         Self::in_region("us-west-2")
     }
 
     /// The same in another region.
     pub(crate) fn in_region(region: &str) -> Option<Self> {
-        let Some(moto) = Moto::shared() else {
-            eprintln!("SKIPPED: `{PYTHON}` has no moto; `pip install 'moto[server]'`, or name another python in {PYTHON_VARIABLE}");
-            return None;
-        };
+        let moto = Moto::shared()?;
         let config = Value::object([
             ("region", Value::from(region)),
-            ("endpoint_url", Value::from(format!("http://127.0.0.1:{}", moto.port))),
+            ("endpoint_url", Value::from(format!("http://{}", moto.server.address()))),
             ("shared_config_files", Value::list([Value::from(moto.profile.to_string_lossy().into_owned())])),
             ("profile", "default".into()),
         ]);
@@ -106,7 +82,7 @@ impl Stage {
 
     /// Another port of the server's machine: where somebody listens.
     pub(crate) fn port(&self) -> u16 {
-        self.moto.port
+        self.moto.server.address().port()
     }
 
     pub(crate) fn cloud(&self) -> &dyn Cloud {
