@@ -22,7 +22,6 @@ pub(crate) fn providers() -> Providers {
 
 /// The client of AWS, in builds that have it.
 #[cfg(feature = "aws")]
-#[expect(clippy::unnecessary_wraps, reason = "other builds have none")]
 fn aws_client() -> Option<cloudtik_aws::Connect> {
     Some(cloudtik_aws_client::connect)
 }
