@@ -178,7 +178,10 @@ impl Engine {
         let kind = kind_schema(&self.input.schemas, &spec.provider, &spec.kind)?;
         let attributes = values::desired(&self.ledger.state, kind, &spec.attributes)?;
         let object = self.current(&operation.address).ok_or_else(|| permanent("state", "there is nothing to update"))?;
-        let changed = changed_names(self.planned(&operation.address)?);
+        let planned = self.planned(&operation.address)?;
+        let changed = changed_names(planned);
+        // As it was found, where somebody else changed it meanwhile.
+        let before = planned.before.clone().unwrap_or_else(|| object.attributes.clone());
         Ok(Prepared {
             operation: OpKind::Update { id: object.id.clone(), changed: changed.clone(), attributes: attributes.clone() },
             doing: Doing::Call(Verb::Update(UpdateRequest {
@@ -187,7 +190,7 @@ impl Engine {
                 epoch: self.input.epoch,
                 changed,
                 attributes,
-                before: object.attributes.clone(),
+                before,
             })),
             secrets: Vec::new(),
             before: Vec::new(),

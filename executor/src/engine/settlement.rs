@@ -15,7 +15,7 @@ use cloudtik_provider_api::{
 
 use crate::engine::objects::{backoff_ms, host_key, instance_entry, kind_schema, permanent, resource_object, step_object};
 use crate::engine::outbox::Outbox;
-use crate::engine::{Command, Event, LINEAGE_TAG, Limits, OP_TAG, Step, StepAnswer, StepJob, Ticket, TimerId};
+use crate::engine::{ADDRESS_TAG, Command, Event, LINEAGE_TAG, Limits, OP_TAG, Step, StepAnswer, StepJob, Ticket, TimerId};
 use crate::{Intent, OpKind, OpResult, Record};
 
 /// What settlement may do.
@@ -411,7 +411,7 @@ impl Settlement {
         let Some(one) = found.into_iter().next() else {
             return self.close(index, vec![], OpResult::Cleared, false, "no object of its name was found");
         };
-        if one.tags.get(OP_TAG) == Some(&case.intent.op_id) {
+        if one.tags.get(OP_TAG) == Some(&case.intent.op_id) || self.is_of_an_earlier_create(index, &one) {
             return self.adopt(index, one.object);
         }
         if one.tags.get(LINEAGE_TAG) == Some(&self.input.state.lineage) {
@@ -420,6 +420,17 @@ impl Settlement {
         }
         let error = CallError::new(ErrorClass::Conflict, "name-taken", format!("the name is taken by another: {}", one.object.id));
         self.close(index, vec![], OpResult::Failed { error }, false, "its name is taken by an object that is not of this project");
+    }
+
+    /// Whether an object was made by a create for this address that was taken for one without effect, because nothing was to be seen of it yet.
+    /// What is known at the address is no such thing.
+    fn is_of_an_earlier_create(&self, index: usize, found: &Found) -> bool {
+        let Some(intent) = self.cases.get(index).map(|case| &case.intent) else { return false };
+        let ours = found.tags.get(LINEAGE_TAG) == Some(&self.input.state.lineage)
+            && found.tags.get(ADDRESS_TAG).is_some_and(|address| *address == intent.address.to_string());
+        let entry = self.input.state.resources.get(&intent.address);
+        let known = entry.is_some_and(|entry| entry.current.is_some() || !entry.deposed.is_empty());
+        ours && !known
     }
 
     fn read(&mut self, index: usize, object: Option<ObjectAnswer>) {

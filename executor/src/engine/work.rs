@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use cloudtik_model::{State, StepOutcome, Verb as NodeVerb};
-use cloudtik_provider_api::{Answer, Call, CallError, ErrorClass, ObjectAnswer, Secret, Verb};
+use cloudtik_provider_api::{Answer, Call, CallError, ErrorClass, Idempotency, ObjectAnswer, Secret, Verb};
 
 use crate::engine::machine::{Alarm, Engine, Then, word_of};
 use crate::engine::objects::{backoff_ms, kind_schema, permanent, resource_object, step_object};
@@ -129,8 +129,16 @@ impl Engine {
             }
             ErrorClass::Transient => self.again(now_ms, id, error),
             ErrorClass::Unknown => self.settle(now_ms, id, error),
+            // Who has the name may be the object of this very create, or of an earlier one.
+            ErrorClass::Conflict if self.creates_by_name(id) => self.settle(now_ms, id, error),
             ErrorClass::Permanent | ErrorClass::Gone | ErrorClass::Conflict => self.fail(id, error),
         }
+    }
+
+    /// Whether it makes an object whose name nobody else may have.
+    fn creates_by_name(&self, id: usize) -> bool {
+        let Some(Work { intent, doing: Doing::Call(Verb::Create(_)), .. }) = self.works.get(&id) else { return false };
+        kind_schema(&self.input.schemas, &intent.provider, &intent.kind).is_ok_and(|kind| kind.class == Idempotency::UniqueName)
     }
 
     /// The object that was to be changed is not there: the state must not say otherwise.

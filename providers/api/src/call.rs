@@ -126,7 +126,7 @@ pub struct UpdateRequest {
     pub changed: BTreeSet<String>,
     /// All attributes that the spec sets, as they shall be; known.
     pub attributes: Value,
-    /// All attributes as they were.
+    /// All attributes as they were found; of an update that is repeated after a crash, as the state has them.
     pub before: Value,
 }
 

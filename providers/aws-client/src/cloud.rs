@@ -17,6 +17,9 @@ use crate::{dial, error, facts, fence, status};
 /// Threads that wait for AWS. They hardly compute.
 const THREADS: usize = 2;
 
+/// Requests of the AWS SDK are many layers of futures deep, and a build without optimization keeps all of them on the stack.
+const STACK_BYTES: usize = 16 << 20;
+
 /// Opens a client for a configuration. It connects with the first call.
 ///
 /// # Errors
@@ -25,6 +28,7 @@ pub fn connect(config: &Value) -> Result<Arc<dyn Cloud>, CallError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(THREADS)
         .thread_name("aws")
+        .thread_stack_size(STACK_BYTES)
         .enable_all()
         .build()
         .map_err(|error| CallError::new(ErrorClass::Permanent, "runtime", format!("no runtime for the client of AWS: {error}")))?;

@@ -17,7 +17,9 @@ os.environ.update(
 
 from moto.ec2.models.iam_instance_profile import IamInstanceProfileAssociationBackend
 from moto.ec2.models.launch_templates import LaunchTemplate
+from moto.ec2.models.nat_gateways import NatGatewayBackend
 from moto.ec2.models.route_tables import RouteBackend
+from moto.ec2.models.security_groups import SecurityGroupRule
 from moto.ec2.models.subnets import SubnetBackend
 from moto.ec2.models.vpcs import VPCEndPoint
 from moto.moto_server.werkzeug_app import (
@@ -52,6 +54,20 @@ def without_endpoints(delete):
             endpoint.route_table_ids = [key for key in endpoint.route_table_ids or [] if key != route_table_id]
 
     return delete_route_table
+
+
+def without_address(delete):
+    """AWS frees the address of a deleted NAT gateway; here nothing else could ever have it."""
+
+    def delete_nat_gateway(self, nat_gateway_id):
+        gateway = delete(self, nat_gateway_id)
+        held = [address.get("allocationId") for address in gateway.address_set]
+        for address in self.addresses:
+            if address.allocation_id in held:
+                address.eni = address.association_id = None
+        return gateway
+
+    return delete_nat_gateway
 
 
 def with_own_filters(value_of):
@@ -96,12 +112,15 @@ def kept_subnets(modify):
 
 SubnetBackend.delete_subnet = without_associations(SubnetBackend.delete_subnet)
 RouteBackend.delete_route_table = without_endpoints(RouteBackend.delete_route_table)
+NatGatewayBackend.delete_nat_gateway = without_address(NatGatewayBackend.delete_nat_gateway)
 VPCEndPoint.get_filter_value = with_own_filters(VPCEndPoint.get_filter_value)
 S3Response.get_bucket_versioning = versioning
 RDSBackend.modify_db_subnet_group = kept_subnets(RDSBackend.modify_db_subnet_group)
 for name in ("associate_iam_instance_profile", "replace_iam_instance_profile_association"):
     told = told_by_instance(getattr(IamInstanceProfileAssociationBackend, name))
     setattr(IamInstanceProfileAssociationBackend, name, told)
+# A rule for a group keeps its description with the group, and tells none.
+SecurityGroupRule.description = property(lambda self: (self.ip_range or self.source_group or {}).get("Description"))
 # A template would answer with its first tags for ever.
 LaunchTemplate.tags = property(lambda self: self.get_tags(), lambda self, tags: None)
 

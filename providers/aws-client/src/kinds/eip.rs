@@ -2,7 +2,7 @@
 
 use aws_sdk_ec2::types::{DomainType, ResourceType};
 use cloudtik_aws::kinds;
-use cloudtik_provider_api::{CallError, CreateRequest, Found, ObjectAnswer, UpdateRequest};
+use cloudtik_provider_api::{CallError, CreateRequest, ErrorClass, Found, ObjectAnswer, UpdateRequest};
 
 use super::ec2::{found, when_unused};
 use crate::attributes::{Given, Said};
@@ -10,6 +10,9 @@ use crate::aws::Aws;
 use crate::error::strange;
 use crate::kind::{Kind, Query};
 use crate::tags;
+
+/// What AWS says of an address that a NAT gateway still has, also of one that is on its way out.
+const HELD_BY_NAT: &str = "AuthFailure";
 
 const IN_USE: &str = "look for what uses it: `aws ec2 describe-addresses --allocation-ids …` names the network interface";
 
@@ -50,7 +53,11 @@ impl Kind for Eip {
     }
 
     async fn delete(aws: &Aws, id: &str) -> Result<(), CallError> {
-        when_unused(IN_USE, || aws.write("ec2:ReleaseAddress", aws.ec2.release_address().allocation_id(id).send())).await.map(drop)
+        let release = || async {
+            let released = aws.write("ec2:ReleaseAddress", aws.ec2.release_address().allocation_id(id).send()).await;
+            released.map_err(|error| if error.code == HELD_BY_NAT { CallError { class: ErrorClass::Conflict, ..error } } else { error })
+        };
+        when_unused(IN_USE, release).await.map(drop)
     }
 }
 

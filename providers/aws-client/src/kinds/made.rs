@@ -24,7 +24,8 @@ pub(super) fn unfinished(error: CallError) -> CallError {
     CallError { class: ErrorClass::Unknown, ..error }
 }
 
-/// Sends a request that follows the one that made an object, again where that helps.
+/// Sends a request that follows the one that made an object, again where that helps. The object is there whatever comes of it, so an error
+/// never says that nothing happened: then the object would be made a second time.
 pub(super) async fn after_create<T, F>(send: impl FnMut() -> F) -> Result<T, CallError>
 where
     F: Future<Output = Result<T, CallError>>,
@@ -45,9 +46,20 @@ mod tests {
         }
     }
 
-    #[test]
-    fn what_follows_a_create_is_never_without_effect() {
-        let error = unfinished(CallError::new(ErrorClass::Gone, "NoSuchBucket", "not yet"));
-        assert_eq!(error.class, ErrorClass::Unknown);
+    fn error(class: ErrorClass) -> CallError {
+        CallError::new(class, "code", "text")
+    }
+
+    #[tokio::test]
+    async fn what_follows_a_create_is_repeated_until_the_object_is_known() {
+        let mut answers = [Err(error(ErrorClass::Gone)), Err(error(ErrorClass::Throttled)), Ok(7)].into_iter();
+        let send = || std::future::ready(answers.next().unwrap());
+        assert_eq!(after_create(send).await, Ok(7));
+    }
+
+    #[tokio::test]
+    async fn what_follows_a_create_never_says_that_nothing_happened() {
+        let refused = || std::future::ready(Err::<(), _>(error(ErrorClass::Permanent)));
+        assert_eq!(after_create(refused).await.unwrap_err().class, ErrorClass::Unknown);
     }
 }

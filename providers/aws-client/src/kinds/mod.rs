@@ -39,7 +39,7 @@ mod vpc;
 mod vpc_endpoint;
 
 use cloudtik_aws::kinds;
-use cloudtik_provider_api::{Answer, Call, CallError, ErrorClass};
+use cloudtik_provider_api::{Answer, BoxFuture, Call, CallError, ErrorClass};
 
 use crate::aws::Aws;
 use crate::kind::answer;
@@ -47,43 +47,46 @@ use crate::kind::answer;
 pub(crate) use instance::Instance;
 pub(crate) use route_table::tables as route_tables;
 
-/// Makes a call by the functions of its kind.
-pub(crate) async fn dispatch(aws: &Aws, call: &Call) -> Answer {
+/// Makes a call by the functions of its kind. Each is a future of its own on the heap: one of all of them would not fit a stack.
+pub(crate) fn dispatch<'a>(aws: &'a Aws, call: &'a Call) -> BoxFuture<'a, Answer> {
     match &*call.kind {
-        kinds::CLOUDFORMATION_STACK => answer::<cloudformation_stack::CloudformationStack>(aws, &call.verb).await,
-        kinds::DB_INSTANCE => answer::<db_instance::DbInstance>(aws, &call.verb).await,
-        kinds::DB_SUBNET_GROUP => answer::<db_subnet_group::DbSubnetGroup>(aws, &call.verb).await,
-        kinds::EBS_VOLUME => answer::<ebs_volume::EbsVolume>(aws, &call.verb).await,
-        kinds::EGRESS_RULE => answer::<security_group_rule::EgressRule>(aws, &call.verb).await,
-        kinds::EIP => answer::<eip::Eip>(aws, &call.verb).await,
-        kinds::IAM_INSTANCE_PROFILE => answer::<iam_instance_profile::IamInstanceProfile>(aws, &call.verb).await,
-        kinds::IAM_POLICY => answer::<iam_policy::IamPolicy>(aws, &call.verb).await,
-        kinds::IAM_ROLE => answer::<iam_role::IamRole>(aws, &call.verb).await,
-        kinds::IAM_ROLE_POLICY => answer::<iam_role_policy::IamRolePolicy>(aws, &call.verb).await,
-        kinds::IAM_ROLE_POLICY_ATTACHMENT => answer::<iam_role_policy_attachment::IamRolePolicyAttachment>(aws, &call.verb).await,
-        kinds::INGRESS_RULE => answer::<security_group_rule::IngressRule>(aws, &call.verb).await,
-        kinds::INSTANCE => answer::<instance::Instance>(aws, &call.verb).await,
-        kinds::INTERNET_GATEWAY => answer::<internet_gateway::InternetGateway>(aws, &call.verb).await,
-        kinds::KEY_PAIR => answer::<key_pair::KeyPair>(aws, &call.verb).await,
-        kinds::LAUNCH_TEMPLATE => answer::<launch_template::LaunchTemplate>(aws, &call.verb).await,
-        kinds::LB => answer::<lb::Lb>(aws, &call.verb).await,
-        kinds::LB_LISTENER => answer::<lb_listener::LbListener>(aws, &call.verb).await,
-        kinds::LB_TARGET_GROUP => answer::<lb_target_group::LbTargetGroup>(aws, &call.verb).await,
-        kinds::NAT_GATEWAY => answer::<nat_gateway::NatGateway>(aws, &call.verb).await,
-        kinds::PEERING => answer::<peering::Connection>(aws, &call.verb).await,
-        kinds::PEERING_ACCEPTER => answer::<peering::Accepter>(aws, &call.verb).await,
-        kinds::PEERING_ROUTES => answer::<peering_routes::PeeringRoutes>(aws, &call.verb).await,
-        kinds::PLACEMENT_GROUP => answer::<placement_group::PlacementGroup>(aws, &call.verb).await,
-        kinds::ROUTE => answer::<route::Route>(aws, &call.verb).await,
-        kinds::ROUTE_TABLE => answer::<route_table::RouteTable>(aws, &call.verb).await,
-        kinds::ROUTE_TABLE_ASSOCIATION => answer::<route_table_association::RouteTableAssociation>(aws, &call.verb).await,
-        kinds::S3_BUCKET => answer::<s3_bucket::S3Bucket>(aws, &call.verb).await,
-        kinds::SECURITY_GROUP => answer::<security_group::SecurityGroup>(aws, &call.verb).await,
-        kinds::SSM_PARAMETER => answer::<ssm_parameter::SsmParameter>(aws, &call.verb).await,
-        kinds::SUBNET => answer::<subnet::Subnet>(aws, &call.verb).await,
-        kinds::VOLUME_ATTACHMENT => answer::<volume_attachment::VolumeAttachment>(aws, &call.verb).await,
-        kinds::VPC => answer::<vpc::Vpc>(aws, &call.verb).await,
-        kinds::VPC_ENDPOINT => answer::<vpc_endpoint::VpcEndpoint>(aws, &call.verb).await,
-        other => Answer::Failed(CallError::new(ErrorClass::Permanent, "kind", format!("there is no kind `{other}`"))),
+        kinds::CLOUDFORMATION_STACK => Box::pin(answer::<cloudformation_stack::CloudformationStack>(aws, &call.verb)),
+        kinds::DB_INSTANCE => Box::pin(answer::<db_instance::DbInstance>(aws, &call.verb)),
+        kinds::DB_SUBNET_GROUP => Box::pin(answer::<db_subnet_group::DbSubnetGroup>(aws, &call.verb)),
+        kinds::EBS_VOLUME => Box::pin(answer::<ebs_volume::EbsVolume>(aws, &call.verb)),
+        kinds::EGRESS_RULE => Box::pin(answer::<security_group_rule::EgressRule>(aws, &call.verb)),
+        kinds::EIP => Box::pin(answer::<eip::Eip>(aws, &call.verb)),
+        kinds::IAM_INSTANCE_PROFILE => Box::pin(answer::<iam_instance_profile::IamInstanceProfile>(aws, &call.verb)),
+        kinds::IAM_POLICY => Box::pin(answer::<iam_policy::IamPolicy>(aws, &call.verb)),
+        kinds::IAM_ROLE => Box::pin(answer::<iam_role::IamRole>(aws, &call.verb)),
+        kinds::IAM_ROLE_POLICY => Box::pin(answer::<iam_role_policy::IamRolePolicy>(aws, &call.verb)),
+        kinds::IAM_ROLE_POLICY_ATTACHMENT => Box::pin(answer::<iam_role_policy_attachment::IamRolePolicyAttachment>(aws, &call.verb)),
+        kinds::INGRESS_RULE => Box::pin(answer::<security_group_rule::IngressRule>(aws, &call.verb)),
+        kinds::INSTANCE => Box::pin(answer::<instance::Instance>(aws, &call.verb)),
+        kinds::INTERNET_GATEWAY => Box::pin(answer::<internet_gateway::InternetGateway>(aws, &call.verb)),
+        kinds::KEY_PAIR => Box::pin(answer::<key_pair::KeyPair>(aws, &call.verb)),
+        kinds::LAUNCH_TEMPLATE => Box::pin(answer::<launch_template::LaunchTemplate>(aws, &call.verb)),
+        kinds::LB => Box::pin(answer::<lb::Lb>(aws, &call.verb)),
+        kinds::LB_LISTENER => Box::pin(answer::<lb_listener::LbListener>(aws, &call.verb)),
+        kinds::LB_TARGET_GROUP => Box::pin(answer::<lb_target_group::LbTargetGroup>(aws, &call.verb)),
+        kinds::NAT_GATEWAY => Box::pin(answer::<nat_gateway::NatGateway>(aws, &call.verb)),
+        kinds::PEERING => Box::pin(answer::<peering::Connection>(aws, &call.verb)),
+        kinds::PEERING_ACCEPTER => Box::pin(answer::<peering::Accepter>(aws, &call.verb)),
+        kinds::PEERING_ROUTES => Box::pin(answer::<peering_routes::PeeringRoutes>(aws, &call.verb)),
+        kinds::PLACEMENT_GROUP => Box::pin(answer::<placement_group::PlacementGroup>(aws, &call.verb)),
+        kinds::ROUTE => Box::pin(answer::<route::Route>(aws, &call.verb)),
+        kinds::ROUTE_TABLE => Box::pin(answer::<route_table::RouteTable>(aws, &call.verb)),
+        kinds::ROUTE_TABLE_ASSOCIATION => Box::pin(answer::<route_table_association::RouteTableAssociation>(aws, &call.verb)),
+        kinds::S3_BUCKET => Box::pin(answer::<s3_bucket::S3Bucket>(aws, &call.verb)),
+        kinds::SECURITY_GROUP => Box::pin(answer::<security_group::SecurityGroup>(aws, &call.verb)),
+        kinds::SSM_PARAMETER => Box::pin(answer::<ssm_parameter::SsmParameter>(aws, &call.verb)),
+        kinds::SUBNET => Box::pin(answer::<subnet::Subnet>(aws, &call.verb)),
+        kinds::VOLUME_ATTACHMENT => Box::pin(answer::<volume_attachment::VolumeAttachment>(aws, &call.verb)),
+        kinds::VPC => Box::pin(answer::<vpc::Vpc>(aws, &call.verb)),
+        kinds::VPC_ENDPOINT => Box::pin(answer::<vpc_endpoint::VpcEndpoint>(aws, &call.verb)),
+        other => {
+            let error = CallError::new(ErrorClass::Permanent, "kind", format!("there is no kind `{other}`"));
+            Box::pin(std::future::ready(Answer::Failed(error)))
+        }
     }
 }

@@ -7,7 +7,8 @@ use aws_sdk_ec2::types::{ConnectivityType, Filter, NatGateway as Answered, NatGa
 use cloudtik_aws::kinds;
 use cloudtik_provider_api::{CallError, CreateRequest, ErrorClass, Found, ObjectAnswer, UpdateRequest};
 
-use super::ec2::{client_token, found, unfinished};
+use super::ec2::{found, when_unused};
+use super::made::{client_token, unfinished};
 use crate::attributes::{Given, Said};
 use crate::aws::Aws;
 use crate::error::strange;
@@ -20,6 +21,8 @@ const READY_WAIT: Duration = Duration::from_secs(600);
 /// How long one may take to go: AWS takes about a minute.
 const DELETED_WAIT: Duration = Duration::from_secs(600);
 
+const ADDRESS_IN_USE: &str = "look for what has the address: `aws ec2 describe-addresses --allocation-ids …` names the network interface";
+
 pub(crate) struct NatGateway;
 
 impl Kind for NatGateway {
@@ -27,16 +30,16 @@ impl Kind for NatGateway {
 
     async fn create(aws: &Aws, request: &CreateRequest) -> Result<ObjectAnswer, CallError> {
         let given = Given(&request.attributes);
-        let send = aws
+        let builder = aws
             .ec2
             .create_nat_gateway()
             .client_token(client_token(&request.token))
             .subnet_id(given.text("subnet_id")?)
             .set_allocation_id(given.owned("allocation_id"))
             .set_connectivity_type(given.maybe_text("connectivity_type").map(ConnectivityType::from))
-            .tag_specifications(tags::specification(ResourceType::Natgateway, request))
-            .send();
-        let made = aws.write("ec2:CreateNatGateway", send).await?;
+            .tag_specifications(tags::specification(ResourceType::Natgateway, request));
+        // The address is free some time after the gateway that had it was deleted.
+        let made = when_unused(ADDRESS_IN_USE, || aws.write("ec2:CreateNatGateway", builder.clone().send())).await?;
         let gateway = made.nat_gateway().ok_or_else(|| strange("ec2:CreateNatGateway", "gateway"))?;
         let id = gateway.nat_gateway_id().ok_or_else(|| strange("ec2:CreateNatGateway", "id"))?;
         let gateway = ready(aws, id, Some(gateway.clone())).await?;

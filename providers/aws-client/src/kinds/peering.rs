@@ -11,7 +11,8 @@ use aws_sdk_ec2::types::{
 use cloudtik_aws::{kinds, marks};
 use cloudtik_provider_api::{CallError, CreateRequest, ErrorClass, Found, ObjectAnswer, UpdateRequest};
 
-use super::ec2::{found, unfinished};
+use super::ec2::found;
+use super::made::unfinished;
 use crate::attributes::{Given, Said};
 use crate::aws::Aws;
 use crate::error::strange;

@@ -6,7 +6,8 @@ use aws_sdk_ec2::types::{IpPermission, IpRange, ResourceType, SecurityGroup as A
 use cloudtik_aws::kinds;
 use cloudtik_provider_api::{CallError, CreateRequest, Found, ObjectAnswer, UpdateRequest};
 
-use super::ec2::{after_create, found, when_unused};
+use super::ec2::{found, when_unused};
+use super::made::after_create;
 use crate::attributes::{Given, Said};
 use crate::aws::Aws;
 use crate::error::strange;

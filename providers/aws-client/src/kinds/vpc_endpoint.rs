@@ -7,7 +7,8 @@ use aws_sdk_ec2::types::{Filter, ResourceType, SecurityGroupIdentifier, State, V
 use cloudtik_aws::kinds;
 use cloudtik_provider_api::{CallError, CreateRequest, ErrorClass, Found, ObjectAnswer, UpdateRequest};
 
-use super::ec2::{client_token, found, unfinished};
+use super::ec2::found;
+use super::made::{client_token, unfinished};
 use crate::attributes::{Given, Said};
 use crate::aws::Aws;
 use crate::error::{of_code, strange};
