@@ -193,7 +193,7 @@ impl Lookup {
             wanted.into_iter().all(|(name, value)| object.attributes.get(name).is_some_and(|is| holds(is, value)))
         };
         let objects = found.iter().map(|found| &found.object).filter(is_so);
-        (self.key.clone(), Value::tuple(objects.map(|object| with_id(object)).collect::<Vec<_>>()))
+        (self.key.clone(), Value::tuple(objects.map(with_id).collect::<Vec<_>>()))
     }
 }
 

@@ -46,6 +46,11 @@ fn block(schema: &BlockSchema, parent: &str, many: bool, level: usize, out: &mut
             "locals" => "Any name may be defined in it.",
             "provider" => "Its attributes are those of the provider type: see [kinds](kinds.md).",
             "resource" => "Its attributes are those of its kind: see [kinds](kinds.md). Every resource also has the attributes below.",
+            "data" => {
+                "Its attributes are those of its kind, all of them optional: the one object that is so in every way is meant. It is found by its \
+                 `id`, by the name that only one can have, or by its `tags`. The kind `workspace` takes the `name` of a workspace of another \
+                 project, and gives what `workspace.NAME` exports."
+            }
             "runtime" => "It also takes the options of its module: see [runtimes](runtimes.md).",
             "scaling" => "It is carried to the head and not in effect in this version: what stands in it is not looked at.",
             _ if path.starts_with("cluster.scaling.") => "Carried as it is.",
@@ -56,6 +61,9 @@ fn block(schema: &BlockSchema, parent: &str, many: bool, level: usize, out: &mut
     let mut attributes = schema.attributes.clone();
     if schema.name == "resource" {
         attributes.extend(language::resource_meta());
+    }
+    if schema.name == "data" {
+        attributes.extend(language::data_meta());
     }
     if !attributes.is_empty() {
         out.push_str("\n| attribute | type | default | change | meaning |\n|---|---|---|---|---|\n");
