@@ -101,9 +101,11 @@ fn clusters_of_others(
     Ok(clusters)
 }
 
+/// Whether a node is this project's. Workers carry the lineage of who made them, the controller on their head; the uid of their cluster begins
+/// with the project's.
 fn is_of(found: &Found, state: &State) -> bool {
-    let of_cluster = || found.tags.get(CLUSTER_TAG).and_then(|uid| uid.split('/').next());
-    found.tags.get(LINEAGE_TAG).map(String::as_str).or_else(of_cluster).is_some_and(|lineage| lineage == state.lineage)
+    let of_cluster = found.tags.get(CLUSTER_TAG).and_then(|uid| uid.split('/').next());
+    of_cluster.or_else(|| found.tags.get(LINEAGE_TAG).map(String::as_str)).is_some_and(|lineage| lineage == state.lineage)
 }
 
 /// What a person knows the cluster of a node by: its name, or the node where it has none.

@@ -205,6 +205,7 @@ fn holds(is: &Value, wanted: &Value) -> bool {
     }
 }
 
+/// The attributes of an object with its id.
 fn with_id(object: &ObjectAnswer) -> Value {
     let attributes = object.attributes.entries().into_iter().flatten().map(|(name, value)| (Arc::clone(name), value.clone()));
     Value::object(attributes.chain([(Arc::from("id"), Value::from(object.id.as_str()))]))

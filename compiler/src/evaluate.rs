@@ -285,6 +285,15 @@ pub(crate) fn unknown_at_plan_time(name: &str, value: &Value, span: Span) -> Dia
     let mut late = BTreeSet::new();
     value.late_names(&mut late);
     let from: Vec<String> = addresses.iter().map(|a| format!("`{a}`")).chain(late.iter().map(|l| format!("`{l}`"))).collect();
+    if from.is_empty() {
+        // What waits for an answer only: expansion comes before the questions.
+        return Diagnostic::error(
+            "unknown-at-plan",
+            format!("`{name}` must be known before any provider is asked, and waits for what `data` finds"),
+        )
+        .at(span)
+        .help("use a value that the spec itself gives: a variable, a local value, or an attribute that the block sets");
+    }
     Diagnostic::error("unknown-at-plan", format!("`{name}` must be known when the plan is made, and depends on {}", from.join(", ")))
         .at(span)
         .help("use a value that the spec itself gives: a variable, a local value, or an attribute that the block sets")

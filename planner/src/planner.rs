@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cloudtik_lang::{Context, Found, Scope, Traversal, Variables, resolve};
 use cloudtik_model::{Address, ChangeWord, Diagnostics, Node, ProviderConfig, ProviderRef, Span, Value};
-use cloudtik_provider_api::KindSchema;
+use cloudtik_provider_api::{KindSchema, Presence};
 
 use crate::diff::same;
 use crate::order::{create_before_destroy, topological};
@@ -173,11 +173,40 @@ impl<'a> Planner<'_, 'a> {
         if made.is_empty() {
             return;
         }
-        for change in self.changes.values_mut().filter(|change| change.action == Action::Delete) {
+        let mut pairs: Vec<(Address, Address)> = Vec::new();
+        for change in self.changes.values().filter(|change| change.action == Action::Delete) {
             let beside =
                 change.depends_on.iter().filter_map(|on| made.get(&(change.provider.clone(), Arc::clone(&change.kind), on.clone())));
-            change.makes_way_for = beside.flatten().cloned().collect();
+            pairs.extend(beside.flatten().map(|made| (change.address.clone(), made.clone())));
         }
+        for (goes, comes) in pairs {
+            // What is the same under another name cannot be there twice.
+            if self.is_the_same(&goes, &comes) {
+                self.changes.entry(comes).and_modify(|change| change.waits_for.extend([goes]));
+            } else {
+                self.changes.entry(goes).and_modify(|change| change.makes_way_for.extend([comes]));
+            }
+        }
+    }
+
+    /// Whether an object that goes and one that comes differ in nothing but what they are called.
+    fn is_the_same(&self, goes: &Address, comes: &Address) -> bool {
+        let object = self.input.state.resources.get(goes).and_then(|entry| entry.current.as_ref());
+        let (Some(object), Some(change)) = (object, self.changes.get(comes)) else { return false };
+        let (Some(kind), Some(Node::Resource(spec))) = (self.kind(&change.provider, &change.kind), &change.desired) else { return false };
+        let Ok(asked) = resolve(&spec.attributes, &Context::new(&self.known)) else { return false };
+        let counts = |name: &str| !matches!(name, "tags" | "description" | "name");
+        kind.attributes.iter().filter(|attribute| attribute.is_settable() && counts(attribute.name)).all(|attribute| {
+            let is = object.attributes.get(attribute.name).filter(|value| !value.is_null());
+            let asked = asked.get(attribute.name).filter(|value| !value.is_null());
+            match (asked, &attribute.presence) {
+                (Some(asked), _) => is.is_some_and(|is| same(is, asked)),
+                (None, Presence::Default(default)) => is.is_none_or(|is| same(is, default)),
+                // What the spec leaves open, the provider chooses, and may choose the same.
+                (None, Presence::OptionalComputed) => true,
+                (None, _) => is.is_none(),
+            }
+        })
     }
 
     /// What settlement took in and what needs nothing more is an adoption.

@@ -56,6 +56,35 @@ resource "aws_instance" "extra" {{
     }
 }
 
+/// A cluster in the workspace of another project. Nothing ever answers at its head's address: how far it comes is what an API can do.
+pub fn tenant(world: &World) -> String {
+    let image = image(&world.server);
+    format!(
+        r#"provider "aws" {{}}
+
+data "workspace" "shared" {{
+  name = "w"
+}}
+
+cluster "etl" {{
+  workspace = data.workspace.shared
+  head {{
+    instance_type = "m5.large"
+    image         = "{image}"
+    ssh {{
+      connect_timeout = "1s"
+      ready_timeout   = "2s"
+    }}
+  }}
+}}
+
+output "network" {{
+  value = data.workspace.shared.network.cidr
+}}
+"#
+    )
+}
+
 /// A network as somebody has it who works from inside of AWS: with a way out, and with tables of routes that are not the main one.
 fn client_network(server: &Endpoint) -> String {
     let made = |action: &str, parameters: &[(&str, &str)], id: &str| server.ec2(action, parameters).unwrap().texts(id).remove(0);

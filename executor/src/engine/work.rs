@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use cloudtik_model::{State, StepOutcome, Verb as NodeVerb};
+use cloudtik_planner::OperationKind;
 use cloudtik_provider_api::{Answer, Call, CallError, ErrorClass, Idempotency, ObjectAnswer, Secret, Verb};
 
 use crate::engine::machine::{Alarm, Engine, Then, word_of};
@@ -135,8 +136,12 @@ impl Engine {
         }
     }
 
-    /// Whether it makes an object whose name nobody else may have.
+    /// Whether it makes an object whose name nobody else may have, where none was. The object of a replacement may still see the one that
+    /// went before it.
     fn creates_by_name(&self, id: usize) -> bool {
+        if self.operation(id).is_none_or(|operation| operation.kind != OperationKind::Create) {
+            return false;
+        }
         let Some(Work { intent, doing: Doing::Call(Verb::Create(_)), .. }) = self.works.get(&id) else { return false };
         kind_schema(&self.input.schemas, &intent.provider, &intent.kind).is_ok_and(|kind| kind.class == Idempotency::UniqueName)
     }
@@ -349,7 +354,8 @@ impl Engine {
         work.settlement = None;
         let last_error = work.last_error.clone().unwrap_or_else(|| permanent("unknown", "no answer came"));
         if let Some((_, error)) = report.unsettled.into_iter().next() {
-            return self.leave_open(id, error);
+            // Who refused the name made nothing, whoever has it.
+            return if last_error.class == ErrorClass::Conflict { self.fail(id, last_error) } else { self.leave_open(id, error) };
         }
         let mut result = None;
         for record in report.records {

@@ -134,7 +134,7 @@ fn what_adds_up_is_added_to_before_something_of_it_goes() {
     let wall = || thing("t_thing.wall", 1);
     let rule = |name: &str| thing(&format!("t_rule.{name}"), 2).set("link", of("t_thing.wall", "id"));
     let mut world = World::with([wall(), rule("old"), rule("stays")]);
-    world.converge().wants([wall(), rule("new"), rule("stays")]);
+    world.converge().wants([wall(), rule("new").set("ports", 2_u64), rule("stays")]);
     let planned = world.plan().fine();
     let execution = execution(&planned.plan, &world.state).unwrap();
     let place = |name: &str| {
@@ -145,6 +145,12 @@ fn what_adds_up_is_added_to_before_something_of_it_goes() {
             .unwrap()
     };
     assert!(place("t_rule.old").after.contains(&place("t_rule.new").id));
+    // The same rule under another name goes first: it cannot be there twice.
+    let mut world = World::with([wall(), rule("old")]);
+    world.converge().wants([wall(), rule("called")]);
+    let planned = world.plan().fine();
+    assert_eq!(planned.plan.changes[&address("t_rule.called")].waits_for.len(), 1);
+    assert_eq!(world.operations(&planned.plan), ["delete t_rule.old", "create t_rule.called"]);
     // Those of another wall, or of another kind, wait for nobody.
     let thing_of = |name: &str| thing(&format!("t_thing.{name}"), 3).set("link", of("t_thing.wall", "id"));
     let mut world = World::with([wall(), thing_of("old")]);

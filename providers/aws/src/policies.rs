@@ -14,11 +14,8 @@ use crate::text::Places;
 pub const LOOK: &[&str] = &[
     "ec2:DescribeAvailabilityZones",
     "ec2:DescribeImages",
-    "ec2:DescribeInstanceStatus",
     "ec2:DescribeInstanceTypes",
     "ec2:DescribeInstances",
-    "ec2:DescribeLaunchTemplateVersions",
-    "ec2:DescribeLaunchTemplates",
     "ec2:DescribeSecurityGroups",
     "ec2:DescribeSubnets",
     "ec2:DescribeTags",
@@ -26,10 +23,10 @@ pub const LOOK: &[&str] = &[
 ];
 
 /// What makes workers.
-pub const LAUNCH: &[&str] = &["ec2:CreateFleet", "ec2:RunInstances"];
+pub const LAUNCH: &[&str] = &["ec2:RunInstances"];
 
 /// What is done to nodes that are there.
-pub const KEEP: &[&str] = &["ec2:CreateTags", "ec2:DeleteTags", "ec2:StartInstances", "ec2:StopInstances", "ec2:TerminateInstances"];
+pub const KEEP: &[&str] = &["ec2:CreateTags", "ec2:DeleteTags", "ec2:TerminateInstances"];
 
 /// What workers may look at.
 pub const WORKER_LOOK: &[&str] = &["ec2:DescribeInstances", "ec2:DescribeTags"];
@@ -97,15 +94,15 @@ pub(crate) fn head(place: &Place, needs: &HeadNeeds) -> Value {
     let mut writer = Writer::new(place);
     let (own, asked) = (resource_tag(&place.workspace), request_tag(&place.workspace));
     let mut statements = vec![allow("Look", LOOK, &["*".to_owned()], None)];
-    let made = ["instance/*", "volume/*", "network-interface/*", "fleet/*", "spot-instances-request/*"].map(|kind| writer.ec2(kind));
+    let made = ["instance/*", "volume/*", "network-interface/*", "spot-instances-request/*"].map(|kind| writer.ec2(kind));
     statements.push(allow("LaunchTagged", LAUNCH, &made, Some(&asked)));
-    let from = ["subnet/*", "security-group/*", "launch-template/*"].map(|kind| writer.ec2(kind));
+    let from = ["subnet/*", "security-group/*"].map(|kind| writer.ec2(kind));
     statements.push(allow("LaunchIntoWorkspace", LAUNCH, &from, Some(&own)));
     let mut of: Vec<String> = ["key-pair/*", "placement-group/*"].map(|kind| writer.ec2(kind)).into();
     of.extend(["image/*", "snapshot/*"].map(|kind| writer.arn("ec2", &Value::from(""), kind)));
     of.extend(needs.subnets.iter().map(|subnet| writer.ec2_of("subnet", subnet)));
     statements.push(allow("LaunchFrom", LAUNCH, &of, None));
-    let while_launching = json!({ "StringEquals": { "ec2:CreateAction": ["CreateFleet", "RunInstances"] } });
+    let while_launching = json!({ "StringEquals": { "ec2:CreateAction": "RunInstances" } });
     statements.push(allow("TagWhileLaunching", &["ec2:CreateTags"], &made, Some(&while_launching)));
     let nodes = ["instance/*", "volume/*"].map(|kind| writer.ec2(kind));
     statements.push(allow("KeepNodes", KEEP, &nodes, Some(&own)));

@@ -65,7 +65,7 @@ impl Nodes<'_> {
         let tags = [(NODE_KIND_TAG, Value::from("head")), (NODE_SEQUENCE_TAG, Value::from("1"))];
         let instance = self.node(node, instance, HEAD, "head", &tags, found);
         let instance = instance.set("associate_public_ip_address", public);
-        let subnets = if self.has_public_heads() { "public_subnet_ids" } else { "private_subnet_ids" };
+        let subnets = if public { "public_subnet_ids" } else { "private_subnet_ids" };
         instance.set("subnet_id", self.subnet(node, subnets, found)).field(&node.fields, "authorized_keys")
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aws_sdk_ec2::types::{HttpTokensState, Instance, InstanceMetadataEndpointState, InstanceType, Reservation, Tenancy};
+use aws_sdk_ec2::types::{HttpTokensState, Instance, InstanceMetadataEndpointState, InstanceStateName, InstanceType, Reservation, Tenancy};
 use cloudtik_aws::kinds;
 use cloudtik_model::Value;
 use cloudtik_provider_api::{CallError, Found, SEQUENCE_TAG};
@@ -53,13 +53,15 @@ fn one(aws: &Aws, owner: Option<&str>, instance: &Instance, machines: &BTreeMap<
     let groups: BTreeSet<String> = instance.security_groups().iter().filter_map(|group| group.group_id.clone()).collect();
     let said = Said::of(kinds::INSTANCE).untold(UNTOLD);
     let said = kept::told(&marks).into_iter().fold(said, |said, (name, value)| said.set(name, value));
+    // A machine that does not run has given its public address back, and gets another one when it starts.
+    let runs = instance.state().and_then(|state| state.name()) == Some(&InstanceStateName::Running);
+    let said = if runs { said.set("associate_public_ip_address", public.is_some()) } else { said };
     let object = said
         .set("name", marks.get(NAME_TAG).map(String::as_str))
         .set("ami", instance.image_id())
         .set("instance_type", instance.instance_type().map(InstanceType::as_str))
         .set("subnet_id", text(instance.subnet_id()))
         .set("availability_zone", zone)
-        .set("associate_public_ip_address", public.is_some())
         .set("vpc_security_group_ids", groups)
         .set("iam_instance_profile", profile(instance))
         .set("key_name", text(instance.key_name()))
