@@ -19,7 +19,7 @@ mod support;
 use std::collections::BTreeSet;
 
 use aws::specs::{self, Mode};
-use aws::{APPLY, DESTROY, World, drift, id_in, table, written};
+use aws::{APPLY, BESIDE, DESTROY, World, drift, table, written};
 use cloudtik_aws_testing::{Config, Effect, Fault, Pages};
 use support::random::Random;
 
@@ -182,31 +182,31 @@ fn kills_leave_nothing_twice_and_nothing_behind() {
 #[test]
 fn clusters_of_other_projects_use_a_workspace_and_keep_it() {
     let Some(world) = World::new(Config::quick()) else { return };
-    let tenant = world.another_project();
-    tenant.spec(&specs::tenant(&world));
-    tenant.fails(1, &["plan"], &["no-record", "keeps no record of a workspace `w`"]);
+    let folder = world.stage.project().join(BESIDE);
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("main.hcl"), specs::tenant(&world)).unwrap();
+    let expect = |code: i32, arguments: &[&str], says: &[&str]| {
+        let ran = world.beside(arguments);
+        let missing: Vec<_> = says.iter().filter(|word| !ran.text().contains(**word)).collect();
+        assert!(ran.code() == Some(code) && missing.is_empty(), "{arguments:?}: no {missing:?} in {}", ran.text());
+    };
+    expect(1, &["plan"], &["no-record", "keeps no record of a workspace `w`"]);
     Mode::PublicHead.prepare(&world);
     let before = world.snapshot();
     world.expect(0, &APPLY);
     let with_workspace = world.snapshot();
 
-    let planned = tenant.expect(0, &["plan"]).stdout;
-    for known in ["subnet-", "sg-", "cloudtik-w-head-profile", "network = \"10.0.0.0/16\""] {
-        assert!(planned.contains(known), "the record tells {known}: {planned}");
-    }
-    let offline = tenant.expect(0, &["plan", "--offline"]).stdout;
-    assert!(offline.contains("<data.workspace.shared"), "{offline}");
+    expect(0, &["plan"], &["\"subnet-", "\"sg-", "cloudtik-w-head-profile", "network = \"10.0.0.0/16\""]);
+    expect(0, &["plan", "--offline"], &["<data.workspace.shared"]);
     // The head is made, and nobody answers there.
-    let applied = tenant.run(&APPLY);
-    assert_eq!(applied.code(), Some(3), "{}", applied.text());
+    expect(3, &APPLY, &["cluster.etl.head"]);
     let used = ["workspace-in-use", "`workspace.w` would be destroyed", "etl"];
     world.stage.fails(1, &DESTROY, &used);
-    let head = id_in(&tenant, "cluster.etl.head");
-    world.client.ec2("StopInstances", &[("InstanceId.1", &head)]).unwrap();
+    world.client.ec2("StopInstances", &[("InstanceId.1", &world.id_beside("cluster.etl.head"))]).unwrap();
     world.stage.fails(1, &DESTROY, &used);
     world.is_settled();
 
-    tenant.expect(0, &DESTROY);
+    expect(0, &DESTROY, &[]);
     world.is_as(&with_workspace, "the cluster was destroyed");
     world.expect(0, &DESTROY);
     world.is_as(&before, "destroyed");

@@ -30,6 +30,9 @@ pub const REGION: &str = "us-west-2";
 pub const APPLY: [&str; 2] = ["apply", "--auto-approve"];
 pub const DESTROY: [&str; 3] = ["destroy", "--auto-approve", "--delete-data=all"];
 
+/// The folder of the other project.
+pub const BESIDE: &str = "beside";
+
 /// How long it may take until a command has made as many calls as a test waits for.
 const HELD_MAX: Duration = Duration::from_secs(120);
 
@@ -50,15 +53,27 @@ impl World {
     pub fn new(config: Config) -> Option<Self> {
         let moto = Moto::start_or_say(Path::new(env!("CARGO_TARGET_TMPDIR")))?;
         let proxy = Proxy::start(moto.address(), config).unwrap();
-        let stage = project(&proxy);
+        let mut stage = Stage::new(Stage::any_form());
+        for (name, value) in [
+            ("AWS_ENDPOINT_URL", proxy.url().as_str()),
+            ("AWS_REGION", REGION),
+            ("AWS_ACCESS_KEY_ID", "test"),
+            ("AWS_SECRET_ACCESS_KEY", "test"),
+            ("AWS_EC2_METADATA_DISABLED", "true"),
+            // A proxy of this machine's environment leads to the world outside, and the account is on this machine.
+            ("NO_PROXY", "127.0.0.1"),
+            ("no_proxy", "127.0.0.1"),
+        ] {
+            stage.set(name, value);
+        }
         let server = moto.endpoint();
         let client = Endpoint::new(proxy.address(), REGION);
         Some(Self { proxy, stage, account: Account::new(server.clone()), server, client, _moto: moto })
     }
 
-    /// Another project, with credentials for the same account.
-    pub fn another_project(&self) -> Stage {
-        project(&self.proxy)
+    /// Runs a command in another project, which lies below this one.
+    pub fn beside(&self, arguments: &[&str]) -> Ran {
+        self.stage.run(&[&["-C", BESIDE], arguments].concat())
     }
 
     /// Everything that is in the account.
@@ -117,7 +132,20 @@ impl World {
     /// The id of what stands at an address of the state.
     #[track_caller]
     pub fn id(&self, address: &str) -> String {
-        id_in(&self.stage, address)
+        self.id_in(&self.stage.data(), address)
+    }
+
+    /// The id of what stands at an address of the state of the other project.
+    #[track_caller]
+    pub fn id_beside(&self, address: &str) -> String {
+        self.id_in(&self.stage.project().join(BESIDE).join(".cloudtik"), address)
+    }
+
+    #[track_caller]
+    fn id_in(&self, data: &Path, address: &str) -> String {
+        let state: Json = serde_json::from_str(&fs::read_to_string(data.join("state.json")).unwrap()).unwrap();
+        let id = state["resources"][address]["current"]["id"].as_str();
+        id.unwrap_or_else(|| panic!("{address} is not in {:?}", state["resources"].as_object().map(serde_json::Map::keys))).to_owned()
     }
 
     /// Runs a command and kills it when so many of its calls changed something, before the answer of the last of them goes out. Says
@@ -150,32 +178,6 @@ impl World {
         };
         calls.iter().skip(calls.len().saturating_sub(30)).map(line).collect()
     }
-}
-
-/// The id of what stands at an address of a project's state.
-#[track_caller]
-pub fn id_in(project: &Stage, address: &str) -> String {
-    let state: Json = serde_json::from_str(&fs::read_to_string(project.data().join("state.json")).unwrap()).unwrap();
-    let id = state["resources"][address]["current"]["id"].as_str();
-    id.unwrap_or_else(|| panic!("{address} is not in {:?}", state["resources"].as_object().map(serde_json::Map::keys))).to_owned()
-}
-
-/// A project with credentials for the account behind the proxy.
-fn project(proxy: &Proxy) -> Stage {
-    let mut stage = Stage::new(Stage::any_form());
-    for (name, value) in [
-        ("AWS_ENDPOINT_URL", proxy.url().as_str()),
-        ("AWS_REGION", REGION),
-        ("AWS_ACCESS_KEY_ID", "test"),
-        ("AWS_SECRET_ACCESS_KEY", "test"),
-        ("AWS_EC2_METADATA_DISABLED", "true"),
-        // A proxy of this machine's environment leads to the world outside, and the account is on this machine.
-        ("NO_PROXY", "127.0.0.1"),
-        ("no_proxy", "127.0.0.1"),
-    ] {
-        stage.set(name, value);
-    }
-    stage
 }
 
 /// The actions that changed something, in order.
