@@ -34,7 +34,7 @@ static SCHEMA: LazyLock<ProviderSchema> = LazyLock::new(|| {
         unique_name: None,
         concurrency_max: 1,
         derive: None,
-        additive: false,
+        additive: &[],
         rolls: false,
         in_resource: false,
         doc: "",

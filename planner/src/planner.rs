@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cloudtik_lang::{Context, Found, Scope, Traversal, Variables, resolve};
 use cloudtik_model::{Address, ChangeWord, Diagnostics, Node, ProviderConfig, ProviderRef, Span, Value};
-use cloudtik_provider_api::{KindSchema, Presence};
+use cloudtik_provider_api::KindSchema;
 
 use crate::diff::same;
 use crate::order::{create_before_destroy, topological};
@@ -163,7 +163,7 @@ impl<'a> Planner<'_, 'a> {
 
     /// What only adds up is added to before something of it goes: beside each other are those that depend on the same thing.
     fn add_before_removing(&mut self) {
-        let is_additive = |change: &&Change| self.kind(&change.provider, &change.kind).is_some_and(|kind| kind.additive);
+        let is_additive = |change: &&Change| self.kind(&change.provider, &change.kind).is_some_and(|kind| !kind.additive.is_empty());
         let mut made: BTreeMap<(ProviderRef, Arc<str>, Address), BTreeSet<Address>> = BTreeMap::new();
         for change in self.changes.values().filter(|change| change.action == Action::Create).filter(is_additive) {
             for on in &change.depends_on {
@@ -189,23 +189,16 @@ impl<'a> Planner<'_, 'a> {
         }
     }
 
-    /// Whether an object that goes and one that comes differ in nothing but what they are called.
+    /// Whether an object that goes and one that comes are the same thing under two names.
     fn is_the_same(&self, goes: &Address, comes: &Address) -> bool {
         let object = self.input.state.resources.get(goes).and_then(|entry| entry.current.as_ref());
         let (Some(object), Some(change)) = (object, self.changes.get(comes)) else { return false };
         let (Some(kind), Some(Node::Resource(spec))) = (self.kind(&change.provider, &change.kind), &change.desired) else { return false };
         let Ok(asked) = resolve(&spec.attributes, &Context::new(&self.known)) else { return false };
-        let counts = |name: &str| !matches!(name, "tags" | "description" | "name");
-        kind.attributes.iter().filter(|attribute| attribute.is_settable() && counts(attribute.name)).all(|attribute| {
-            let is = object.attributes.get(attribute.name).filter(|value| !value.is_null());
-            let asked = asked.get(attribute.name).filter(|value| !value.is_null());
-            match (asked, &attribute.presence) {
-                (Some(asked), _) => is.is_some_and(|is| same(is, asked)),
-                (None, Presence::Default(default)) => is.is_none_or(|is| same(is, default)),
-                // What the spec leaves open, the provider chooses, and may choose the same.
-                (None, Presence::OptionalComputed) => true,
-                (None, _) => is.is_none(),
-            }
+        kind.additive.iter().all(|name| {
+            let (is, asked) = (object.attributes.get(name), asked.get(name));
+            let (is, asked) = (is.filter(|value| !value.is_null()), asked.filter(|value| !value.is_null()));
+            is.zip(asked).map_or(is.is_none() && asked.is_none(), |(is, asked)| same(is, asked))
         })
     }
 

@@ -35,7 +35,7 @@ pub(super) fn group_schema() -> ProviderSchema {
         unique_name: None,
         concurrency_max: u32::MAX,
         derive: None,
-        additive: false,
+        additive: &[],
         rolls: false,
         in_resource: false,
         doc: "A member of what a runtime forms.",

@@ -355,6 +355,7 @@ impl Controller {
     fn at_once(&mut self) {
         for unit in self.units.values_mut() {
             unit.failures = 0;
+            unit.repeats = 0;
             unit.retry_at_ms = 0;
             unit.checked = None;
         }

@@ -72,7 +72,7 @@ fn kind(name: &'static str, more: Vec<AttributeSchema>) -> KindSchema {
             let name = desired.get("name").and_then(Value::as_str).unwrap_or("nobody");
             vec![("label", format!("label of {name}").into())]
         }),
-        additive: name == "t_rule",
+        additive: if name == "t_rule" { &["link", "ports"] } else { &[] },
         rolls: false,
         in_resource: true,
         doc: "",

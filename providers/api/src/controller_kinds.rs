@@ -61,7 +61,7 @@ pub fn controller_schema() -> ProviderSchema {
             AttributeSchema::required("ready_timeout_secs", Type::Number, none, "How long a new worker may take.").shown(Shown::Changes),
         ],
         expected: GROUP,
-        additive: false,
+        additive: &[],
         rolls: true,
         doc: "A group of workers, kept by the controller of the head.",
         ..kind(WORKER_GROUP_KIND)
@@ -88,7 +88,7 @@ const fn kind(name: &'static str) -> KindSchema {
         concurrency_max: u32::MAX,
         derive: None,
         in_resource: false,
-        additive: false,
+        additive: &[],
         rolls: false,
         doc: "",
     }

@@ -176,8 +176,8 @@ pub struct KindSchema {
     /// Computed attributes that follow from the given ones without asking anybody.
     pub derive: Option<Derive>,
     /// Whether objects of it only add up, as the rules of a firewall do: new ones are made before old ones beside them go, so that nothing is
-    /// missing in between.
-    pub additive: bool,
+    /// missing in between. The attributes that make two of them the same thing, which cannot be there twice; empty: it is no such kind.
+    pub additive: &'static [&'static str],
     /// Whether a rolling change is an update: the object itself replaces its parts one after the other.
     pub rolls: bool,
     /// Whether a plain `resource` block may use it, or only a workspace or cluster.

@@ -33,7 +33,7 @@ impl ValueProvider {
             unique_name: None,
             concurrency_max: u32::MAX,
             derive: Some(|desired| vec![("output", desired.get("input").cloned().unwrap_or(Value::NULL))]),
-            additive: false,
+            additive: &[],
             rolls: false,
             in_resource: true,
             doc: "A value that is kept in the state: to pass on, to compare, to trigger a replacement.",

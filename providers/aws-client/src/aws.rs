@@ -16,7 +16,6 @@ use cloudtik_provider_api::{CallError, ErrorClass};
 
 use crate::error::{Effect, classified};
 use crate::limits::Limits;
-use crate::memory::Memory;
 use crate::session::Session;
 
 /// How long a connection may take to open.
@@ -40,8 +39,6 @@ pub(crate) struct Aws {
     pub(crate) cloudformation: aws_sdk_cloudformation::Client,
     /// The region.
     pub(crate) region: String,
-    /// What was seen of objects.
-    pub(crate) memory: Memory,
     /// What was learnt.
     pub(crate) session: Session,
     limits: Limits,
@@ -67,7 +64,6 @@ impl Aws {
             elb: aws_sdk_elasticloadbalancingv2::Client::new(&shared),
             cloudformation: aws_sdk_cloudformation::Client::new(&shared),
             region,
-            memory: Memory::default(),
             session: Session::default(),
             limits: Limits::default(),
         })

@@ -16,7 +16,6 @@ mod fence;
 mod kind;
 mod kinds;
 mod limits;
-mod memory;
 mod metadata;
 mod session;
 mod status;

@@ -28,6 +28,8 @@ pub(crate) struct Session {
     account: OnceCell<String>,
     /// Where instances are dialled, by id.
     addresses: Mutex<BTreeMap<String, String>>,
+    /// Other names of objects, for requests that need more than an id.
+    others: Mutex<BTreeMap<String, String>>,
     machines: Mutex<BTreeMap<String, Machine>>,
     /// What was published last, by instance.
     statuses: Mutex<BTreeMap<String, BTreeMap<String, String>>>,
@@ -45,6 +47,16 @@ impl Session {
             Some(address) => locked(&self.addresses).insert(instance.to_owned(), address.to_owned()),
             None => locked(&self.addresses).remove(instance),
         };
+    }
+
+    /// Keeps the other name of an object, as it was seen last. Whoever uses it must bear that it is old.
+    pub(crate) fn keep_other(&self, id: &str, other: &str) {
+        locked(&self.others).insert(id.to_owned(), other.to_owned());
+    }
+
+    /// The other name of an object, which is forgotten: the object is about to go.
+    pub(crate) fn take_other(&self, id: &str) -> Option<String> {
+        locked(&self.others).remove(id)
     }
 
     /// What was published of an instance, if this connection did it last.

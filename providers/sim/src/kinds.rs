@@ -102,7 +102,7 @@ const fn kind(name: &'static str, class: Idempotency) -> KindSchema {
         unique_name: None,
         concurrency_max: 8,
         derive: None,
-        additive: false,
+        additive: &[],
         rolls: false,
         in_resource: true,
         doc: "",

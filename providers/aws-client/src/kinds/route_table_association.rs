@@ -23,7 +23,7 @@ impl Kind for RouteTableAssociation {
         match aws.write("ec2:AssociateRouteTable", send).await {
             Ok(answer) => {
                 if let Some(id) = answer.association_id() {
-                    aws.memory.keep(subnet, id);
+                    aws.session.keep_other(subnet, id);
                 }
                 Ok(said(subnet, table))
             }
@@ -40,7 +40,7 @@ impl Kind for RouteTableAssociation {
         let Query::Ids(_) = query else { return Ok(Vec::new()) };
         let mut all = Vec::new();
         for Association { id, subnet, table } in associations(aws, query).await? {
-            aws.memory.keep(&subnet, &id);
+            aws.session.keep_other(&subnet, &id);
             all.push(Found { object: said(&subnet, &table), tags: [].into() });
         }
         // A table that is found shows the associations of other subnets too.
@@ -59,7 +59,7 @@ impl Kind for RouteTableAssociation {
     }
 
     async fn delete(aws: &Aws, id: &str) -> Result<(), CallError> {
-        if let Some(seen) = aws.memory.take(id) {
+        if let Some(seen) = aws.session.take_other(id) {
             match disassociate(aws, seen).await {
                 // The subnet may use another table since, by another association.
                 Err(error) if error.class == ErrorClass::Gone => {}

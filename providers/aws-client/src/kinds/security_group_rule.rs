@@ -80,7 +80,7 @@ impl<const IS_EGRESS: bool> Kind for Rule<IS_EGRESS> {
 
     async fn delete(aws: &Aws, id: &str) -> Result<(), CallError> {
         // AWS takes the id of a rule only together with that of its group, which never changes.
-        let group = match aws.memory.take(id) {
+        let group = match aws.session.take_other(id) {
             Some(group) => group,
             None => group_of(aws, id).await?,
         };
@@ -129,7 +129,7 @@ fn permission(given: Given<'_>) -> Result<IpPermission, CallError> {
 
 fn said(kind: &'static str, aws: &Aws, id: &str, rule: &Answered, own: BTreeMap<String, String>) -> Said {
     if let Some(group) = rule.group_id() {
-        aws.memory.keep(id, group);
+        aws.session.keep_other(id, group);
     }
     let has_ports = rule.ip_protocol().is_some_and(|protocol| WITH_PORTS.contains(&protocol));
     let arn = || rule.group_owner_id().map(|owner| aws.arn("ec2", owner, &format!("security-group-rule/{id}")));

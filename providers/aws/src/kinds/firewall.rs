@@ -5,6 +5,18 @@ use cloudtik_provider_api::{AttributeSchema, KindSchema};
 
 use super::{TAGGED, arn, choice, fixed, given, kind, live, names, number, seconds, tags, word};
 
+/// What makes two rules one: AWS takes it once.
+const SAME_RULE: &[&str] = &[
+    "security_group_id",
+    "ip_protocol",
+    "from_port",
+    "to_port",
+    "cidr_ipv4",
+    "cidr_ipv6",
+    "referenced_security_group_id",
+    "prefix_list_id",
+];
+
 pub(super) fn kinds() -> Vec<KindSchema> {
     vec![
         KindSchema {
@@ -20,8 +32,8 @@ pub(super) fn kinds() -> Vec<KindSchema> {
             expected: seconds(1, 1, 1),
             ..kind(names::SECURITY_GROUP, TAGGED, "A firewall without rules: the one that lets everything out, which AWS adds, is removed.")
         },
-        KindSchema { attributes: rule(), additive: true, ..kind(names::INGRESS_RULE, TAGGED, "What a firewall lets in.") },
-        KindSchema { attributes: rule(), additive: true, ..kind(names::EGRESS_RULE, TAGGED, "What a firewall lets out.") },
+        KindSchema { attributes: rule(), additive: SAME_RULE, ..kind(names::INGRESS_RULE, TAGGED, "What a firewall lets in.") },
+        KindSchema { attributes: rule(), additive: SAME_RULE, ..kind(names::EGRESS_RULE, TAGGED, "What a firewall lets out.") },
     ]
 }
 

@@ -140,7 +140,7 @@ const fn kind(name: &'static str, class: Idempotency, doc: &'static str) -> Kind
         unique_name: None,
         concurrency_max: 16,
         derive: None,
-        additive: false,
+        additive: &[],
         rolls: false,
         in_resource: true,
         doc,
