@@ -151,6 +151,27 @@ pub(crate) enum Command {
         #[command(flatten)]
         provider: ProviderFlags,
     },
+    /// Write spec files as everybody writes them: blanks, columns and line beginnings
+    Fmt {
+        /// Files and folders; the current folder without any, `-` for standard input
+        #[arg(value_name = "TARGET")]
+        targets: Vec<PathBuf>,
+        /// Change nothing: exit with 2 if something would change
+        #[arg(long)]
+        check: bool,
+        /// Show what changes
+        #[arg(long)]
+        diff: bool,
+        /// Also the folders below
+        #[arg(long)]
+        recursive: bool,
+        /// Write the files; `--write=false` leaves them alone
+        #[arg(long, value_name = "BOOL", default_value_t = true, hide_default_value = true, num_args = 0..=1, default_missing_value = "true", require_equals = true, action = clap::ArgAction::Set, value_parser = truth)]
+        write: bool,
+        /// Name the files that change; `--list=false` does not
+        #[arg(long, value_name = "BOOL", default_value_t = true, hide_default_value = true, num_args = 0..=1, default_missing_value = "true", require_equals = true, action = clap::ArgAction::Set, value_parser = truth)]
+        list: bool,
+    },
     /// Print the graph of resources and steps
     Graph {
         /// The form

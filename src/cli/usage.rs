@@ -15,7 +15,6 @@ const LATER_COMMANDS: &[&str] = &[
     "console",
     "controller",
     "download",
-    "fmt",
     "force-unlock",
     "import",
     "info",
@@ -32,8 +31,8 @@ const LATER_COMMANDS: &[&str] = &[
 /// Flags of the language that this version does not have, by command.
 const LATER_FLAGS: &[(&str, &[&str])] = &[
     ("plan", &["base", "data", "exclude", "refresh-facts", "refresh-only", "state", "target", "unset-vars"]),
-    ("apply", &["allow-disruption", "exclude", "json", "keep-failed", "refresh-facts", "refresh-only", "state", "target"]),
-    ("destroy", &["allow-disruption", "exclude", "json", "state", "target"]),
+    ("apply", &["exclude", "json", "keep-failed", "refresh-facts", "refresh-only", "state", "target"]),
+    ("destroy", &["exclude", "json", "state", "target"]),
     ("show", &["record", "spec"]),
 ];
 

@@ -9,6 +9,7 @@
 
 mod body;
 mod decode;
+mod format;
 mod lower;
 mod message;
 mod scan;
@@ -23,6 +24,7 @@ use std::sync::Arc;
 use cloudtik_model::{Diagnostics, Expr, FileId, Span};
 
 pub use decode::decode;
+pub use format::format;
 
 /// The deepest nesting of blocks, brackets and templates in one another. The parser below stops at 64 and needs half of a thread's
 /// default stack for it in a debug build; nobody reads what is nested this deep.

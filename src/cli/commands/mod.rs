@@ -4,6 +4,7 @@ mod apply;
 mod ask;
 mod events;
 mod exec;
+mod fmt;
 mod init;
 mod local;
 mod output;
@@ -46,6 +47,10 @@ fn choose(command: &Command, context: &Context<'_>) -> Result<Exit, Failure> {
     match command {
         Command::Init { from, provider } => init::run(context, from.as_deref(), provider),
         Command::Validate { json, provider } => spec::validate(context, *json, provider),
+        Command::Fmt { targets, check, diff, recursive, write, list } => {
+            let wants = fmt::Wants { check: *check, diff: *diff, recursive: *recursive, write: *write, list: *list };
+            fmt::run(context, targets, wants)
+        }
         Command::Graph { format, provider } => spec::graph(context, *format, provider),
         Command::Compile { out, provider } => spec::compile(context, out.as_deref(), provider),
         Command::Plan { out, destroy, offline, detailed_exitcode, json, delete_data, plan } => {

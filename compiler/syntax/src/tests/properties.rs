@@ -1,8 +1,8 @@
 use cloudtik_model::FileId;
 use proptest::prelude::*;
 
-use super::{check_body_spans, check_spans, errors_of};
-use crate::{decode, parse_expression, parse_file, parse_template};
+use super::{check_body_spans, check_spans, errors_of, show_body};
+use crate::{Body, decode, format, parse_expression, parse_file, parse_template};
 
 /// Sources that are right, each with something of its own.
 const CORPUS: [&str; 26] = [
@@ -85,6 +85,9 @@ const SNIPPETS: [&str; 40] = [
 fn check_total(source: &str) {
     let (body, errors) = parse_file(FileId(0), source);
     check_body_spans(source, &body);
+    if errors.is_empty() {
+        check_formatted(source, &body);
+    }
     for error in &errors {
         for span in error.primary.iter().chain(&error.labels).map(|label| label.span) {
             assert!(
@@ -100,6 +103,15 @@ fn check_total(source: &str) {
     if let Ok(expr) = parse_template(FileId(0), source) {
         check_spans(source, &expr);
     }
+}
+
+/// Formatted, a source means what it meant, and is not formatted any further.
+fn check_formatted(source: &str, body: &Body) {
+    let formatted = format(FileId(0), source).unwrap();
+    let (again, errors) = parse_file(FileId(0), &formatted);
+    assert!(errors.is_empty(), "{source:?} became {formatted:?}\n{}", errors_of(&formatted));
+    assert_eq!(show_body(&again, ""), show_body(body, ""), "{source:?} became {formatted:?}");
+    assert_eq!(format(FileId(0), &formatted).unwrap(), formatted, "{source:?}");
 }
 
 fn at_boundary(source: &str, at: usize) -> usize {
@@ -120,7 +132,7 @@ fn the_corpus_is_right() {
         if !source.contains("<<") && !source.contains('\r') {
             let (again, errors) = parse_file(FileId(0), &source.replace('\n', "\r\n"));
             assert!(errors.is_empty(), "{source}");
-            assert_eq!(super::show_body(&again, ""), super::show_body(&body, ""));
+            assert_eq!(show_body(&again, ""), show_body(&body, ""));
         }
     }
 }

@@ -11,9 +11,9 @@ runtime "nginx" {
   gzip              = false
   user              = "www-data"
   config = {
-    add_header   = ["X-One 1", "X-Two '2'"]
-    etag         = false
+    add_header                    = ["X-One 1", "X-Two '2'"]
+    etag                          = false
     server_names_hash_bucket_size = 128
-    "map_hash_max_size" = "4096"
+    "map_hash_max_size"           = "4096"
   }
 }
