@@ -116,10 +116,9 @@ fn paths(path: &Path, recursive: bool) -> Result<Vec<PathBuf>, Diagnostic> {
 fn read(name: &str, reader: impl Read) -> Result<String, Diagnostic> {
     let mut bytes = Vec::new();
     reader.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(|error| unreadable(name, &error))?;
-    if bytes.len() as u64 > MAX_FILE_BYTES {
-        return Err(Diagnostic::error("file-too-large", format!("`{name}` has more than {MAX_FILE_BYTES} bytes")));
-    }
-    String::from_utf8(bytes).map_err(|_| Diagnostic::error("not-utf-8", format!("`{name}` is not UTF-8")))
+    // What is no text, or too large, is refused as in a spec; a mark of the byte order stays, for the formatter to remove.
+    cloudtik_syntax::decode(name, &bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 fn unreadable(name: &str, error: &io::Error) -> Diagnostic {
