@@ -16,8 +16,8 @@ use cloudtik_executor::engine::{Limits, SettleMode, Settlement, SettlementInput,
 use cloudtik_model::{
     Address, Diagnostic, Diagnostics, Graph, HeadConfig, MemorySources, ProviderRef, SourceMap, SourceSet as _, State, Value,
 };
-use cloudtik_planner::{Mode, Plan, PlanInput, Settled, plan};
-use cloudtik_provider_api::{DATA_QUESTION, Facts, ProviderSchema};
+use cloudtik_planner::{Change, Estimate, Mode, Plan, PlanInput, Settled, estimate, execution, plan};
+use cloudtik_provider_api::{DATA_QUESTION, Deed, Facts, ProviderSchema, Requests};
 
 use crate::around::Around;
 use crate::preflight::{heads_answer, silent_heads};
@@ -499,10 +499,24 @@ impl Project {
             return Err(Failure::error(diagnostics, sources));
         }
         warnings.extend(diagnostics);
+        plan.expected = self.expected(&plan, &ledger.state, options);
         if !options.offline && !options.allow_disruption {
             no_tenants(&world, &plan, &ledger.state)?;
         }
         Ok(Planned { plan, warnings, sources })
+    }
+
+    /// What carrying a plan out is expected to take, where a provider of it counts requests. A plan without an order says so when it is
+    /// carried out.
+    fn expected(&self, plan: &Plan, state: &State, options: &PlanOptions) -> Option<Estimate> {
+        let requests = |provider: &ProviderRef, kind: &str, deed: Deed, ms: u64| {
+            self.providers.get(provider.provider_type()).map_or_else(Requests::default, |of| of.requests(kind, deed, ms))
+        };
+        let is_counted = |change: &Change| change.has_effect() && requests(&change.provider, &change.kind, Deed::Create, 0).sent > 0;
+        if !plan.changes.values().any(is_counted) {
+            return None;
+        }
+        estimate(&execution(plan, state).ok()?, limits(options).parallelism, &requests)
     }
 
     /// Compiles again with the facts of the state and those that the provider answers, until no question is open.

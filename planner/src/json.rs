@@ -2,7 +2,7 @@
 //!
 //! ```json
 //! {
-//!   "format_version": "1.0", "tool_version": "0.1.0", "destroy": false, "offline": false, "has_changes": true,
+//!   "format_version": "1.1", "tool_version": "0.1.0", "destroy": false, "offline": false, "has_changes": true,
 //!   "resource_changes": [{
 //!     "address": "sim_token.a", "type": "sim_token", "provider": "sim", "reason": "size changed", "source": "main.hcl:3:1",
 //!     "word": "recreate", "replace_paths": ["size"], "depends_on": ["sim_token.b"], "deposed": [],
@@ -12,6 +12,7 @@
 //!   }],
 //!   "output_changes": { "name": { "actions": ["update"], "before": 1, "after": 2, "after_unknown": false, "sensitive": false } },
 //!   "settled": [{ "address": "sim_token.c", "adopted": true, "text": "…" }],
+//!   "expected": { "calls": 95, "waiting_calls": 40, "ms": 154000 },
 //!   "notes": [], "summary": { "create": 0, "update": 0, "replace": 1, "delete": 0, "run": 0, "undo": 0, "forget": 0, "adopt": 0 }
 //! }
 //! ```
@@ -19,7 +20,7 @@
 //! `resource_changes` is as in Terraform's plans, with these differences. `actions` has also `["run"]`, `["undo"]`, `["forget"]` and
 //! `["adopt"]`. What is not known is `null` in `after` and `true` at the same path in `after_unknown`. A sensitive value is never written:
 //! `null` stands for it, and its path is in `sensitive`. Of a step, `before` and `after` are its inputs, late values as `<node.address>`.
-//! A no-op has neither `before` nor `after`.
+//! A no-op has neither `before` nor `after`. `expected` is there where a provider counts its requests.
 
 use std::collections::BTreeMap;
 use std::str::FromStr as _;
@@ -32,14 +33,14 @@ use crate::names::{at, below};
 use crate::{Action, Change, Plan, step_inputs_preview};
 
 /// Version of the JSON form: the second number grows with additions.
-pub const JSON_FORMAT_VERSION: &str = "1.0";
+pub const JSON_FORMAT_VERSION: &str = "1.1";
 
 /// The plan as JSON; see the module.
 #[must_use]
 pub fn to_json(plan: &Plan) -> Json {
     let counts = plan.counts();
     let outputs: Map<String, Json> = plan.outputs.iter().map(|(name, output)| (name.clone(), output_json(output))).collect();
-    json!({
+    let mut json = json!({
         "format_version": JSON_FORMAT_VERSION,
         "tool_version": plan.tool_version,
         "destroy": plan.destroy,
@@ -55,7 +56,12 @@ pub fn to_json(plan: &Plan) -> Json {
             "create": counts.create, "update": counts.update, "replace": counts.replace, "delete": counts.delete, "run": counts.run,
             "undo": counts.undo, "forget": counts.forget, "adopt": counts.adopt,
         },
-    })
+    });
+    if let (Some(expected), Some(parts)) = (&plan.expected, json.as_object_mut()) {
+        let expected = json!({ "calls": expected.calls, "waiting_calls": expected.waiting_calls, "ms": expected.ms });
+        parts.insert("expected".to_owned(), expected);
+    }
+    json
 }
 
 fn change_json(change: &Change) -> Json {

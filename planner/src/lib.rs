@@ -4,6 +4,7 @@
 //! controller too.
 
 mod diff;
+mod estimate;
 mod execution;
 mod input;
 mod json;
@@ -19,6 +20,7 @@ mod step;
 mod text;
 
 pub use cloudtik_lang::step_inputs_preview;
+pub use estimate::{Estimate, estimate};
 pub use execution::{Execution, ExecutionError, Operation, OperationKind, execution};
 pub use input::{Mode, Observation, PlanInput};
 pub use json::{JSON_FORMAT_VERSION, to_json};

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use cloudtik_model::{Address, ChangeWord, Folded, Node, ProviderConfig, ProviderRef, Value};
 use serde::{Deserialize, Serialize};
 
+use crate::Estimate;
+
 /// The version of saved plans that this code writes and reads.
 pub const PLAN_VERSION: u32 = 1;
 
@@ -66,6 +68,9 @@ pub struct Plan {
     /// What is called otherwise than in the state, which is told before anything else is done: by the address of now, the one before.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub moved: BTreeMap<Address, Address>,
+    /// What carrying it out is expected to take, where a provider counts its requests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<Estimate>,
 }
 
 /// What happens at one address.

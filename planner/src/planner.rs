@@ -269,6 +269,7 @@ impl<'a> Planner<'_, 'a> {
             sources: BTreeMap::new(),
             variables: BTreeMap::new(),
             moved: BTreeMap::new(),
+            expected: None,
         };
         let mut diagnostics = self.diagnostics;
         diagnostics.sort();

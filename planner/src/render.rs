@@ -76,6 +76,9 @@ pub fn render_text(plan: &Plan, options: &RenderOptions) -> String {
     let text = summary(plan);
     let text = printer.paint(Paint::Strong, &text);
     printer.line(&text);
+    if let Some(expected) = &plan.expected {
+        printer.line(&format!("This takes {}.", expected.text()));
+    }
     printer.out
 }
 

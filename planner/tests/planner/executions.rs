@@ -1,6 +1,7 @@
 //! The order of operations.
 
-use cloudtik_planner::{OperationKind, execution};
+use cloudtik_planner::{Estimate, OperationKind, estimate, execution};
+use cloudtik_provider_api::{Deed, Requests};
 
 use crate::world::{World, address, of, thing};
 
@@ -156,4 +157,20 @@ fn what_adds_up_is_added_to_before_something_of_it_goes() {
     let mut world = World::with([wall(), thing_of("old")]);
     world.converge().wants([wall(), thing_of("new")]);
     assert_eq!(world.plan().fine().plan.changes[&address("t_thing.old")].makes_way_for.len(), 0);
+}
+
+#[test]
+fn a_plan_takes_as_long_as_its_longest_chain_or_as_all_of_it_shared_out() {
+    let chain = [thing("t_thing.a", 1), thing("t_thing.b", 2).needs("t_thing.a")];
+    let more = (3..=10).map(|line| thing(&format!("t_thing.more{line}"), line));
+    let world = World::with(chain.into_iter().chain(more));
+    let execution = execution(&world.plan().fine().plan, &world.state).unwrap();
+    let requests = |_: &cloudtik_model::ProviderRef, kind: &str, deed: Deed, ms: u64| {
+        assert_eq!((kind, deed, ms), ("t_thing", Deed::Create, 100));
+        Requests { sent: 2, looks: 1 }
+    };
+    let of = |parallelism| estimate(&execution, parallelism, &requests);
+    assert_eq!(of(10), Some(Estimate { calls: 30, waiting_calls: 10, ms: 200 }));
+    assert_eq!(of(2).map(|expected| expected.ms), Some(500));
+    assert_eq!(estimate(&execution, 2, &|_, _, _, _| Requests::default()), None);
 }

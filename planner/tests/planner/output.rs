@@ -1,7 +1,7 @@
 //! The plan as text and as JSON.
 
 use cloudtik_model::{StepKind, Value};
-use cloudtik_planner::{RenderOptions, Settled, render_text, to_json};
+use cloudtik_planner::{Estimate, RenderOptions, Settled, render_text, to_json};
 
 use crate::world::{World, address, late, of, step, text, thing};
 
@@ -192,7 +192,7 @@ fn long_values_are_cut_and_long_texts_bounded() {
 fn the_plan_as_json_is_shaped_as_in_terraform() {
     let world = big();
     let json = to_json(&world.plan().fine().plan);
-    assert_eq!(json["format_version"], "1.0");
+    assert_eq!(json["format_version"], "1.1");
     let at = |name: &str| json["resource_changes"].as_array().unwrap().iter().find(|c| c["address"] == name).unwrap().clone();
     let a = at("t_thing.a");
     assert_eq!((a["type"].as_str(), a["word"].as_str(), a["source"].as_str()), (Some("t_thing"), Some("live"), Some("main.hcl:20:1")));
@@ -227,4 +227,13 @@ fn the_text_of_many_changes_is_made_in_one_go() {
     assert_eq!(text.lines().count(), 4_001);
     assert!(text.ends_with("Plan: 1000 to create, 0 to change, 0 to replace, 0 to delete, 0 steps to run.\n"));
     world.converge();
+}
+
+#[test]
+fn a_plan_says_what_it_takes_where_that_is_known() {
+    let mut planned = big().plan().fine();
+    assert_eq!(to_json(&planned.plan).get("expected"), None);
+    planned.plan.expected = Some(Estimate { calls: 95, waiting_calls: 40, ms: 154_000 });
+    assert_eq!(planned.text().lines().last(), Some("This takes about 95 calls and 2 min 40 s."));
+    assert_eq!(to_json(&planned.plan)["expected"], serde_json::json!({ "calls": 95, "waiting_calls": 40, "ms": 154_000 }));
 }

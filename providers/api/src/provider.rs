@@ -9,7 +9,7 @@ use cloudtik_model::{
 };
 
 use crate::lowering::real_name;
-use crate::{Answer, BoxFuture, Call, CallError, Capabilities, Connection, DialTarget, FactQuestion, ProviderSchema};
+use crate::{Answer, BoxFuture, Call, CallError, Capabilities, Connection, Deed, DialTarget, FactQuestion, ProviderSchema, Requests};
 
 /// Answers to the questions of a plan, by key. A question without an answer is unknown: `--offline`.
 pub type Facts = BTreeMap<String, Value>;
@@ -98,6 +98,12 @@ pub trait Provider: Send + Sync {
     /// Lines for the plan that say what this configuration records but does not enforce, and which form it chose.
     fn notes(&self, _provider: &ProviderRef, _config: &Value, _facts: &Facts) -> Vec<String> {
         Vec::new()
+    }
+
+    /// Requests that a call for an object of a kind sends when it takes so many milliseconds. A provider whose calls cost nobody anything
+    /// counts none.
+    fn requests(&self, _kind: &str, _deed: Deed, _expected_ms: u64) -> Requests {
+        Requests::default()
     }
 
     /// The effectful half. Opens nothing yet: the first call does.

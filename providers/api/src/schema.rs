@@ -139,6 +139,26 @@ pub struct Expected {
     pub delete_ms: u64,
 }
 
+/// What is done to an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Deed {
+    /// It is made.
+    Create,
+    /// It is changed in place.
+    Update,
+    /// It is removed.
+    Delete,
+}
+
+/// Requests that a call sends to the servers of its provider, as far as that can be said before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Requests {
+    /// Those that do it.
+    pub sent: u64,
+    /// Those that look again whether it is done.
+    pub looks: u64,
+}
+
 /// A secret that is made for a create and travels with the request alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SecretKind {

@@ -2,15 +2,9 @@
 
 use std::time::Duration;
 
+use cloudtik_aws::waiting::Pauses;
 use cloudtik_provider_api::{CallError, ErrorClass};
 use tokio::time::{Instant, sleep};
-
-/// Between the first two questions.
-const FIRST: Duration = Duration::from_millis(100);
-/// How much longer each pause is than the one before.
-const GROWTH: f64 = 1.5;
-/// The longest pause: what is waited for longer than this is not late by more.
-const LONGEST: Duration = Duration::from_secs(5);
 
 /// What a question found out.
 pub(crate) enum Seen<T> {
@@ -26,8 +20,9 @@ where
     F: Future<Output = Result<Seen<T>, CallError>>,
 {
     let end = Instant::now() + limit;
-    let mut pause = FIRST;
+    let mut pauses = Pauses::default();
     loop {
+        let pause = pauses.pause();
         match ask().await? {
             Seen::Done(value) => return Ok(value),
             Seen::NotYet(state) if Instant::now() + pause > end => {
@@ -37,7 +32,6 @@ where
             Seen::NotYet(_) => {}
         }
         sleep(pause).await;
-        pause = pause.mul_f64(GROWTH).min(LONGEST);
     }
 }
 
@@ -51,13 +45,13 @@ where
     F: Future<Output = Result<T, CallError>>,
 {
     let end = Instant::now() + limit;
-    let mut pause = FIRST;
+    let mut pauses = Pauses::default();
     loop {
+        let pause = pauses.pause();
         match send().await {
             Err(error) if is_conflict(&error) && Instant::now() + pause < end => {}
             other => return other,
         }
         sleep(pause).await;
-        pause = pause.mul_f64(GROWTH).min(LONGEST);
     }
 }

@@ -15,6 +15,7 @@ mod network_spec;
 pub mod policies;
 mod provider;
 mod text;
+pub mod waiting;
 
 pub use first_boot::first_boot;
 pub use kinds::aws_schema;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cloudtik_model::spec::{ClusterSpec, WorkspaceSpec, WorkspaceUse};
 use cloudtik_model::{Diagnostic, Diagnostics, ProviderConfig, ProviderRef, Value};
 use cloudtik_provider_api::{
-    CallError, Capabilities, Capability, Cloud, ErrorClass, FactQuestion, Facts, Lowered, Provider, ProviderSchema,
+    CallError, Capabilities, Capability, Cloud, Deed, ErrorClass, FactQuestion, Facts, Lowered, Provider, ProviderSchema, Requests,
 };
 
 use crate::facts::{self, Account};
@@ -104,6 +104,10 @@ impl Provider for AwsProvider {
 
     fn notes(&self, provider: &ProviderRef, _config: &Value, _facts: &Facts) -> Vec<String> {
         vec![format!("{provider}: one firewall is for heads and workers: a rule for one of them holds for both")]
+    }
+
+    fn requests(&self, kind: &str, deed: Deed, expected_ms: u64) -> Requests {
+        kinds::requests(kind, deed, expected_ms)
     }
 
     fn connect(&self, config: &Value) -> Result<Arc<dyn Cloud>, CallError> {

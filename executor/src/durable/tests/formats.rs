@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use cloudtik_model::{Folded, OutputState, State, StateEntry};
-use cloudtik_planner::{PLAN_VERSION, Plan, Settled};
+use cloudtik_planner::{Estimate, PLAN_VERSION, Plan, Settled};
 
 use super::super::{payload, state_store};
 use super::*;
@@ -237,6 +237,7 @@ fn plan() -> Plan {
         sources: BTreeMap::from([("main.hcl".to_owned(), Arc::from("output \"x\" {}"))]),
         variables: BTreeMap::from([("password".to_owned(), secret("hunter2"))]),
         moved: BTreeMap::from([(address("a"), address("b"))]),
+        expected: Some(Estimate { calls: 3, waiting_calls: 1, ms: 500 }),
     }
 }
 

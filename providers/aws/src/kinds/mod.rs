@@ -8,6 +8,7 @@ mod firewall;
 mod identity;
 mod network;
 mod peering;
+mod requests;
 mod storage;
 
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use cloudtik_model::{ChangeWord, ObjectField, Type};
 use cloudtik_provider_api::{AttributeSchema, Expected, Idempotency, KindSchema, ProviderSchema};
 
 pub use names::*;
+pub(crate) use requests::requests;
 
 /// Names of kinds.
 mod names {
