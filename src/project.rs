@@ -17,7 +17,7 @@ use cloudtik_model::{
     Address, Diagnostic, Diagnostics, Graph, HeadConfig, MemorySources, ProviderRef, SourceMap, SourceSet as _, State, Value,
 };
 use cloudtik_planner::{Change, Estimate, Mode, Plan, PlanInput, Settled, estimate, execution, plan};
-use cloudtik_provider_api::{DATA_QUESTION, Deed, Facts, ProviderSchema, Requests};
+use cloudtik_provider_api::{CONTROLLER_PROVIDER, DATA_QUESTION, Deed, Facts, ProviderSchema, Requests, VALUE_KIND};
 
 use crate::around::Around;
 use crate::preflight::{heads_answer, silent_heads};
@@ -281,10 +281,12 @@ impl Project {
         let compiled = self.compile_saved(&plan)?;
         let store = self.lock(&self.data(&compiled), "apply")?;
         self.check_saved(&plan, &store, file)?;
-        let configs = plan.providers.iter().map(|(name, config)| (name, &config.attributes));
+        let planned = plan.providers.iter().map(|(name, config)| (name, &config.attributes));
         let around = self.around();
         around.know(store.state());
-        let clouds = clouds(&self.providers, configs.chain(&store.state().providers), &self.folder, &around);
+        // The plan was made with the spec's, which may differ from those that are remembered.
+        let configs: BTreeMap<&ProviderRef, &Value> = store.state().providers.iter().chain(planned).collect();
+        let clouds = clouds(&self.providers, configs.into_iter(), &self.folder, &around);
         heads_answer(&plan, store.state(), &clouds, &around)?;
         if !options.allow_disruption {
             no_tenants(&World { clouds: &clouds, schemas: &self.schemas }, &plan, store.state())?;
@@ -471,6 +473,9 @@ impl Project {
         let mut notes = compiled.notes;
         notes.extend(moved.iter().map(|(to, from)| format!("{from} is now {to}")));
         if !options.destroy {
+            if self.options.provider.is_none() {
+                notes.extend(remembered(&compiled.graph, &ledger.state));
+            }
             notes.extend(world.adoptions(&ledger.state, &observed)?);
         }
         notes.extend(keep.iter().filter(|address| goes(address)).map(|address| {
@@ -555,6 +560,19 @@ impl Project {
         let title = format!("look-ups that need each other's answers go {ROUNDS_MAX} deep and do not end");
         Err(Failure::plain(Diagnostic::error("look-ups", title).help("use fewer `data` blocks that need each other")))
     }
+}
+
+/// The configurations that made something and are not in the spec any more.
+fn remembered(graph: &Graph, state: &State) -> Vec<String> {
+    let gone = state.resources.values().map(|entry| &entry.provider).filter(|provider| {
+        let of_spec = !matches!(provider.provider_type(), VALUE_KIND | CONTROLLER_PROVIDER);
+        of_spec && !graph.providers.contains_key(*provider)
+    });
+    let gone: BTreeSet<&ProviderRef> = gone.collect();
+    let note = |provider: &ProviderRef| {
+        format!("the spec configures no `{provider}`: what was made through it goes through its last configuration, which the state keeps")
+    };
+    gone.into_iter().map(note).collect()
 }
 
 /// An address of the command line that means nothing is a mistake, not a wish for nothing.

@@ -4,11 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cloudtik_model::spec::{ClusterSpec, Field, NodeSpec, Part};
-use cloudtik_model::{Address, Diagnostic, Diagnostics, Lifecycle, Node, ProviderRef, ResourceSpec, Value};
+use cloudtik_model::{Address, Diagnostic, Diagnostics, Lifecycle, Node, ProviderRef, ResourceSpec, Value, duration_seconds};
 use cloudtik_provider_api::Capabilities;
 use cloudtik_syntax::Block;
 
-use crate::check::duration_seconds;
 use crate::compile::NodeTimeouts;
 use crate::controller::{Parts, add_controller};
 use crate::declare::Name;
@@ -64,7 +63,7 @@ fn expand_instance(expansion: &mut Expansion<'_>, block: &Block, instance: &Inst
         return None;
     }
     let spec = cluster_spec(address, &provider, &workspace.address, &evaluated, cluster_name.clone(), &groups);
-    let (_, _, config) = expansion.use_provider(provider.provider_type())?;
+    let config = expansion.use_provider(&provider)?.config;
     let errors = expansion.found.len();
     expansion.notes.extend(notes_of_other_providers(&spec));
     expansion.found.extend(check_nodes(&spec));
@@ -97,7 +96,7 @@ fn expand_instance(expansion: &mut Expansion<'_>, block: &Block, instance: &Inst
                 evaluated: &evaluated,
                 workspace: &workspace,
                 provider: &provider,
-                config: &config,
+                config: &definition.config_for_head(&config),
                 head,
                 groups: with_templates,
                 scaling,

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cloudtik_lang::Files;
+use cloudtik_model::spec::WorkspaceSpec;
 use cloudtik_model::{
     Address, Diagnostic, Diagnostics, Digest, FileId, Graph, HeadConfig, Node, ProviderRef, ReadError, SourceMap, Span, Value, did_you_mean,
 };
@@ -93,7 +94,7 @@ pub fn compile(input: &CompileInput<'_>) -> (Compiled, SourceMap, Diagnostics) {
     spread_dependencies(&mut expansion);
     compiled.questions = std::mem::take(&mut expansion.questions);
     questions(&expansion, &mut compiled, &mut found);
-    let Expansion { graph, variables, mut notes, timeouts, head_configs, found: expanded, .. } = expansion;
+    let Expansion { graph, providers, variables, mut notes, timeouts, head_configs, found: expanded, .. } = expansion;
     found.extend(expanded);
     let mut found: Diagnostics = found.into_iter().filter(|diagnostic| diagnostic.code != SAID_BEFORE).collect();
     found.sort();
@@ -101,6 +102,12 @@ pub fn compile(input: &CompileInput<'_>) -> (Compiled, SourceMap, Diagnostics) {
     notes.dedup();
     let Reads { digests, map, .. } = reads;
     compiled.graph = graph;
+    // What is in the state may have been made through one that nothing of the spec uses any more.
+    if input.provider_override.is_none() {
+        for (name, config) in providers {
+            compiled.graph.providers.entry(name).or_insert(config);
+        }
+    }
     compiled.variables = variables;
     compiled.timeouts = timeouts;
     compiled.head_configs = head_configs;
@@ -223,7 +230,8 @@ fn named(prefix: &Address) -> Option<Name> {
 fn questions(expansion: &Expansion<'_>, compiled: &mut Compiled, found: &mut Diagnostics) {
     for (name, config) in &expansion.graph.providers {
         let Some(provider) = expansion.input.providers.get(name.provider_type()) else { continue };
-        let workspaces: Vec<_> = expansion.workspaces.values().map(|(spec, _)| spec).filter(|spec| spec.provider == *name).collect();
+        let is_used = |spec: &&WorkspaceSpec| spec.provider == *name || spec.client.as_ref().is_some_and(|client| client.provider == *name);
+        let workspaces: Vec<_> = expansion.workspaces.values().map(|(spec, _)| spec).filter(is_used).collect();
         let clusters: Vec<_> = expansion.clusters.iter().filter(|(_, of)| of == name).map(|(spec, _)| spec).collect();
         for question in provider.facts_needed(name, &config.attributes, &workspaces, &clusters) {
             if question.pin {

@@ -16,6 +16,7 @@ use crate::declare::Name;
 use crate::evaluate::{Evaluated, unknown_at_plan_time};
 use crate::expand::Expansion;
 use crate::language::data_meta;
+use crate::providers::Chosen;
 use crate::schema::{AttributeRule, BlockSchema, check_body};
 use crate::scope::Instance;
 
@@ -40,7 +41,9 @@ pub(crate) fn expand_data(expansion: &mut Expansion<'_>, name: &Name, kind: &Arc
     for instance in &instances.list {
         let base = Address::of("data", Arc::clone(kind)).child(Arc::clone(label));
         let address = base.with_key(instance.key.clone());
-        if let Some(value) = looked.instance(expansion, block, instance, &address) {
+        let used = expansion.used_provider(&looked.chosen, instance);
+        let value = used.and_then(|used| looked.instance(expansion, &used.provider, block, instance, &address));
+        if let Some(value) = value {
             values.push((instance.key.clone(), value));
         }
     }
@@ -51,25 +54,24 @@ pub(crate) fn expand_data(expansion: &mut Expansion<'_>, name: &Name, kind: &Arc
 }
 
 /// What a `data` block looks for.
-struct Looked {
-    provider: ProviderRef,
+struct Looked<'b> {
+    chosen: Chosen<'b>,
     kind: KindSchema,
     block: BlockSchema,
     /// Whether it is the record of a workspace that is looked for.
     is_workspace: bool,
 }
 
-impl Looked {
-    fn of(expansion: &mut Expansion<'_>, kind: &Arc<str>, block: &Block) -> Option<Self> {
+impl<'b> Looked<'b> {
+    fn of(expansion: &mut Expansion<'_>, kind: &Arc<str>, block: &'b Block) -> Option<Self> {
         if &**kind == WORKSPACE {
             return Self::workspace(expansion, block);
         }
         let (schema, own) = expansion.kind_of_data(kind, block)?;
-        let provider_type = expansion.named_provider(block).unwrap_or_else(|| own.into());
-        let (provider, definition, _) = expansion.use_provider(&provider_type)?;
-        let known = definition.schema().kinds.get(&**kind).filter(|kind| kind.class != Idempotency::Pure).cloned();
+        let chosen = expansion.choose_provider(block, own)?;
+        let known = chosen.definition.schema().kinds.get(&**kind).filter(|kind| kind.class != Idempotency::Pure).cloned();
         let Some(known) = known else {
-            let title = format!("provider `{provider}` has nothing of kind `{kind}` to look up");
+            let title = format!("provider `{}` has nothing of kind `{kind}` to look up", chosen.definition.name());
             expansion.found.push(Diagnostic::error("unknown-kind", title).at(block.header));
             return None;
         };
@@ -77,15 +79,15 @@ impl Looked {
         let settable = schema.attributes.iter().filter(|attribute| attribute.is_settable() && !attribute.sensitive);
         let attributes = settable.map(|attribute| AttributeRule::new(optional(attribute))).chain(data_meta()).collect();
         let block = BlockSchema { name: "data", attributes, later: &["depends_on", "most_recent"], ..BlockSchema::default() };
-        Some(Self { provider, kind: known, block, is_workspace: false })
+        Some(Self { chosen, kind: known, block, is_workspace: false })
     }
 
-    fn workspace(expansion: &mut Expansion<'_>, block: &Block) -> Option<Self> {
-        let provider_type = crate::workspace::provider_of(expansion, block)?;
-        let (provider, definition, _) = expansion.use_provider(&provider_type)?;
+    fn workspace(expansion: &mut Expansion<'_>, block: &'b Block) -> Option<Self> {
+        let chosen = expansion.choose_for_workspace(block)?;
+        let definition = &chosen.definition;
         let kept = definition.record("").and_then(|(kind, _)| definition.schema().kinds.get(kind).cloned());
         let Some(kind) = kept else {
-            let title = format!("provider `{provider}` keeps no records of workspaces in this version");
+            let title = format!("provider `{}` keeps no records of workspaces in this version", definition.name());
             let help = "declare the cluster in the project of its workspace";
             expansion.found.push(Diagnostic::error("no-record", title).at(block.header).help(help));
             return None;
@@ -94,11 +96,18 @@ impl Looked {
         let meta = data_meta().into_iter().filter(|rule| rule.schema.name != "id");
         let attributes = std::iter::once(AttributeRule::new(name)).chain(meta).collect();
         let block = BlockSchema { name: "data", attributes, later: &["state", "depends_on"], ..BlockSchema::default() };
-        Some(Self { provider, kind, block, is_workspace: true })
+        Some(Self { chosen, kind, block, is_workspace: true })
     }
 
     /// What references to one instance see.
-    fn instance(&self, expansion: &mut Expansion<'_>, block: &Block, instance: &Instance, address: &Address) -> Option<Value> {
+    fn instance(
+        &self,
+        expansion: &mut Expansion<'_>,
+        provider: &ProviderRef,
+        block: &Block,
+        instance: &Instance,
+        address: &Address,
+    ) -> Option<Value> {
         let mut found = Diagnostics::new();
         let evaluated = expansion.evaluator(instance).block(block, &self.block, &mut found);
         let failed = found.has_errors();
@@ -111,19 +120,19 @@ impl Looked {
         let unknown = || fact(&Facts::new(), &address.to_string(), ty.clone());
         // What waits for an answer itself is asked for once there is one.
         let Some(wanted) = wanted else {
-            return Some(self.seen(expansion, address, &evaluated, unknown()));
+            return Some(self.seen(expansion, provider, address, &evaluated, unknown()));
         };
         let key = address.to_string();
         let value = match expansion.input.facts.get(&key) {
-            Some(answer) => self.answered(expansion, block, &evaluated, answer)?,
+            Some(answer) => self.answered(expansion, provider, block, &evaluated, answer)?,
             None => {
                 let arguments = Value::object([("kind", Value::from(self.kind.name)), ("match", wanted)]);
                 let question = FactQuestion { key, question: DATA_QUESTION.to_owned(), arguments, pin: false };
-                expansion.questions.entry(self.provider.clone()).or_default().push(question);
+                expansion.questions.entry(provider.clone()).or_default().push(question);
                 unknown()
             }
         };
-        Some(self.seen(expansion, address, &evaluated, value))
+        Some(self.seen(expansion, provider, address, &evaluated, value))
     }
 
     /// The attributes that the object must have, once all of them are known.
@@ -144,8 +153,7 @@ impl Looked {
         }
         if self.is_workspace {
             let name = evaluated.text("name").unwrap_or_default();
-            let definition = expansion.input.providers.get(self.provider.provider_type())?;
-            let record = definition.record(name).map(|(_, name)| name)?;
+            let record = self.chosen.definition.record(name).map(|(_, name)| name)?;
             wanted = BTreeMap::from([(Arc::from(self.kind.unique_name?), Value::from(record))]);
         } else if !waits && !self.can_look_for(&wanted) {
             let unique = self.kind.unique_name.filter(|_| self.kind.class == Idempotency::UniqueName);
@@ -164,7 +172,14 @@ impl Looked {
     }
 
     /// The one object of an answer.
-    fn answered(&self, expansion: &mut Expansion<'_>, block: &Block, evaluated: &Evaluated, answer: &Value) -> Option<Value> {
+    fn answered(
+        &self,
+        expansion: &mut Expansion<'_>,
+        provider: &ProviderRef,
+        block: &Block,
+        evaluated: &Evaluated,
+        answer: &Value,
+    ) -> Option<Value> {
         let objects: Vec<&Value> = answer.elements().into_iter().flatten().collect();
         let problem = match objects.as_slice() {
             [one] if self.is_workspace => match exports(one) {
@@ -174,7 +189,7 @@ impl Looked {
             [one] => return Some((*one).clone()),
             [] if self.is_workspace => {
                 let name = evaluated.text("name").unwrap_or_default();
-                let title = format!("provider `{}` keeps no record of a workspace `{name}`", self.provider);
+                let title = format!("provider `{provider}` keeps no record of a workspace `{name}`");
                 let help = "apply the project of the workspace first; the record is the last thing that it makes";
                 Diagnostic::error("no-record", title).at(evaluated.field("name").span).help(help)
             }
@@ -191,12 +206,12 @@ impl Looked {
     }
 
     /// What references see; a workspace can be used by clusters.
-    fn seen(&self, expansion: &mut Expansion<'_>, address: &Address, evaluated: &Evaluated, value: Value) -> Value {
+    fn seen(&self, expansion: &mut Expansion<'_>, provider: &ProviderRef, address: &Address, evaluated: &Evaluated, value: Value) -> Value {
         if self.is_workspace {
             let used = WorkspaceUse {
                 address: address.clone(),
                 name: evaluated.text("name").unwrap_or_default().into(),
-                provider: self.provider.clone(),
+                provider: provider.clone(),
                 exports: value.clone(),
                 gates: BTreeSet::new(),
             };

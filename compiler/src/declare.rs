@@ -5,17 +5,20 @@ use std::fmt;
 use std::sync::Arc;
 
 use cloudtik_lang::{ReferenceStep, references};
-use cloudtik_model::{Diagnostic, Diagnostics, Span};
+use cloudtik_model::{Diagnostic, Diagnostics, Expr, ExprKind, Span, Value};
 use cloudtik_syntax::{Attribute, Block, Body};
 use petgraph::algo::tarjan_scc;
 use petgraph::graph::DiGraph;
+
+use crate::scope::static_address;
 
 /// The name of a declaration.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Name {
     Variable(Arc<str>),
     Local(Arc<str>),
-    Provider(Arc<str>),
+    /// A type, and the alias of one that has it.
+    Provider(Arc<str>, Option<Arc<str>>),
     Resource(Arc<str>, Arc<str>),
     Data(Arc<str>, Arc<str>),
     Workspace(Arc<str>),
@@ -28,7 +31,8 @@ impl fmt::Display for Name {
         match self {
             Self::Variable(name) => write!(f, "var.{name}"),
             Self::Local(name) => write!(f, "local.{name}"),
-            Self::Provider(name) => write!(f, "provider \"{name}\""),
+            Self::Provider(name, None) => write!(f, "provider \"{name}\""),
+            Self::Provider(name, Some(alias)) => write!(f, "{name}.{alias}"),
             Self::Resource(kind, name) => write!(f, "{kind}.{name}"),
             Self::Data(kind, name) => write!(f, "data.{kind}.{name}"),
             Self::Workspace(name) => write!(f, "workspace.{name}"),
@@ -37,6 +41,15 @@ impl fmt::Display for Name {
         }
     }
 }
+
+/// The attribute of a `provider` block that makes it a second configuration of its type.
+pub(crate) const ALIAS: &str = "alias";
+
+/// The attribute that names a configuration.
+pub(crate) const PROVIDER: &str = "provider";
+
+/// The attribute of a workspace's `network` that does.
+pub(crate) const CLIENT_PROVIDER: &str = "client_provider";
 
 /// A declaration and where it stands.
 pub(crate) enum Declaration {
@@ -49,6 +62,23 @@ impl Declaration {
         match self {
             Self::Block(block) => block.header,
             Self::Local(attribute) => attribute.name.span,
+        }
+    }
+
+    /// An attribute of the block itself.
+    fn attribute(&self, name: &str) -> Option<&Attribute> {
+        match self {
+            Self::Block(block) => block.body.attributes.iter().find(|attribute| &*attribute.name.name == name),
+            Self::Local(_) => None,
+        }
+    }
+
+    /// Whether an attribute in it says through which configuration something is made.
+    fn names_provider(&self, attribute: &Attribute) -> bool {
+        match &*attribute.name.name {
+            CLIENT_PROVIDER => true,
+            PROVIDER => self.attribute(PROVIDER).is_some_and(|own| own.name.span == attribute.name.span),
+            _ => false,
         }
     }
 
@@ -106,7 +136,10 @@ pub(crate) fn declare(body: Body, found: &mut Diagnostics) -> Declarations {
                 continue;
             }
             ("variable", Some(name), _) => Name::Variable(name),
-            ("provider", Some(name), _) => Name::Provider(name),
+            ("provider", Some(name), _) => match alias(&block, found) {
+                Ok(alias) => Name::Provider(name, alias),
+                Err(()) => continue,
+            },
             ("output", Some(name), _) => Name::Output(name),
             ("workspace", Some(name), _) => Name::Workspace(name),
             ("cluster", Some(name), _) => Name::Cluster(name),
@@ -157,33 +190,64 @@ pub(crate) const RESERVED_KINDS: [&str; 19] = [
 
 fn check_name(name: &Name, declaration: &Declaration, found: &mut Diagnostics) {
     let Declaration::Block(block) = declaration else { return };
-    let bad = |label: &str, dashes: bool| {
-        let mut chars = label.chars();
-        let first = chars.next().is_some_and(|c| c.is_ascii_lowercase() || (!dashes && (c.is_alphabetic() || c == '_')));
-        !(first
-            && chars.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || (!dashes && (c.is_alphanumeric() || c == '_'))))
-    };
     let (labels, dashes): (Vec<&Arc<str>>, bool) = match name {
         Name::Workspace(label) | Name::Cluster(label) => (vec![label], true),
-        Name::Variable(label) | Name::Output(label) | Name::Provider(label) => (vec![label], false),
+        Name::Variable(label) | Name::Output(label) | Name::Provider(label, _) => (vec![label], false),
         Name::Resource(kind, label) | Name::Data(kind, label) => (vec![kind, label], false),
         Name::Local(_) => return,
     };
     for (label, place) in labels.into_iter().zip(&block.labels) {
-        if bad(label, dashes) {
-            let rule = if dashes {
-                "a lower-case letter, then lower-case letters, digits and `-`"
-            } else {
-                "a letter, then letters, digits, `_` and `-`"
-            };
-            found.push(Diagnostic::error("bad-name", format!("`{label}` is not a name")).at(place.span).help(format!("a name is {rule}")));
-        }
+        check_label(label, dashes, place.span, found);
     }
     if let (Name::Resource(kind, _), Some(place)) = (name, block.labels.first())
         && RESERVED_KINDS.contains(&&**kind)
     {
         found
             .push(Diagnostic::error("reserved-kind", format!("`{kind}` is a word of the language, not a kind of resource")).at(place.span));
+    }
+}
+
+fn check_label(label: &str, dashes: bool, place: Span, found: &mut Diagnostics) {
+    let mut chars = label.chars();
+    let first = chars.next().is_some_and(|c| c.is_ascii_lowercase() || (!dashes && (c.is_alphabetic() || c == '_')));
+    let fits =
+        first && chars.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || (!dashes && (c.is_alphanumeric() || c == '_')));
+    if !fits {
+        let rule = if dashes {
+            "a lower-case letter, then lower-case letters, digits and `-`"
+        } else {
+            "a letter, then letters, digits, `_` and `-`"
+        };
+        found.push(Diagnostic::error("bad-name", format!("`{label}` is not a name")).at(place).help(format!("a name is {rule}")));
+    }
+}
+
+/// The alias of a `provider` block. It is part of the name that other blocks write, so it is written and not computed.
+fn alias(block: &Block, found: &mut Diagnostics) -> Result<Option<Arc<str>>, ()> {
+    let Some(attribute) = block.body.attributes.iter().find(|attribute| &*attribute.name.name == ALIAS) else { return Ok(None) };
+    match &attribute.value.kind {
+        ExprKind::Literal(value) if value.as_str().is_some() => {
+            let alias = value.as_str().unwrap_or_default();
+            check_label(alias, false, attribute.value.span, found);
+            Ok(Some(alias.into()))
+        }
+        _ => {
+            let diagnostic = Diagnostic::error("bad-alias", "`alias` is written, not computed").at(attribute.value.span);
+            found.push(diagnostic.help("write a name in quotes: `alias = \"west\"`; `for_each` beside it makes one for each key"));
+            Err(())
+        }
+    }
+}
+
+/// The `provider` block that `provider = …` names: `aws`, `aws.west`, `aws.west[each.key]`, each also with `provider.` before it.
+pub(crate) fn configuration_named(expr: &Expr) -> Option<Name> {
+    let address = static_address(expr, &mut |_| Some(Value::from("")))?;
+    let names: Vec<Arc<str>> = address.segments().iter().map(|segment| Arc::clone(&segment.name)).collect();
+    let names = names.strip_prefix(&[Arc::from(PROVIDER)]).unwrap_or(&names);
+    match names {
+        [provider_type] => Some(Name::Provider(Arc::clone(provider_type), None)),
+        [provider_type, alias] => Some(Name::Provider(Arc::clone(provider_type), Some(Arc::clone(alias)))),
+        _ => None,
     }
 }
 
@@ -223,6 +287,13 @@ pub(crate) fn order(declarations: &mut Declarations, found: &mut Diagnostics) ->
     for (name, declaration) in &declarations.by_name {
         let Some(to) = indexes.get(name) else { continue };
         declaration.for_each_attribute(&mut |attribute| {
+            if declaration.names_provider(attribute)
+                && let Some(named) = configuration_named(&attribute.value)
+                && let Some((needed, from)) = indexes.get_key_value(&named)
+                && places.insert((name, needed), attribute.value.span).is_none()
+            {
+                graph.add_edge(*from, *to, ());
+            }
             for reference in references(&attribute.value) {
                 let steps = attribute_names(&reference.steps);
                 let Some((needed, from)) = named_by(&reference.root, &steps).and_then(|needed| indexes.get_key_value(&needed)) else {
@@ -244,9 +315,11 @@ pub(crate) fn order(declarations: &mut Declarations, found: &mut Diagnostics) ->
             }
         });
     }
-    // What makes things comes after the configurations of providers, which nothing refers to by name.
-    for (provider, from) in indexes.iter().filter(|(name, _)| matches!(name, Name::Provider(_))) {
-        for (maker, to) in indexes.iter().filter(|(name, _)| matches!(name, Name::Resource(..) | Name::Data(..) | Name::Workspace(_))) {
+    // What makes things and names no configuration comes after all of them.
+    let is_maker = |name: &Name| matches!(name, Name::Resource(..) | Name::Data(..) | Name::Workspace(_));
+    let chooses = |name: &Name| declarations.by_name.get(name).is_some_and(|declaration| declaration.attribute(PROVIDER).is_some());
+    for (provider, from) in indexes.iter().filter(|(name, _)| matches!(name, Name::Provider(..))) {
+        for (maker, to) in indexes.iter().filter(|(name, _)| is_maker(name) && !chooses(name)) {
             if !places.contains_key(&(*provider, *maker)) {
                 graph.add_edge(*from, *to, ());
             }

@@ -9,7 +9,7 @@ use cloudtik_model::{
     Address, Diagnostic, Diagnostics, Expr, ExprKind, Graph, HeadConfig, Key, Lifecycle, Node, Origin, OutputSpec, ProviderConfig,
     ProviderRef, ResourceSpec, Span, Type, Value, did_you_mean,
 };
-use cloudtik_provider_api::{AttributeSchema, CONTROLLER_PROVIDER, FactQuestion, KindSchema, Presence, Provider, VALUE_KIND};
+use cloudtik_provider_api::{FactQuestion, KindSchema};
 use cloudtik_syntax::{Attribute, Block};
 
 use crate::cluster::expand_cluster;
@@ -22,9 +22,9 @@ use crate::input::{CompileInput, Given, text_expression};
 use crate::language::{resource_meta, top_level};
 use crate::load::Reads;
 use crate::moved::Moves;
-use crate::schema::{AttributeRule, BlockSchema, NestedRule, check_body, not_in_effect};
+use crate::providers::expand_provider;
+use crate::schema::{AttributeRule, BlockSchema, check_body};
 use crate::scope::{Instance, Instances, World};
-use crate::workers::block_value;
 use crate::workspace::{Workspaces, expand_workspace};
 
 /// The largest number of instances of one block: ten times the largest cluster that is measured.
@@ -115,7 +115,7 @@ impl<'a> Expansion<'a> {
         match (name, declaration) {
             (Name::Variable(label), Declaration::Block(block)) => self.variable(name, label, block),
             (Name::Local(_), Declaration::Local(attribute)) => self.local(name, attribute),
-            (Name::Provider(label), Declaration::Block(block)) => self.provider(label, block),
+            (Name::Provider(..), Declaration::Block(block)) => expand_provider(self, name, block),
             (Name::Resource(kind, label), Declaration::Block(block)) => self.resource(name, kind, label, block),
             (Name::Data(kind, label), Declaration::Block(block)) => expand_data(self, name, kind, label, block),
             (Name::Workspace(_), Declaration::Block(block)) => expand_workspace(self, name, block),
@@ -124,7 +124,7 @@ impl<'a> Expansion<'a> {
             _ => {}
         }
         let failed = self.found.iter().skip(errors).any(Diagnostic::is_error);
-        if failed || !matches!(name, Name::Output(_) | Name::Provider(_)) && !self.world.values.contains_key(name) {
+        if failed || !matches!(name, Name::Output(_) | Name::Provider(..)) && !self.world.values.contains_key(name) {
             self.world.failed.insert(name.clone());
         }
     }
@@ -275,53 +275,6 @@ impl<'a> Expansion<'a> {
         }
     }
 
-    fn provider(&mut self, label: &Arc<str>, block: &Block) {
-        let provider = self.input.providers.get(&**label).filter(|_| **label != *CONTROLLER_PROVIDER).map(Arc::clone);
-        let Some(provider) = provider else {
-            let known = self.input.providers.keys().copied().filter(|name| is_for_specs(name));
-            let known: Vec<&str> = known.collect();
-            let span = block.labels.first().map_or(block.header, |label| label.span);
-            self.found.push(if &**label == "onprem" {
-                not_in_effect(&format!("provider \"{label}\""), span)
-            } else {
-                Diagnostic::error("unknown-provider", format!("there is no provider `{label}`"))
-                    .at(span)
-                    .maybe_help(did_you_mean(label, known.iter().copied()).map(|near| format!("did you mean `{near}`?")))
-                    .note(format!("this version has {}", known.join(", ")))
-            });
-            return;
-        };
-        let attributes = provider.schema().config.iter().map(|schema| AttributeRule::new(schema.clone()).known()).collect();
-        let blocks = provider.schema().config.iter().filter_map(block_of).collect();
-        let schema = BlockSchema {
-            name: "provider",
-            labels: &["type"],
-            attributes,
-            blocks,
-            later: &["alias", "for_each"],
-            ..BlockSchema::default()
-        };
-        let instance = Instance::default();
-        let mut found = Diagnostics::new();
-        check_body(&block.body, &schema, &format!("provider `{label}`"), block.header, &mut found);
-        let evaluated = self.evaluator(&instance).block(block, &schema, &mut found);
-        let written = evaluated.fields.iter().map(|(name, field)| (Arc::clone(name), field.value.clone()));
-        let mut attributes: BTreeMap<Arc<str>, Value> = written.collect();
-        for (schema, inner) in provider.schema().config.iter().flat_map(|schema| blocks_of(schema, block).map(move |inner| (schema, inner)))
-        {
-            if let Some(first) = attribute(block, schema.name) {
-                let title = format!("`{}` is written as an attribute and as a block", schema.name);
-                found.push(Diagnostic::error("duplicate-block", title).at(inner.header).and_at(first.name.span, "the other one"));
-            }
-            attributes.extend(self.object_block(schema, inner, &mut found).map(|value| (Arc::from(schema.name), value)));
-        }
-        let attributes = Value::object(attributes);
-        let config = ProviderConfig { attributes, span: block.header };
-        found.extend(provider.check_config(&config));
-        self.found.extend(found);
-        self.providers.insert(ProviderRef::new(Arc::clone(label)), config);
-    }
-
     /// The attributes with the tags of the configuration that the object is made through.
     pub(crate) fn default_tags(&self, provider: &ProviderRef, kind: &KindSchema, attributes: &Value) -> Value {
         self.providers.get(provider).map_or_else(|| attributes.clone(), |config| with_default_tags(&config.attributes, kind, attributes))
@@ -334,77 +287,6 @@ impl<'a> Expansion<'a> {
             resource.attributes = self.default_tags(&resource.provider, kind, &resource.attributes);
         }
         resource
-    }
-
-    /// The value of an object that is written as a block.
-    fn object_block(&self, schema: &AttributeSchema, block: &Block, found: &mut Diagnostics) -> Option<Value> {
-        let Type::Object(fields) = &schema.ty else { return None };
-        let errors = found.len();
-        for name in block.body.attributes.iter().map(|attribute| &attribute.name).filter(|name| !fields.contains_key(&name.name)) {
-            let near = did_you_mean(&name.name, fields.keys().map(|name| &**name)).map(|near| format!("did you mean `{near}`?"));
-            let title = format!("`{}` has no attribute `{}`", schema.name, name.name);
-            found.push(Diagnostic::error("unknown-attribute", title).at(name.span).maybe_help(near));
-        }
-        let instance = Instance::default();
-        let value = block_value(&self.evaluator(&instance), block, found);
-        match convert(&value, &schema.ty) {
-            _ if found.len() > errors => None,
-            Ok(value) if value.is_known() => Some(value),
-            Ok(value) => {
-                found.push(unknown_at_plan_time(schema.name, &value, block.header));
-                None
-            }
-            Err(error) => {
-                let title = format!("`{}` is {} and {} was given", schema.name, article(&schema.ty), value.describe());
-                found.push(Diagnostic::error("wrong-type", title).at(block.header).note(error.to_string()));
-                None
-            }
-        }
-    }
-
-    /// The configuration that a block uses, entered with its defaults if the spec does not write it.
-    pub(crate) fn use_provider(&mut self, provider_type: &str) -> Option<(ProviderRef, Arc<dyn Provider>, Value)> {
-        let provider_type = match self.input.provider_override {
-            Some(other) if provider_type != VALUE_KIND => other,
-            _ => provider_type,
-        };
-        let provider = Arc::clone(self.input.providers.get(provider_type)?);
-        let name = ProviderRef::new(provider_type);
-        let config = self.providers.entry(name.clone()).or_insert_with(|| ProviderConfig {
-            attributes: Value::object(provider.schema().config.iter().filter_map(|schema| match &schema.presence {
-                Presence::Default(value) => Some((schema.name, value.clone())),
-                _ => None,
-            })),
-            span: Span::NONE,
-        });
-        self.graph.providers.entry(name.clone()).or_insert_with(|| config.clone());
-        Some((name, provider, config.attributes.clone()))
-    }
-
-    /// The provider type that a `provider = …` attribute names.
-    pub(crate) fn named_provider(&mut self, block: &Block) -> Option<Arc<str>> {
-        let attribute = attribute(block, "provider")?;
-        match &attribute.value.kind {
-            ExprKind::Variable(name) if self.input.providers.contains_key(&**name) && **name != *CONTROLLER_PROVIDER => {
-                Some(Arc::clone(name))
-            }
-            ExprKind::Attribute { .. } => {
-                self.found.push(not_in_effect("provider with an alias", attribute.value.span));
-                None
-            }
-            ExprKind::Variable(name) => {
-                self.found.push(Diagnostic::error("unknown-provider", format!("there is no provider `{name}`")).at(attribute.value.span));
-                None
-            }
-            _ => {
-                self.found.push(
-                    Diagnostic::error("not-a-reference", "a provider is named without quotes")
-                        .at(attribute.value.span)
-                        .help("write `provider = local`"),
-                );
-                None
-            }
-        }
     }
 
     fn kind(&mut self, kind: &Arc<str>, block: &Block) -> Option<Arc<Kind>> {
@@ -466,10 +348,9 @@ impl<'a> Expansion<'a> {
             self.found.extend(found);
             return;
         }
-        let provider_type = self.named_provider(block).unwrap_or_else(|| kind.provider.into());
-        let Some((provider, definition, _)) = self.use_provider(&provider_type) else { return };
-        if !definition.schema().kinds.contains_key(&**kind_name) {
-            let title = format!("provider `{provider}` has no kind `{kind_name}`");
+        let Some(chosen) = self.choose_provider(block, kind.provider) else { return };
+        if !chosen.definition.schema().kinds.contains_key(&**kind_name) {
+            let title = format!("provider `{}` has no kind `{kind_name}`", chosen.definition.name());
             self.found.push(Diagnostic::error("unknown-kind", title).at(block.header));
             return;
         }
@@ -480,7 +361,8 @@ impl<'a> Expansion<'a> {
         let mut failing = 0;
         for instance in &instances.list {
             let address = base.with_key(instance.key.clone());
-            match self.resource_instance(&kind, &provider, block, instance, &address) {
+            let used = self.used_provider(&chosen, instance);
+            match used.and_then(|used| self.resource_instance(&kind, &used.provider, block, instance, &address)) {
                 Some(value) if needs_value => values.push((instance.key.clone(), value)),
                 Some(_) => {}
                 None => failing += 1,
@@ -614,22 +496,6 @@ impl<'a> Expansion<'a> {
         });
         expanded.map_err(|diagnostics: Diagnostics| self.found.extend(diagnostics)).ok()
     }
-}
-
-/// An object of a configuration may be written as a block too; what may stand in it, its type says.
-fn block_of(schema: &AttributeSchema) -> Option<NestedRule> {
-    let object = matches!(schema.ty, Type::Object(_));
-    object.then(|| NestedRule { schema: BlockSchema { name: schema.name, open: true, ..BlockSchema::default() }, many: false })
-}
-
-/// The blocks that write an object of a configuration.
-fn blocks_of<'b>(schema: &'b AttributeSchema, block: &'b Block) -> impl Iterator<Item = &'b Block> {
-    block.body.blocks.iter().filter(|inner| *inner.kind.name == *schema.name && matches!(schema.ty, Type::Object(_)))
-}
-
-/// Whether a spec configures providers of this type: others are part of every spec that needs them.
-pub(crate) fn is_for_specs(provider_type: &str) -> bool {
-    provider_type != VALUE_KIND && provider_type != CONTROLLER_PROVIDER
 }
 
 /// The instances of a block.

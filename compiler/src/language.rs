@@ -181,6 +181,18 @@ fn provider() -> BlockSchema {
     BlockSchema { name: "provider", labels: &["type"], open: true, ..BlockSchema::default() }
 }
 
+/// The attributes that every `provider` has beside those of its type.
+#[must_use]
+pub fn provider_meta() -> Vec<AttributeRule> {
+    let note = ChangeWord::None;
+    let alias = "A second configuration of the type: `TYPE.ALIAS` where others name it. Written, not computed.";
+    let for_each = "With `alias`: one configuration for each key, `TYPE.ALIAS[\"key\"]`.";
+    vec![
+        AttributeRule::optional("alias", Type::String, note, alias).known(),
+        AttributeRule::optional("for_each", Type::Any, note, for_each).known().expands(),
+    ]
+}
+
 fn resource() -> BlockSchema {
     BlockSchema {
         name: "resource",
@@ -244,6 +256,8 @@ fn firewall_rule(name: &'static str) -> NestedRule {
 
 const CLIENT_VPC: &str = "Mode `peered`: the network to peer with; `shared`: the network to use; that of this machine without it.";
 
+const CLIENT_PROVIDER: &str = "Mode `peered`: the provider configuration of the client's network; the workspace's without it.";
+
 fn network() -> NestedRule {
     let live = ChangeWord::Live;
     let with = |name, default: &str, doc, words| {
@@ -263,6 +277,7 @@ fn network() -> NestedRule {
                 .known(),
             with("nat", "single", "How private nodes reach the internet.", &["none", "single", "per-zone"]),
             AttributeRule::optional("client_vpc", Type::String, ChangeWord::Recreate, CLIENT_VPC).known(),
+            AttributeRule::optional("client_provider", Type::Any, ChangeWord::Recreate, CLIENT_PROVIDER).reference(),
             with("client_access", "ssh", "What the client's network may reach.", &["none", "ssh", "all"]),
             AttributeRule::optional("subnets", subnets, ChangeWord::Recreate, "Mode `shared`: subnets to use; none are made then."),
             AttributeRule::new(AttributeSchema::with_default(
@@ -274,7 +289,7 @@ fn network() -> NestedRule {
             ))
             .known(),
         ],
-        later: &["client_provider", "aws", "onprem", "local"],
+        later: &["aws", "onprem", "local"],
         ..BlockSchema::default()
     })
 }

@@ -21,6 +21,7 @@ mod load;
 mod missing;
 mod moved;
 mod node;
+mod providers;
 mod roles;
 mod runtime;
 pub mod schema;

@@ -227,7 +227,7 @@ fn declare_hint(name: &Name) -> String {
         Name::Cluster(label) => format!("declare it: `cluster \"{label}\" {{ … }}`"),
         Name::Resource(kind, label) => format!("declare it: `resource \"{kind}\" \"{label}\" {{ … }}`"),
         Name::Data(kind, label) => format!("declare it: `data \"{kind}\" \"{label}\" {{ … }}`"),
-        Name::Output(_) | Name::Provider(_) => String::from("nothing can refer to it"),
+        Name::Output(_) | Name::Provider(..) => String::from("nothing can refer to it"),
     }
 }
 

@@ -3,9 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use cloudtik_model::{Address, Diagnostic, Diagnostics, Input, Key, Lifecycle, Segment, Span, StepKind, StepSpec, Value};
+use cloudtik_model::{Address, Diagnostic, Diagnostics, Input, Key, Lifecycle, Segment, Span, StepKind, StepSpec, Value, duration_seconds};
 
-use crate::check::duration_seconds;
 use crate::evaluate::{Evaluated, marked_inside};
 use crate::expand::Expansion;
 use crate::node::{NodeContext, merge};

@@ -3,10 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use cloudtik_model::{Diagnostic, Diagnostics, Number, Span, Value, did_you_mean};
+use cloudtik_model::{Diagnostic, Diagnostics, Number, Span, Value, did_you_mean, duration_seconds};
 use cloudtik_syntax::Block;
 
-use crate::check::duration_seconds;
 use crate::evaluate::{Evaluated, Evaluator};
 use crate::expand::MAX_INSTANCES;
 

@@ -3,16 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use cloudtik_model::spec::{Part, WorkspaceSpec, WorkspaceUse};
+use cloudtik_model::spec::{ClientProvider, Part, WorkspaceSpec, WorkspaceUse};
 use cloudtik_model::{Address, Diagnostic, Diagnostics, Lifecycle, ProviderRef, Value};
 use cloudtik_provider_api::{Lowered, Provider};
 use cloudtik_syntax::Block;
 
 use crate::check::check_value;
-use crate::declare::{Name, named_by};
+use crate::declare::{CLIENT_PROVIDER, Name, named_by};
 use crate::evaluate::Evaluated;
-use crate::expand::{Expansion, attribute, attribute_of_lifecycle, is_for_specs, located, merged_lifecycle};
+use crate::expand::{Expansion, attribute, attribute_of_lifecycle, located, merged_lifecycle};
 use crate::language::NAME_CHARS_MAX;
+use crate::providers::Used;
 use crate::schema::Check;
 use crate::scope::Instance;
 
@@ -22,13 +23,14 @@ pub(crate) type Workspaces = BTreeMap<Address, (WorkspaceSpec, WorkspaceUse)>;
 /// Expands a `workspace` block: its instances are lowered and go into the graph.
 pub(crate) fn expand_workspace(expansion: &mut Expansion<'_>, name: &Name, block: &Block) {
     let Name::Workspace(label) = name else { return };
-    let Some(provider_type) = provider_of(expansion, block) else { return };
-    let Some((provider, definition, config)) = expansion.use_provider(&provider_type) else { return };
+    let Some(chosen) = expansion.choose_for_workspace(block) else { return };
     let Some(instances) = expansion.instances(block) else { return };
     let schema = expansion.top("workspace");
     let mut values = Vec::new();
     for instance in &instances.list {
         let address = Address::of("workspace", Arc::clone(label)).with_key(instance.key.clone());
+        let Some(used) = expansion.used_provider(&chosen, instance) else { continue };
+        let client = client_provider(expansion, block, instance, &used);
         let mut found = Diagnostics::new();
         let evaluator = expansion.evaluator(instance);
         let evaluated = evaluator.block(block, &schema, &mut found);
@@ -39,19 +41,36 @@ pub(crate) fn expand_workspace(expansion: &mut Expansion<'_>, name: &Name, block
         expansion.found.extend(found);
         let Some(real_name) = real_name.filter(|_| !failed) else { continue };
         let place = evaluated.fields.get("name").map_or(evaluated.span, |field| field.span);
-        expansion.claim_name(format!("workspace `{real_name}` of provider `{provider}`"), place);
-        let spec = workspace_spec(&address, &provider, &evaluated, real_name);
-        let lowered = definition.lower_workspace(&config, &spec, expansion.input.facts);
-        let used = lowered.workspace(&spec);
+        expansion.claim_name(format!("workspace `{real_name}` of provider `{}`", used.provider), place);
+        let spec = WorkspaceSpec { client, ..workspace_spec(&address, &used.provider, &evaluated, real_name) };
+        let lowered = chosen.definition.lower_workspace(&used.config, &spec, expansion.input.facts);
+        let shared = lowered.workspace(&spec);
         let exports = take_lowered(expansion, &address, block, lowered, &evaluated, &wanted);
         postconditions(expansion, block, instance, &exports);
         values.push((instance.key.clone(), exports));
-        expansion.workspaces.insert(address, (spec, used));
+        expansion.workspaces.insert(address, (spec, shared));
     }
     if values.len() == instances.list.len() {
         expansion.world.values.insert(name.clone(), instances.value(values));
         expansion.world.instances.insert(name.clone(), instances.shape);
     }
+}
+
+/// The configuration through which the client's side of a network is made.
+fn client_provider(expansion: &mut Expansion<'_>, block: &Block, instance: &Instance, own: &Used) -> Option<ClientProvider> {
+    let network = block.body.blocks.iter().find(|inner| &*inner.kind.name == "network")?;
+    let named = &attribute(network, CLIENT_PROVIDER)?.value;
+    let client = expansion.named_configuration(named, instance)?;
+    if client.provider.provider_type() != own.provider.provider_type() {
+        let title = format!(
+            "the network of the client is reached through `{}`, and the workspace is made through `{}`",
+            client.provider, own.provider
+        );
+        let help = format!("name a configuration of provider `{}`", own.provider.provider_type());
+        expansion.found.push(Diagnostic::error("wrong-provider", title).at(named.span).help(help));
+        return None;
+    }
+    Some(ClientProvider { provider: client.provider, config: client.config, span: named.span })
 }
 
 /// Puts what a provider made of a spec into the graph; gives what references to the block see.
@@ -154,51 +173,6 @@ pub(crate) fn real_name(evaluated: &Evaluated, label: &str, instance: &Instance)
     }
 }
 
-/// The provider that a workspace names, or the only one there is.
-pub(crate) fn provider_of(expansion: &mut Expansion<'_>, block: &Block) -> Option<Arc<str>> {
-    if attribute(block, "provider").is_some() {
-        return expansion.named_provider(block);
-    }
-    if let Some(other) = expansion.input.provider_override {
-        return Some(other.into());
-    }
-    let declared: Vec<Arc<str>> = expansion
-        .world
-        .declared
-        .iter()
-        .filter_map(|name| match name {
-            Name::Provider(label) => Some(Arc::clone(label)),
-            _ => None,
-        })
-        .collect();
-    match declared.as_slice() {
-        [only] => Some(Arc::clone(only)),
-        [] => {
-            let known: Vec<String> = expansion
-                .input
-                .providers
-                .keys()
-                .filter(|name| is_for_specs(name))
-                .map(|name| format!("`provider \"{name}\" {{}}`"))
-                .collect();
-            expansion.found.push(
-                Diagnostic::error("no-provider", "no provider is configured for this workspace")
-                    .at(block.header)
-                    .help(format!("add {}", known.join(" or "))),
-            );
-            None
-        }
-        _ => {
-            expansion.found.push(
-                Diagnostic::error("which-provider", "more than one provider is configured")
-                    .at(block.header)
-                    .help(format!("say which: `provider = {}`", declared.first().map_or("local", |name| name))),
-            );
-            None
-        }
-    }
-}
-
 /// A reference below `data` that is no workspace. Of a block with errors it has been said.
 fn refuse_data(expansion: &mut Expansion<'_>, address: &Address, span: cloudtik_model::Span) {
     let names: Vec<Arc<str>> = address.segments().iter().skip(1).map(|segment| Arc::clone(&segment.name)).collect();
@@ -229,6 +203,7 @@ fn workspace_spec(address: &Address, provider: &ProviderRef, evaluated: &Evaluat
         address: address.clone(),
         span: evaluated.span,
         provider: provider.clone(),
+        client: None,
         fields,
         network: part(evaluated.only("network")),
         firewall: part(firewall),

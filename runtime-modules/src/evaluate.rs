@@ -1,7 +1,7 @@
 //! Attributes of the manifest as values: evaluated, converted, checked.
 
 use cloudtik_lang::{Context, Scope, convert, evaluate};
-use cloudtik_model::{Diagnostic, Diagnostics, Expr, Number, Span, Value};
+use cloudtik_model::{Diagnostic, Diagnostics, Expr, Number, Span, Value, duration_seconds};
 use cloudtik_syntax::Block;
 
 use crate::schema::{Kind, Rule, Schema};
@@ -117,43 +117,7 @@ fn is_mode(text: &str) -> bool {
     (3..=4).contains(&text.len()) && text.bytes().all(|digit| (b'0'..=b'7').contains(&digit))
 }
 
-/// The seconds of `90s`, `5m`, `1h30m`, `2d`.
-pub(crate) fn duration_seconds(text: &str) -> Option<u64> {
-    let mut total = 0_u64;
-    let mut number: Option<u64> = None;
-    for c in text.chars() {
-        if let Some(digit) = c.to_digit(10) {
-            number = Some(number.unwrap_or(0).checked_mul(10)?.checked_add(u64::from(digit))?);
-            continue;
-        }
-        let unit = match c {
-            's' => 1,
-            'm' => 60,
-            'h' => 3_600,
-            'd' => 86_400,
-            _ => return None,
-        };
-        total = total.checked_add(number.take()?.checked_mul(unit)?)?;
-    }
-    (number.is_none() && !text.is_empty()).then_some(total)
-}
-
 /// The rule of an attribute that a schema has.
 pub(crate) fn kind_of(schema: &Schema, name: &str) -> Kind {
     schema.rule(name).map_or(Kind::Free, |rule: &Rule| rule.kind)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_need_units() {
-        assert_eq!(duration_seconds("90s"), Some(90));
-        assert_eq!(duration_seconds("1h30m"), Some(5_400));
-        assert_eq!(duration_seconds("2d"), Some(172_800));
-        for wrong in ["", "90", "s", "1x", "1h30", "-1s", "99999999999999999999s"] {
-            assert_eq!(duration_seconds(wrong), None, "{wrong}");
-        }
-    }
 }

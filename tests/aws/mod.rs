@@ -27,6 +27,9 @@ use super::support::stage::{Ran, Stage};
 /// Where everything is made.
 pub const REGION: &str = "us-west-2";
 
+/// Another region.
+pub const ELSEWHERE: &str = "eu-west-1";
+
 pub const APPLY: [&str; 2] = ["apply", "--auto-approve"];
 pub const DESTROY: [&str; 3] = ["destroy", "--auto-approve", "--delete-data=all"];
 
@@ -44,7 +47,8 @@ pub struct World {
     pub server: Endpoint,
     /// The same, as clients see it.
     pub client: Endpoint,
-    account: Account,
+    /// What is looked at: the account, and whatever else a test is about.
+    accounts: Vec<Account>,
     _moto: Moto,
 }
 
@@ -68,7 +72,7 @@ impl World {
         }
         let server = moto.endpoint();
         let client = Endpoint::new(proxy.address(), REGION);
-        Some(Self { proxy, stage, account: Account::new(server.clone()), server, client, _moto: moto })
+        Some(Self { proxy, stage, accounts: vec![Account::new(server.clone())], server, client, _moto: moto })
     }
 
     /// Runs a command in another project, which lies below this one.
@@ -76,9 +80,14 @@ impl World {
         self.stage.run(&[&["-C", BESIDE], arguments].concat())
     }
 
+    /// Looks at another region too, or at the account of another key.
+    pub fn looks_at(&mut self, there: &Endpoint) {
+        self.accounts.push(Account::new(there.clone()));
+    }
+
     /// Everything that is in the account.
     pub fn snapshot(&self) -> BTreeSet<String> {
-        self.account.snapshot().unwrap()
+        self.accounts.iter().flat_map(|account| account.snapshot().unwrap()).collect()
     }
 
     /// Holds that the account is as it was.
@@ -95,7 +104,7 @@ impl World {
             let mut words = line.split(' ');
             let step = if words.next() == Some("+") { 1 } else { -1 };
             let first = words.next().unwrap_or_default();
-            let sort = if first == REGION { words.next().unwrap_or_default() } else { first };
+            let sort = if [REGION, ELSEWHERE].contains(&first) { words.next().unwrap_or_default() } else { first };
             *sorts.entry(sort.to_owned()).or_default() += step;
         }
         sorts

@@ -85,8 +85,33 @@ output "network" {{
     )
 }
 
+/// A workspace whose client is reached through a configuration of its own.
+pub fn peered_elsewhere(client: &str, network: &str) -> String {
+    format!(
+        r#"provider "aws" {{
+  default_tags = {{ side = "ours" }}
+}}
+
+provider "aws" {{
+  alias        = "client"
+  default_tags = {{ side = "theirs" }}
+{client}}}
+
+workspace "w" {{
+  provider = aws
+  network {{
+    mode            = "peered"
+    nat             = "none"
+    client_vpc      = "{network}"
+    client_provider = aws.client
+  }}
+}}
+"#
+    )
+}
+
 /// A network as somebody has it who works from inside of AWS: with a way out, and with tables of routes that are not the main one.
-fn client_network(server: &Endpoint) -> String {
+pub fn client_network(server: &Endpoint) -> String {
     let made = |action: &str, parameters: &[(&str, &str)], id: &str| server.ec2(action, parameters).unwrap().texts(id).remove(0);
     let network = made("CreateVpc", &[("CidrBlock", "172.20.0.0/16")], "vpcId");
     let gateway = made("CreateInternetGateway", &[], "internetGatewayId");

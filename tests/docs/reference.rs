@@ -44,7 +44,9 @@ fn block(schema: &BlockSchema, parent: &str, many: bool, level: usize, out: &mut
     if schema.open {
         let what = match schema.name {
             "locals" => "Any name may be defined in it.",
-            "provider" => "Its attributes are those of the provider type: see [kinds](kinds.md).",
+            "provider" => {
+                "Its attributes are those of the provider type: see [kinds](kinds.md). Every provider also has the attributes below."
+            }
             "resource" => "Its attributes are those of its kind: see [kinds](kinds.md). Every resource also has the attributes below.",
             "data" => {
                 "Its attributes are those of its kind, all of them optional: the one object that is so in every way is meant. It is found by its \
@@ -59,6 +61,9 @@ fn block(schema: &BlockSchema, parent: &str, many: bool, level: usize, out: &mut
         write!(out, "\n{what}\n").unwrap();
     }
     let mut attributes = schema.attributes.clone();
+    if schema.name == "provider" {
+        attributes.extend(language::provider_meta());
+    }
     if schema.name == "resource" {
         attributes.extend(language::resource_meta());
     }

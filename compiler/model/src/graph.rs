@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Address, Span, StepSpec, Value};
+use crate::{Address, Key, Span, StepSpec, Value};
 
 /// What a change of an attribute does to a running system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -47,7 +47,7 @@ impl ChangeWord {
     }
 }
 
-/// A configuration of a provider: `aws`, `aws.west`.
+/// A configuration of a provider, as a spec names it: `aws`, `aws.west`, `aws.west["key"]`. It is its name in graph, plan and state, too.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ProviderRef(Arc<str>);
@@ -56,6 +56,24 @@ impl ProviderRef {
     /// The configuration of that type without alias.
     pub fn new(name: impl Into<Arc<str>>) -> Self {
         Self(name.into())
+    }
+
+    /// The configuration of that type with an alias; of one with `for_each`, that of a key.
+    #[must_use]
+    pub fn aliased(provider_type: &str, alias: &str, key: Option<Key>) -> Self {
+        Self(Address::of(provider_type, alias).with_key(key).to_string().into())
+    }
+
+    /// The configuration of the same alias of another type.
+    #[must_use]
+    pub fn of_type(&self, provider_type: &str) -> Self {
+        self.alias().map_or_else(|| Self::new(provider_type), |alias| Self(format!("{provider_type}.{alias}").into()))
+    }
+
+    /// What stands behind the type: `west`, `west["key"]`.
+    #[must_use]
+    pub fn alias(&self) -> Option<&str> {
+        self.0.split_once('.').map(|(_, alias)| alias)
     }
 
     /// The type: what stands before the alias.
@@ -203,9 +221,26 @@ pub struct Graph {
     pub nodes: BTreeMap<Address, Node>,
     /// The results.
     pub outputs: BTreeMap<String, OutputSpec>,
-    /// The provider configurations that are used.
+    /// The provider configurations that there are, also those that nothing of the spec uses.
     pub providers: BTreeMap<ProviderRef, ProviderConfig>,
     /// What was renamed: by the address of now, the one before.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub moved: BTreeMap<Address, Address>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn configurations_are_named_by_type_alias_and_key() {
+        let one = ProviderRef::new("aws");
+        let west = ProviderRef::aliased("aws", "west", None);
+        let keyed = ProviderRef::aliased("aws", "region", Some(Key::Name("us.west-2".into())));
+        assert_eq!((one.provider_type(), one.alias()), ("aws", None));
+        assert_eq!((west.as_str(), west.provider_type(), west.alias()), ("aws.west", "aws", Some("west")));
+        assert_eq!((keyed.as_str(), keyed.provider_type()), (r#"aws.region["us.west-2"]"#, "aws"));
+        let simulated = |provider: &ProviderRef| provider.of_type("sim").to_string();
+        assert_eq!([&one, &west, &keyed].map(simulated), ["sim", "sim.west", r#"sim.region["us.west-2"]"#]);
+    }
 }

@@ -7,6 +7,7 @@ mod address;
 mod controller;
 mod diagnostic;
 mod digest;
+mod duration;
 mod expr;
 mod graph;
 mod head;
@@ -30,6 +31,7 @@ pub use controller::{
 };
 pub use diagnostic::{Diagnostic, Diagnostics, Label, Severity};
 pub use digest::Digest;
+pub use duration::duration_seconds;
 pub use expr::{BinaryOp, Expr, ExprKind, ForKind, LateName, TemplatePart, UnaryOp};
 pub use graph::{ChangeWord, Graph, Lifecycle, Node, Origin, OutputSpec, ProviderConfig, ProviderRef, ResourceSpec};
 pub use head::{GroupConfig, HEAD_CONFIG_VERSION, HeadConfig, HeadConfigError, MembershipConfig, ServiceConfig};

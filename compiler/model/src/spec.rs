@@ -55,6 +55,8 @@ pub struct WorkspaceSpec {
     pub span: Span,
     /// The provider configuration.
     pub provider: ProviderRef,
+    /// `network.client_provider`: through which the client's side is made, where that is another one.
+    pub client: Option<ClientProvider>,
     /// `name`, `tags`
     pub fields: Fields,
     /// `network`: `mode`, `cidr`, `zones`, `nat` …
@@ -73,6 +75,17 @@ pub struct WorkspaceSpec {
     pub depends_on: BTreeSet<Address>,
     /// `lifecycle`
     pub lifecycle: Lifecycle,
+}
+
+/// The configuration through which the network of the client is reached.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClientProvider {
+    /// Its name.
+    pub provider: ProviderRef,
+    /// Its attributes.
+    pub config: Value,
+    /// Where it is named.
+    pub span: Span,
 }
 
 /// A nested block.

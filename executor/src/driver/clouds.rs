@@ -29,8 +29,9 @@ impl Clouds {
             return Ok(Arc::clone(cloud));
         }
         let Some((provider, config)) = self.configured.get(name) else {
-            let message = format!("this build has no provider for `{name}`, which the state or the plan needs");
-            return Err(CallError::new(ErrorClass::Permanent, "no-provider", message));
+            let message = format!("nothing configures `{name}`, which the state or the plan needs, or this build has no such provider");
+            let help = "put its `provider` block back into the spec until what was made through it is gone";
+            return Err(CallError::new(ErrorClass::Permanent, "no-provider", message).help(help));
         };
         let cloud = provider.connect(config)?;
         open.insert(name.clone(), Arc::clone(&cloud));

@@ -45,6 +45,13 @@ impl ResourceBuilder {
             .depends_on(&workspace.depends_on)
     }
 
+    /// Made through another configuration.
+    #[must_use]
+    pub fn through(mut self, provider: &ProviderRef) -> Self {
+        self.spec.provider = provider.clone();
+        self
+    }
+
     /// With its own lifecycle, or with that of the block around it where it says nothing.
     #[must_use]
     pub fn lifecycle(mut self, own: &Lifecycle, around: &Lifecycle) -> Self {
@@ -160,6 +167,7 @@ pub fn no_effect_of_cloud(workspace: &WorkspaceSpec) -> Diagnostics {
     const IDENTITY: &[&str] = &["head", "workers", "permissions_boundary", "path", "head_policies", "worker_policies"];
     let (of, provider) = (&workspace.address, &workspace.provider);
     let mut found = no_effect(of, provider, &workspace.network.fields, NETWORK);
+    found.extend(workspace.client.iter().map(|client| no_effect_at(of, provider, "client_provider", client.span)));
     found.extend(no_effect(of, provider, &workspace.identity.fields, IDENTITY));
     workspace.storage.values().for_each(|part| found.extend(no_effect(of, provider, &part.fields, STORAGE)));
     found

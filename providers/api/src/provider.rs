@@ -58,7 +58,8 @@ pub trait Provider: Send + Sync {
         Diagnostics::new()
     }
 
-    /// What a plan of these specs must ask. `provider` is the configuration's name, for the keys.
+    /// What a plan of these specs must ask. `provider` is the configuration's name, for the keys. The workspaces are those that are made
+    /// through it, and those whose client it is.
     fn facts_needed(
         &self,
         _provider: &ProviderRef,
@@ -104,6 +105,11 @@ pub trait Provider: Send + Sync {
     /// counts none.
     fn requests(&self, _kind: &str, _deed: Deed, _expected_ms: u64) -> Requests {
         Requests::default()
+    }
+
+    /// The configuration for the head of a cluster, which has rights of its own: without what only this machine has.
+    fn config_for_head(&self, config: &Value) -> Value {
+        config.clone()
     }
 
     /// The effectful half. Opens nothing yet: the first call does.

@@ -11,7 +11,7 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
-use cloudtik_model::Value;
+use cloudtik_model::{Value, duration_seconds};
 use cloudtik_provider_api::{CallError, ErrorClass};
 
 use crate::error::{Effect, classified};
@@ -54,7 +54,7 @@ impl Aws {
         };
         // A server that is not AWS has no name for each bucket.
         let s3 = aws_sdk_s3::config::Builder::from(&shared).force_path_style(shared.endpoint_url().is_some()).build();
-        Ok(Self {
+        let aws = Self {
             ec2: aws_sdk_ec2::Client::new(&shared),
             iam: aws_sdk_iam::Client::new(&shared),
             s3: aws_sdk_s3::Client::from_conf(s3),
@@ -66,7 +66,25 @@ impl Aws {
             region,
             session: Session::default(),
             limits: Limits::default(),
-        })
+        };
+        aws.check_account(config).await?;
+        Ok(aws)
+    }
+
+    /// Refuses an account that the configuration does not allow, before anything else is asked or done in it.
+    async fn check_account(&self, config: &Value) -> Result<(), CallError> {
+        let allowed: Vec<&str> =
+            config.get("allowed_account_ids").and_then(Value::elements).into_iter().flatten().filter_map(Value::as_str).collect();
+        if allowed.is_empty() {
+            return Ok(());
+        }
+        let account = self.account().await?;
+        if allowed.contains(&account) {
+            return Ok(());
+        }
+        let text = format!("the credentials belong to the account {account}, which `allowed_account_ids` has not");
+        let help = format!("use credentials of {}", allowed.join(" or "));
+        Err(CallError::new(ErrorClass::Permanent, "aws-account", text).help(help))
     }
 
     /// The name across all of AWS of what is in this region.
@@ -151,6 +169,9 @@ async fn assume(role: &Value, shared: SdkConfig) -> Result<SdkConfig, CallError>
         aws_config::sts::AssumeRoleProvider::builder(arn).configure(&shared).session_name(text("session_name").unwrap_or("cloudtik"));
     if let Some(id) = text("external_id") {
         provider = provider.external_id(id);
+    }
+    if let Some(seconds) = text("duration").and_then(duration_seconds) {
+        provider = provider.session_length(Duration::from_secs(seconds));
     }
     let credentials = aws_sdk_sts::config::SharedCredentialsProvider::new(provider.build().await);
     Ok(shared.into_builder().credentials_provider(credentials).build())

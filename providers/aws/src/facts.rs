@@ -12,8 +12,8 @@
 //! Without `vpc` the network is that of the machine that asks. Objects of a workspace carry its name in the tag `cloudtik:workspace`: asking
 //! anew, once they are there, must not give another answer because of them.
 //!
-//! All answers but `account` are pinned under their key, so what an answer depends on is part of the key: another region, client or image is
-//! another question.
+//! All answers but `account` are pinned under their key, so what an answer depends on is part of the key: another configuration, region, client
+//! or image is another question.
 
 use cloudtik_model::spec::{ClusterSpec, NodeSpec, WorkspaceSpec};
 use cloudtik_model::{Address, ProviderRef, Type, Value};
@@ -45,7 +45,7 @@ pub(crate) fn questions(
     clusters: &[&ClusterSpec],
 ) -> Vec<FactQuestion> {
     let mut all = Vec::new();
-    if !workspaces.is_empty() {
+    if workspaces.iter().any(|workspace| workspace.provider == *provider) {
         all.push(FactQuestion {
             key: account_key(provider),
             question: ACCOUNT.to_owned(),
@@ -53,27 +53,32 @@ pub(crate) fn questions(
             pin: false,
         });
     }
-    all.extend(workspaces.iter().flat_map(|workspace| of_workspace(config, workspace)));
+    all.extend(workspaces.iter().flat_map(|workspace| of_workspace(provider, config, workspace)));
     for cluster in clusters {
         let nodes = cluster.head.iter().chain(cluster.workers.values());
-        all.extend(nodes.filter_map(|node| Some(pinned(image_key(config, node), IMAGE, Image::of(node).ok()?.arguments()))));
+        all.extend(nodes.filter_map(|node| Some(pinned(image_key(provider, config, node), IMAGE, Image::of(node).ok()?.arguments()))));
     }
     all
 }
 
-fn of_workspace(config: &Value, workspace: &WorkspaceSpec) -> Vec<FactQuestion> {
+fn of_workspace(provider: &ProviderRef, config: &Value, workspace: &WorkspaceSpec) -> Vec<FactQuestion> {
     let spec = NetworkSpec::of(workspace);
     let vpc = || spec.client_vpc.clone().map_or(Value::NULL, Value::from);
     let name = || Value::from(real_name(&workspace.address, &workspace.fields));
     let key = |question| workspace_key(config, workspace, question);
     let mut all = Vec::new();
+    let client = workspace.client.as_ref().map_or(&workspace.provider, |client| &client.provider);
+    if spec.mode == Mode::Peered && client == provider {
+        all.push(pinned(key(CLIENT), CLIENT, Value::object([("vpc", vpc()), ("workspace", name())])));
+    }
+    if workspace.provider != *provider {
+        return all;
+    }
     if matches!(spec.zones, Zones::Count(_)) && spec.given.is_none() {
         all.push(pinned(key(ZONES), ZONES, Value::object::<&str>([])));
     }
-    match spec.mode {
-        Mode::Shared => all.push(pinned(key(NETWORK), NETWORK, Value::object([("vpc", vpc()), ("workspace", name())]))),
-        Mode::Peered => all.push(pinned(key(CLIENT), CLIENT, Value::object([("vpc", vpc()), ("workspace", name())]))),
-        Mode::PublicHead => {}
+    if spec.mode == Mode::Shared {
+        all.push(pinned(key(NETWORK), NETWORK, Value::object([("vpc", vpc()), ("workspace", name())])));
     }
     if spec.mode != Mode::Shared && spec.cidr.is_none() {
         all.push(pinned(key(VPCS), VPCS, Value::object([("workspace", name())])));
@@ -94,22 +99,25 @@ pub(crate) fn written_region(config: &Value) -> Option<&str> {
     config.get("region").and_then(Value::as_str)
 }
 
-fn key_below(config: &Value, address: &Address, question: &str, more: Option<&str>) -> String {
-    let more = written_region(config).into_iter().chain(more);
+/// A key has everything in it that the answer depends on: of the configuration its alias and its region.
+fn key_below(provider: &ProviderRef, config: &Value, address: &Address, question: &str, more: Option<&str>) -> String {
+    let more = provider.alias().into_iter().chain(written_region(config)).chain(more);
     more.fold(format!("{address}.{question}"), |key, part| format!("{key}.{part}"))
 }
 
-/// The key of a question about a workspace.
+/// The key of a question about a workspace. The client is asked about through its own configuration.
 pub(crate) fn workspace_key(config: &Value, workspace: &WorkspaceSpec, question: &str) -> String {
     let spec = NetworkSpec::of(workspace);
-    let client = spec.client_vpc.filter(|_| matches!(question, CLIENT | NETWORK));
-    key_below(config, &workspace.address, question, client.as_deref())
+    let network = spec.client_vpc.filter(|_| matches!(question, CLIENT | NETWORK));
+    let client = workspace.client.as_ref().filter(|_| question == CLIENT);
+    let (provider, config) = client.map_or((&workspace.provider, config), |client| (&client.provider, &client.config));
+    key_below(provider, config, &workspace.address, question, network.as_deref())
 }
 
 /// The key of the image of a node.
-pub(crate) fn image_key(config: &Value, node: &NodeSpec) -> String {
+pub(crate) fn image_key(provider: &ProviderRef, config: &Value, node: &NodeSpec) -> String {
     let image = Image::of(node).ok().and_then(|image| image.key());
-    key_below(config, &node.address, IMAGE, image.as_deref())
+    key_below(provider, config, &node.address, IMAGE, image.as_deref())
 }
 
 /// Who asks, and where.

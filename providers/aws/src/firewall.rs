@@ -204,6 +204,7 @@ mod tests {
             address: Address::of("workspace", "w"),
             span: Span::NONE,
             provider: ProviderRef::new("aws"),
+            client: None,
             fields: BTreeMap::new(),
             network: Part::default(),
             firewall: part(&[("ssh_from", ssh_from)]),

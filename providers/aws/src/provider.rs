@@ -1,16 +1,23 @@
 //! The provider.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use cloudtik_model::spec::{ClusterSpec, WorkspaceSpec, WorkspaceUse};
-use cloudtik_model::{Diagnostic, Diagnostics, ProviderConfig, ProviderRef, Value};
+use cloudtik_model::{Diagnostic, Diagnostics, ProviderConfig, ProviderRef, Value, duration_seconds};
 use cloudtik_provider_api::{
     CallError, Capabilities, Capability, Cloud, Deed, ErrorClass, FactQuestion, Facts, Lowered, Provider, ProviderSchema, Requests,
 };
 
-use crate::facts::{self, Account};
+use crate::facts;
 use crate::kinds::{self, aws_schema};
 use crate::{lower, names};
+
+/// Whose credentials are used here. Those of a head are its instance's.
+const OF_THIS_MACHINE: &[&str] = &["profile", "shared_config_files", "assume_role"];
+
+/// How long a session of a role may last, in seconds.
+const SESSION_SECS: RangeInclusive<u64> = 15 * 60..=12 * 3_600;
 
 /// The type of the provider.
 pub const AWS_PROVIDER: &str = "aws";
@@ -47,6 +54,12 @@ impl Provider for AwsProvider {
         if role.is_some_and(|role| role.get("role_arn").is_none_or(Value::is_null)) {
             let help = "add `role_arn = \"arn:aws:iam::…:role/…\"`";
             found.push(Diagnostic::error("aws-config", "`assume_role` needs the role: `role_arn`").at(config.span).help(help));
+        }
+        let duration = role.and_then(|role| role.get("duration")?.as_str());
+        if let Some(text) = duration.filter(|text| !duration_seconds(text).is_some_and(|seconds| SESSION_SECS.contains(&seconds))) {
+            let title = format!("`duration`: a session of a role cannot last `{text}`");
+            let help = "write a duration from `15m` to `12h`, such as `1h`";
+            found.push(Diagnostic::error("aws-config", title).at(config.span).help(help));
         }
         for name in ["region", "profile", "endpoint_url"] {
             if config.attributes.get(name).and_then(Value::as_str).is_some_and(|text| text.trim().is_empty()) {
@@ -89,17 +102,9 @@ impl Provider for AwsProvider {
         Some((kinds::SSM_PARAMETER, names::record(workspace)))
     }
 
-    fn check_together(&self, provider: &ProviderRef, config: &Value, _clusters: &[&ClusterSpec], facts: &Facts) -> Diagnostics {
-        let mut found = Diagnostics::new();
-        let allowed: Vec<&str> =
-            config.get("allowed_account_ids").and_then(Value::elements).into_iter().flatten().filter_map(Value::as_str).collect();
-        let account = Account::of(provider, config, facts).account;
-        if let Some(account) = account.as_str().filter(|account| !allowed.is_empty() && !allowed.contains(account)) {
-            let title =
-                format!("the credentials of provider `{provider}` belong to the account {account}, which `allowed_account_ids` has not");
-            found.push(Diagnostic::error("aws-account", title).help(format!("use credentials of {}", allowed.join(" or "))));
-        }
-        found
+    fn config_for_head(&self, config: &Value) -> Value {
+        let there = config.entries().into_iter().flatten().filter(|(name, _)| !OF_THIS_MACHINE.contains(&&***name));
+        Value::object(there.map(|(name, value)| (Arc::clone(name), value.clone())))
     }
 
     fn notes(&self, provider: &ProviderRef, _config: &Value, _facts: &Facts) -> Vec<String> {

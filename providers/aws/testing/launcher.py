@@ -3,6 +3,7 @@
 It writes its port to standard output, and ends when its standard input does.
 """
 
+import copy
 import logging
 import os
 import sys
@@ -21,6 +22,7 @@ from moto.ec2.models.nat_gateways import NatGatewayBackend
 from moto.ec2.models.route_tables import RouteBackend
 from moto.ec2.models.security_groups import SecurityGroupRule
 from moto.ec2.models.subnets import SubnetBackend
+from moto.ec2.models.vpc_peering_connections import VPCPeeringConnectionBackend
 from moto.ec2.models.vpcs import VPCEndPoint
 from moto.moto_server.werkzeug_app import (
     DomainDispatcherApplication,
@@ -110,11 +112,27 @@ def kept_subnets(modify):
     return modify_db_subnet_group
 
 
+def with_two_ends(create):
+    """In AWS the end of a connection in another region or account has tags of its own; here it would have those of who asked."""
+
+    def create_vpc_peering_connection(self, vpc, peer_vpc, tags=None):
+        connection = create(self, vpc, peer_vpc, tags)
+        there = peer_vpc.ec2_backend
+        if there is not self:
+            end = copy.copy(connection)
+            end.ec2_backend = there
+            there.vpc_pcxs[connection.id] = end
+        return connection
+
+    return create_vpc_peering_connection
+
+
 SubnetBackend.delete_subnet = without_associations(SubnetBackend.delete_subnet)
 RouteBackend.delete_route_table = without_endpoints(RouteBackend.delete_route_table)
 NatGatewayBackend.delete_nat_gateway = without_address(NatGatewayBackend.delete_nat_gateway)
 VPCEndPoint.get_filter_value = with_own_filters(VPCEndPoint.get_filter_value)
 S3Response.get_bucket_versioning = versioning
+VPCPeeringConnectionBackend.create_vpc_peering_connection = with_two_ends(VPCPeeringConnectionBackend.create_vpc_peering_connection)
 RDSBackend.modify_db_subnet_group = kept_subnets(RDSBackend.modify_db_subnet_group)
 for name in ("associate_iam_instance_profile", "replace_iam_instance_profile_association"):
     told = told_by_instance(getattr(IamInstanceProfileAssociationBackend, name))

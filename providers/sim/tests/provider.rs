@@ -125,6 +125,7 @@ fn workspace() -> WorkspaceSpec {
         address: Address::of("workspace", "w"),
         span: Span::NONE,
         provider: ProviderRef::new("sim"),
+        client: None,
         fields: fields(&[("name", "real".into())]),
         network: part(&[("cidr", Value::NULL)]),
         firewall: part(&[("ssh_from", Value::tuple(["10.0.0.0/8".into()]))]),

@@ -11,9 +11,7 @@ cloudtik {
   }
 }
 workspace "w" {
-  network {
-    client_provider = sim
-  }
+  domain = "example.internal"
 }
 cluster "c" {
   workspace = workspace.w

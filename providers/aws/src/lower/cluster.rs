@@ -105,7 +105,7 @@ impl Nodes<'_> {
         if let Err(wrong) = Image::of(node) {
             found.push(wrong);
         }
-        let image = fact(self.facts, &image_key(self.config, node), Type::Any);
+        let image = fact(self.facts, &image_key(&self.cluster.provider, self.config, node), Type::Any);
         let own = [
             ("Name", Value::from(names::node(self.name, role))),
             (CLUSTER_NAME_TAG, Value::from(self.name)),

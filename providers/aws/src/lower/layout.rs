@@ -1,7 +1,8 @@
 //! Where everything of a workspace lies: its network, zones, ranges and subnets. The cluster reads it too.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use cloudtik_model::spec::WorkspaceSpec;
 use cloudtik_model::{Diagnostic, Diagnostics, Type, Value};
@@ -50,7 +51,7 @@ impl Layout {
             Mode::Shared => question(facts::NETWORK),
         };
         let account = Account::of(&workspace.provider, config, facts);
-        check_other(&other, &spec, &account, workspace, found);
+        check_other(&other, &spec, &account, config, workspace, found);
         let (network, cidr) = match spec.mode {
             Mode::Shared => (part_of(&other, "vpc_id", Type::String), facts::first_range(&other)),
             Mode::PublicHead | Mode::Peered => {
@@ -112,6 +113,10 @@ fn check(spec: &NetworkSpec, workspace: &WorkspaceSpec, found: &mut Diagnostics)
         Mode::Shared if spec.given.is_some() => &["zones", "nat", "endpoints"],
         Mode::Peered | Mode::Shared => &[],
     };
+    if let Some(client) = workspace.client.as_ref().filter(|_| spec.mode != Mode::Peered) {
+        let title = format!("`client_provider` has no effect in mode `{}`", spec.mode.word());
+        found.push(Diagnostic::warning("no-effect", title).at(client.span).of(&workspace.address));
+    }
     for (name, field) in cloudtik_provider_api::written(fields, useless) {
         let why = if spec.mode == Mode::PublicHead { "in mode `public-head`" } else { "with subnets that are given" };
         found.push(Diagnostic::warning("no-effect", format!("`{name}` has no effect {why}")).at(field.span).of(&workspace.address));
@@ -124,7 +129,7 @@ fn is_service(name: &str) -> bool {
 }
 
 /// What the answer about somebody else's network means for this workspace.
-fn check_other(other: &Value, spec: &NetworkSpec, account: &Account, workspace: &WorkspaceSpec, found: &mut Diagnostics) {
+fn check_other(other: &Value, spec: &NetworkSpec, account: &Account, config: &Value, workspace: &WorkspaceSpec, found: &mut Diagnostics) {
     if other.is_null() || other.is_deferred() {
         return;
     }
@@ -136,16 +141,7 @@ fn check_other(other: &Value, spec: &NetworkSpec, account: &Account, workspace: 
         return;
     }
     if spec.mode == Mode::Peered {
-        for (what, here) in [("region", &account.region), ("account", &account.account)] {
-            let there = other.get(what).and_then(Value::as_str);
-            if let (Some(there), Some(here)) = (there, here.as_str())
-                && there != here
-            {
-                let title = format!("the network of the client, {vpc}, is in {what} {there}, and the workspace in {here}");
-                let help = "`client_provider` is not in effect in this version: run it where both are";
-                found.push(Diagnostic::error("aws-client", title).at(at).of(&workspace.address).help(help));
-            }
-        }
+        found.extend(check_client(other, vpc, account, config, workspace));
     }
     let ranges: BTreeSet<&Value> = other.get("cidr_blocks").and_then(Value::elements).into_iter().flatten().collect();
     let ranges = ranges.len();
@@ -159,6 +155,31 @@ fn check_other(other: &Value, spec: &NetworkSpec, account: &Account, workspace: 
         let help = "attach one to it, or use subnets that are there: `subnets = { public = [], private = [\"subnet-…\"] }`";
         found.push(Diagnostic::error("aws-network", title).at(at).of(&workspace.address).help(help));
     }
+}
+
+/// Whether both ends of the connection can be made through the configurations that there are. What is not known yet is no reason against it.
+fn check_client(other: &Value, vpc: &str, account: &Account, config: &Value, workspace: &WorkspaceSpec) -> Option<Diagnostic> {
+    let places = [("region", &account.region), ("account", &account.account)];
+    let places = places.map(|(what, here)| Some((what, other.get(what)?.as_str()?, here.as_str()?)));
+    let Some(client) = &workspace.client else {
+        let (what, there, here) = places.into_iter().flatten().find(|(_, there, here)| there != here)?;
+        let title = format!("the network of the client, {vpc}, is in {what} {there}, and the workspace in {here}");
+        let help = "write `client_provider = aws.ALIAS`: the configuration of a `provider \"aws\"` that is for there";
+        let at = place(&workspace.network.fields, "client_vpc", workspace.network.span);
+        return Some(Diagnostic::error("aws-client", title).at(at).of(&workspace.address).help(help));
+    };
+    let is_here = places.iter().all(|place| place.is_some_and(|(_, there, here)| there == here));
+    if !is_here || tags_of(&client.config) == tags_of(config) {
+        return None;
+    }
+    let title = "`client_provider` leads to the region and account of the workspace, and has other `default_tags`: both ends of the connection \
+                 have one set of tags there";
+    let help = "leave `client_provider` out, or give both configurations the same `default_tags`";
+    Some(Diagnostic::error("aws-client", title).at(client.span).of(&workspace.address).help(help))
+}
+
+fn tags_of(config: &Value) -> Option<&BTreeMap<Arc<str>, Value>> {
+    config.get("default_tags").and_then(Value::entries).filter(|tags| !tags.is_empty())
 }
 
 /// The range of a network of our own: as written, or the first that is free.

@@ -165,19 +165,26 @@ fn endpoints(maker: &mut Maker<'_>, layout: &Layout) {
     }
 }
 
-/// The client's network asks, as the predecessor had it, and ours accepts.
+/// The client's network asks, as the predecessor had it, and ours accepts. What is the client's is made through its configuration.
 fn peering(maker: &mut Maker<'_>, layout: &Layout) {
     let network = &maker.workspace.network;
     let (asked, accepted) = (maker.at("vpc_peering_connection"), maker.at("vpc_peering_connection_accepter"));
     let client = layout.client_range().unwrap_or(Value::NULL);
     let name = names::of(&maker.name, Named::Peering);
+    let through = maker.workspace.client.as_ref().map_or(&maker.workspace.provider, |client| &client.provider);
     let connection = maker
         .named(&asked, kinds::PEERING, &name)
+        .through(through)
         .set("vpc_id", part_of(&layout.other, "vpc_id", Type::String))
         .origin("vpc_id", &network.fields)
         .set("peer_vpc_id", layout.network.clone());
+    // Without them AWS looks for our network where the client's is.
+    let connection = match maker.workspace.client {
+        Some(_) => connection.set("peer_owner_id", layout.account.account.clone()).set("peer_region", layout.account.region.clone()),
+        None => connection,
+    };
     maker.push(connection);
-    // Both ends have one set of tags, as long as both are in one account: they ask for the same.
+    // Both ends have one set of tags, where both are in one region of one account: they ask for the same.
     let accepter = maker.named(&accepted, kinds::PEERING_ACCEPTER, &name).set("vpc_peering_connection_id", id_of(&asked));
     maker.push(accepter);
     let tables = part_of(&layout.other, "route_table_ids", Type::set(Type::String));
@@ -185,6 +192,7 @@ fn peering(maker: &mut Maker<'_>, layout: &Layout) {
     let tables = ids.map_or(tables, Value::set);
     let there = maker
         .plain(&maker.at("peering_routes"), kinds::PEERING_ROUTES, network)
+        .through(through)
         .set("route_table_ids", tables)
         .set("destination_cidr_block", layout.cidr.clone())
         .set("vpc_peering_connection_id", id_of(&accepted));

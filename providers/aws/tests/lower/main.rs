@@ -28,7 +28,28 @@ const MODES: &[(&str, &str)] = &[
         "identities",
         "workspace \"w\" {\n identity {\n head = \"theirs\"\n worker_policies = [\"arn:aws:iam::aws:policy/ReadOnlyAccess\"]\n path = \"/team/\"\n }\n firewall {\n egress \"dns\" {\n ports = [\"53\"]\n to = [\"10.0.0.0/8\"]\n protocol = \"udp\"\n }\n }\n}\n",
     ),
+    ("peered-elsewhere", PEERED_ELSEWHERE),
 ];
+
+/// The network of the client is reached through a configuration of its own.
+const PEERED_ELSEWHERE: &str = r#"provider "aws" {
+  region = "us-west-2"
+}
+provider "aws" {
+  alias        = "client"
+  region       = "eu-west-1"
+  profile      = "theirs"
+  default_tags = { side = "client" }
+}
+workspace "w" {
+  provider = aws
+  network {
+    mode            = "peered"
+    client_vpc      = "vpc-client"
+    client_provider = aws.client
+  }
+}
+"#;
 
 fn spec(workspace: &str) -> String {
     format!("{workspace}{CLUSTER}")
@@ -199,4 +220,55 @@ fn the_role_of_a_configuration_may_be_a_block() {
 #[test]
 fn the_schema_keeps_what_schemas_promise() {
     assert_eq!(cloudtik_conformance::check_schema(&cloudtik_aws::aws_schema()), Vec::<String>::new());
+}
+
+#[test]
+fn the_side_of_the_client_is_made_through_its_configuration() {
+    let (asked, ..) = run(PEERED_ELSEWHERE, &Facts::new());
+    let questions: Vec<String> = asked
+        .questions
+        .iter()
+        .flat_map(|(provider, questions)| questions.iter().map(move |question| format!("{provider}: {}", question.key)))
+        .collect();
+    let expected = [
+        "aws: aws.account",
+        "aws: workspace.w.zones.us-west-2",
+        "aws: workspace.w.vpcs.us-west-2",
+        "aws.client: workspace.w.client.client.eu-west-1.vpc-client",
+    ];
+    assert_eq!(questions, expected);
+    let graph = compiled(PEERED_ELSEWHERE, &facts(PEERED_ELSEWHERE));
+    let theirs = graph.nodes.values().filter_map(|node| match node {
+        Node::Resource(resource) if resource.provider.as_str() == "aws.client" => Some(resource.address.to_string()),
+        _ => None,
+    });
+    assert_eq!(theirs.collect::<Vec<_>>(), ["workspace.w.peering_routes", "workspace.w.vpc_peering_connection"]);
+    let connection = |name| attribute(&graph, "workspace.w.vpc_peering_connection", name);
+    assert_eq!(connection("peer_region"), "us-west-2".into());
+    assert_eq!(connection("peer_owner_id"), "123456789012".into());
+    assert_eq!(connection("tags").get("side"), Some(&"client".into()));
+    assert_eq!(attribute(&graph, "workspace.w.vpc_peering_connection_accepter", "tags").get("side"), None);
+}
+
+/// Two regions have other images and zones, and what was found in one is never used in the other.
+#[test]
+fn answers_are_kept_for_each_configuration() {
+    let through = |provider: &str| {
+        let configurations = "provider \"aws\" {}\nprovider \"aws\" {\n alias = \"west\"\n}\n";
+        let (compiled, ..) = run(&format!("{configurations}workspace \"w\" {{\n provider = {provider}\n}}\n{CLUSTER}"), &Facts::new());
+        compiled.questions.into_values().flatten().filter(|question| question.pin).map(|question| question.key).collect::<BTreeSet<_>>()
+    };
+    let (own, west) = (through("aws"), through("aws.west"));
+    assert!(own.contains("workspace.w.zones") && west.contains("workspace.w.zones.west"), "{own:?} {west:?}");
+    assert_eq!(own.intersection(&west).count(), 0);
+    assert_eq!(own.len(), west.len());
+}
+
+/// Whoever runs cloudtik has a profile, and may have to be another role; a head is who it is.
+#[test]
+fn a_head_is_not_told_whose_credentials_are_used_here() {
+    let provider = "provider \"aws\" {\n region = \"us-west-2\"\n profile = \"mine\"\n assume_role {\n role_arn = \"arn\"\n }\n}\n";
+    let (compiled, ..) = run(&format!("{provider}workspace \"w\" {{}}\n{CLUSTER}"), &Facts::new());
+    let config = compiled.head_configs.values().next().unwrap().provider_config.clone();
+    assert_eq!(config, Value::object([("region", Value::from("us-west-2"))]));
 }

@@ -184,10 +184,48 @@ fn configurations_are_checked() {
     says(source, &Facts::new(), "3 error unknown-attribute: `assume_role` has no attribute `role`");
     let source = "provider \"aws\" {\n assume_role {}\n}\nworkspace \"w\" {}\n";
     says(source, &Facts::new(), "1 error aws-config: `assume_role` needs the role: `role_arn`");
-    let source = "provider \"aws\" {\n allowed_account_ids = [\"1\"]\n}\nworkspace \"w\" {}\n";
+    let source = "provider \"aws\" {\n assume_role {\n role_arn = \"arn\"\n duration = \"1d\"\n }\n}\nworkspace \"w\" {}\n";
+    says(source, &Facts::new(), "1 error aws-config: `duration`: a session of a role cannot last `1d`");
+}
+
+#[test]
+fn the_client_is_reached_through_a_configuration_that_is_for_it() {
+    let of = |provider: &str, more: &str, mode: &str| {
+        format!(
+            "provider \"aws\" {{}}\nprovider \"aws\" {{\n alias = \"x\"\n{more}}}\nworkspace \"w\" {{\n provider = aws\n network {{\n mode = \"{mode}\"\n{provider} client_vpc = \"vpc-client\"\n }}\n}}\n"
+        )
+    };
+    let elsewhere = |source: &str| {
+        let mut all = facts(source);
+        for (_, answer) in all.iter_mut().filter(|(key, _)| key.contains(".client")) {
+            let entries = answer.entries().into_iter().flatten().map(|(name, value)| (name.clone(), value.clone()));
+            *answer = Value::object(entries.chain([("account".into(), Value::from("210987654321"))]));
+        }
+        all
+    };
+    let source = of("", "", "peered");
     says(
-        source,
-        &facts(source),
-        "- error aws-account: the credentials of provider `aws` belong to the account 123456789012, which `allowed_account_ids` has not",
+        &source,
+        &elsewhere(&source),
+        "9 error aws-client: the network of the client, vpc-client, is in account 210987654321, and the workspace in 123456789012",
+    );
+    let source = of(" client_provider = aws.x\n", " default_tags = { a = \"b\" }\n", "peered");
+    says(&source, &elsewhere(&source), "");
+    says(
+        &source,
+        &facts(&source),
+        "10 error aws-client: `client_provider` leads to the region and account of the workspace, and has other `default_tags`: \
+         both ends of the connection have one set of tags there",
+    );
+    // Whose the workspace's credentials are is asked anew by every plan, and not known before.
+    let mut pinned = facts(&source);
+    pinned.retain(|key, _| !key.ends_with(".account"));
+    says(&source, &pinned, "");
+    let source = of(" client_provider = aws.x\n", "", "public-head");
+    says(
+        &source,
+        &facts(&source),
+        "9 warning no-effect: `client_provider` has no effect in mode `public-head`\n\
+         10 warning no-effect: `client_vpc` has no effect in mode `public-head`",
     );
 }

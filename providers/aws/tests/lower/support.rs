@@ -60,11 +60,13 @@ fn strings(items: &[&str]) -> Value {
     Value::list(items.iter().map(|item| Value::from(*item)))
 }
 
-fn client() -> Value {
+/// The client's network is where its configuration is for.
+fn client(question: &FactQuestion) -> Value {
+    let region = if question.key.contains("eu-west-1") { "eu-west-1" } else { "us-west-2" };
     Value::object([
         ("vpc_id", "vpc-client".into()),
         ("account", "123456789012".into()),
-        ("region", "us-west-2".into()),
+        ("region", region.into()),
         ("cidr_blocks", strings(&["10.1.0.0/16"])),
         ("route_table_ids", strings(&["rtb-1", "rtb-2"])),
         ("destinations", strings(&["10.2.0.0/15"])),
@@ -92,7 +94,7 @@ pub(crate) fn answer(question: &FactQuestion) -> Value {
         ]),
         "zones" => strings(&["us-west-2a", "us-west-2b", "us-west-2c"]),
         "vpcs" => Value::list([Value::object([("id", Value::from("vpc-0")), ("cidr_blocks", strings(&["10.0.0.0/16"]))])]),
-        "client" => client(),
+        "client" => client(question),
         "network" => network(),
         "image" => Value::object([
             ("id", Value::from("ami-0123456789abcdef0")),

@@ -31,6 +31,7 @@ fn workspace(network: &[(&'static str, Value)]) -> WorkspaceSpec {
         address: Address::of("workspace", "w"),
         span,
         provider: ProviderRef::new("local"),
+        client: None,
         fields: fields(&[("tags", Value::map([("team", Value::from("x"))]))], span),
         network: part(network, NETWORK_AT),
         firewall: part(&[("ssh_from", Value::list([Value::from("10.0.0.0/8")]))], Span::NONE),
