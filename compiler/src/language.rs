@@ -384,7 +384,7 @@ fn database() -> NestedRule {
             with("high_availability", Type::Bool, false.into(), "Whether a second one stands by in another zone."),
             AttributeRule::new(username),
             AttributeRule::new(password),
-            AttributeRule::optional("port", Type::Number, again, "Its port; the engine's without it.").check(Check::IntFrom(1)),
+            AttributeRule::optional("port", Type::Number, live, "Its port; the engine's without it.").check(Check::IntFrom(1)),
             AttributeRule::optional("database", Type::String, again, "The name of a first database in it."),
             with("backup", Type::String, "7d".into(), "For how many days back-ups are kept.").check(Check::Days).known(),
             with("deletion_protection", Type::Bool, true.into(), "Whether the provider refuses its delete to everybody else."),
