@@ -125,7 +125,7 @@ pub(crate) fn workspace_key(config: &Value, workspace: &WorkspaceSpec, question:
 
 /// The key of the version of a database that says none.
 pub(crate) fn version_key(config: &Value, workspace: &WorkspaceSpec, label: &str, part: &Part) -> String {
-    key_below(config, &workspace.address.child("database").child(label), "version", Some(engine(part)))
+    key_below(&workspace.provider, config, &workspace.address.child("database").child(label), "version", Some(engine(part)))
 }
 
 /// The key of the image of a node.
