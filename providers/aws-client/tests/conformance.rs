@@ -40,8 +40,12 @@ const UNIQUE: &[(&str, &str)] = &[
 ];
 
 /// Ranges of addresses are different in these.
-const RANGES: &[(&str, &str)] =
-    &[(kinds::SUBNET, "cidr_block"), (kinds::INGRESS_RULE, "cidr_ipv4"), (kinds::EGRESS_RULE, "cidr_ipv4"), (kinds::ROUTE, "destination_cidr_block")];
+const RANGES: &[(&str, &str)] = &[
+    (kinds::SUBNET, "cidr_block"),
+    (kinds::INGRESS_RULE, "cidr_ipv4"),
+    (kinds::EGRESS_RULE, "cidr_ipv4"),
+    (kinds::ROUTE, "destination_cidr_block"),
+];
 
 struct Aws {
     schema: ProviderSchema,
@@ -95,9 +99,7 @@ impl Subject for Aws {
         match self.stage.call(&call.kind, call.verb) {
             Answer::Object(object) => Answer::Object(self.whole(object)),
             Answer::Read(Some(object)) => Answer::Read(Some(self.whole(object))),
-            Answer::Found(all) => {
-                Answer::Found(all.into_iter().map(|found| Found { object: self.whole(found.object), ..found }).collect())
-            }
+            Answer::Found(all) => Answer::Found(all.into_iter().map(|found| Found { object: self.whole(found.object), ..found }).collect()),
             other => other,
         }
     }
@@ -173,15 +175,23 @@ fn samples(stage: &Stage) -> Vec<Sample> {
     let group = |name: &str| made(kinds::SECURITY_GROUP, &[("name", text(name)), ("description", text("d")), ("vpc_id", vpc.clone())]);
     let groups = [group("first"), group("second")];
     let roles = ["one", "two"].map(|name| made(kinds::IAM_ROLE, &[("name", text(name)), ("assume_role_policy", text(TRUST))]));
-    let profiles = [0, 1].map(|at: usize| {
-        made(kinds::IAM_INSTANCE_PROFILE, &[("name", text(["profile-1", "profile-2"][at])), ("role", roles[at].clone())])
-    });
+    let profiles = [0, 1]
+        .map(|at: usize| made(kinds::IAM_INSTANCE_PROFILE, &[("name", text(["profile-1", "profile-2"][at])), ("role", roles[at].clone())]));
     let tokens = |word: &str| Value::list([Value::object([("http_tokens", text(word))])]);
-    let rule = [("security_group_id", groups[0].clone()), ("ip_protocol", text("tcp")), ("from_port", 22_u64.into()), ("to_port", 22_u64.into())];
+    let rule =
+        [("security_group_id", groups[0].clone()), ("ip_protocol", text("tcp")), ("from_port", 22_u64.into()), ("to_port", 22_u64.into())];
     let in_place = [("description", text("other"))];
     vec![
-        sample(kinds::VPC, &[("cidr_block", text("10.9.0.0/16"))], &[("enable_dns_hostnames", true.into()), ("enable_dns_support", true.into())]),
-        sample(kinds::SUBNET, &[("vpc_id", vpc.clone()), ("cidr_block", text("")), zone.clone()], &[("map_public_ip_on_launch", true.into())]),
+        sample(
+            kinds::VPC,
+            &[("cidr_block", text("10.9.0.0/16"))],
+            &[("enable_dns_hostnames", true.into()), ("enable_dns_support", true.into())],
+        ),
+        sample(
+            kinds::SUBNET,
+            &[("vpc_id", vpc.clone()), ("cidr_block", text("")), zone.clone()],
+            &[("map_public_ip_on_launch", true.into())],
+        ),
         sample(kinds::INTERNET_GATEWAY, &[], &[("vpc_id", other)]),
         sample(kinds::EIP, &[("domain", text("vpc"))], &[]),
         sample(kinds::SECURITY_GROUP, &[("description", text("d")), ("vpc_id", vpc.clone())], &[]),
