@@ -8,7 +8,8 @@ use cloudtik_executor::driver::{Clouds, login_pair};
 use cloudtik_executor::durable::Vault;
 use cloudtik_model::{Address, ControllerEvent, ControllerReply, ControllerRequest, NodeReply, NodeRequest, ProviderRef, State, Value};
 use cloudtik_provider_api::{
-    Answer, BoxFuture, Call, CallError, Connection, DialTarget, ErrorClass, HEAD_CONTROLLER_KIND, Idempotency, ProviderSchema,
+    Answer, BoxFuture, CLUSTER_TAG, Call, CallError, Connection, DialTarget, ErrorClass, Found, HEAD_CONTROLLER_KIND, HEAD_ROLE,
+    KindSchema, ProviderSchema, ROLE_TAG, Visibility,
 };
 
 use crate::{Event, Interrupt, Observer, Silent};
@@ -18,6 +19,8 @@ pub(crate) struct Around {
     vault: Mutex<Vault>,
     schemas: Arc<BTreeMap<String, ProviderSchema>>,
     run: Mutex<About>,
+    /// The heads that the last look at the world saw, by the uid of their cluster.
+    heads: Mutex<BTreeMap<String, Found>>,
 }
 
 /// What may change until the run begins.
@@ -35,7 +38,7 @@ impl Around {
     pub(crate) fn new(vault: Vault, schemas: Arc<BTreeMap<String, ProviderSchema>>) -> Arc<Self> {
         let (observer, interrupt) = (Arc::new(Silent), Interrupt::new());
         let run = About { observer, interrupt, waits: true, settles: true, leaves: BTreeSet::new(), known: BTreeMap::new() };
-        Arc::new(Self { vault: Mutex::new(vault), schemas, run: Mutex::new(run) })
+        Arc::new(Self { vault: Mutex::new(vault), schemas, run: Mutex::new(run), heads: Mutex::default() })
     }
 
     /// Takes the controllers of a state.
@@ -43,6 +46,19 @@ impl Around {
         let controllers = state.resources.iter().filter(|(_, entry)| &*entry.kind == HEAD_CONTROLLER_KIND);
         let attributes = controllers.filter_map(|(address, entry)| Some((address.clone(), entry.current.as_ref()?.attributes.clone())));
         self.run().known.extend(attributes);
+    }
+
+    /// A look at the world begins.
+    pub(crate) fn forget(&self) {
+        self.heads.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// The look saw an object.
+    pub(crate) fn saw(&self, found: &Found) {
+        let is_head = found.tags.get(ROLE_TAG).is_some_and(|role| role == HEAD_ROLE);
+        if let Some(uid) = found.tags.get(CLUSTER_TAG).filter(|_| is_head) {
+            self.heads.lock().unwrap_or_else(PoisonError::into_inner).insert(uid.clone(), found.clone());
+        }
     }
 
     /// A run begins.
@@ -133,12 +149,14 @@ impl Reach for AroundReach {
         self.around.run().known.get(address).cloned()
     }
 
+    fn head_seen(&self, uid: &str) -> Option<Found> {
+        self.around.heads.lock().unwrap_or_else(PoisonError::into_inner).get(uid).cloned()
+    }
+
     fn visibility(&self, provider: &ProviderRef, kind: &str) -> (u64, u32) {
         let schema = self.around.schemas.get(provider.provider_type()).and_then(|schema| schema.kinds.get(kind));
-        match schema.map(|schema| schema.class) {
-            Some(Idempotency::TagAtCreate { visibility_ms, reads }) => (visibility_ms, reads),
-            _ => (0, 1),
-        }
+        let Visibility { ms, reads } = schema.map_or(Visibility::AT_ONCE, KindSchema::visibility);
+        (ms, reads)
     }
 
     fn event(&self, event: &ControllerEvent) {

@@ -227,8 +227,9 @@ impl Project {
         let first = self.compile_for(options, &Facts::new())?;
         if options.offline {
             let mut snapshot = Ledger::new(State { version: cloudtik_model::STATE_VERSION, ..State::default() });
-            let clouds = self.clouds(&first.0, &snapshot.state, &self.around());
-            return self.planned(options, observer, first, &mut snapshot, Vec::new(), &clouds);
+            let around = self.around();
+            let clouds = self.clouds(&first.0, &snapshot.state, &around);
+            return self.planned(options, observer, first, &mut snapshot, Vec::new(), &self.world(&clouds, &around));
         }
         let mut snapshot = self.snapshot(&self.data(&first.0))?;
         let around = self.around();
@@ -240,7 +241,7 @@ impl Project {
             report = self.settle(&mut settlement, &mut snapshot, &clouds, &Interrupt::new())?;
             fold_in_memory(&mut snapshot.ledger, &report.records);
         }
-        let mut planned = self.planned(options, observer, first, &mut snapshot.ledger, report.settled, &clouds)?;
+        let mut planned = self.planned(options, observer, first, &mut snapshot.ledger, report.settled, &self.world(&clouds, &around))?;
         let silent = silent_heads(&planned.plan, &snapshot.ledger.state, &clouds, &around)?;
         planned.plan.notes.extend(silent.into_iter().map(|(cluster, error)| {
             let why = &error.message;
@@ -265,7 +266,7 @@ impl Project {
         }
         let (run_id, settlement) = self.begin(&mut store, &clouds, options)?;
         let mut ledger = store.ledger().clone();
-        let planned = self.planned(options, observer, first, &mut ledger, settlement.settled.clone(), &clouds)?;
+        let planned = self.planned(options, observer, first, &mut ledger, settlement.settled.clone(), &self.world(&clouds, &around))?;
         heads_answer(&planned.plan, store.state(), &clouds, &around)?;
         let no_wait = options.no_wait;
         Ok(Prepared { project: self, store, planned, clouds, around, no_wait, run_id, settlement, limits: limits(options), timeouts })
@@ -289,7 +290,7 @@ impl Project {
         let clouds = clouds(&self.providers, configs.into_iter(), &self.folder, &around);
         heads_answer(&plan, store.state(), &clouds, &around)?;
         if !options.allow_disruption {
-            no_tenants(&World { clouds: &clouds, schemas: &self.schemas }, &plan, store.state())?;
+            no_tenants(&self.world(&clouds, &around), &plan, store.state())?;
         }
         let planned = Planned { plan, warnings: Diagnostics::new(), sources: SourceMap::default() };
         let run_id = new_run_id()?;
@@ -433,6 +434,10 @@ impl Project {
         clouds(&self.providers, known.into_iter(), &self.folder, around)
     }
 
+    fn world<'a>(&'a self, clouds: &'a Arc<Clouds>, around: &'a Around) -> World<'a> {
+        World { clouds, schemas: &self.schemas, around }
+    }
+
     fn around(&self) -> Arc<Around> {
         Around::new(self.vault(), Arc::clone(&self.schemas))
     }
@@ -454,10 +459,9 @@ impl Project {
         first: (Compiled, SourceMap, Diagnostics),
         ledger: &mut Ledger,
         settled: Vec<Settled>,
-        clouds: &Arc<Clouds>,
+        world: &World<'_>,
     ) -> Result<Planned, Failure> {
-        let world = World { clouds, schemas: &self.schemas };
-        let (compiled, sources, mut warnings, facts) = self.with_facts(options, observer, first, &ledger.state, &world)?;
+        let (compiled, sources, mut warnings, facts) = self.with_facts(options, observer, first, &ledger.state, world)?;
         // What goes is removed by the name that it has.
         let moved = if options.destroy { BTreeMap::new() } else { take_moves(&compiled.graph, ledger) };
         let observed = if options.offline || !options.refresh {
@@ -503,7 +507,7 @@ impl Project {
         warnings.extend(diagnostics);
         plan.expected = self.expected(&plan, &ledger.state, options);
         if !options.offline && !options.allow_disruption {
-            no_tenants(&world, &plan, &ledger.state)?;
+            no_tenants(world, &plan, &ledger.state)?;
         }
         Ok(Planned { plan, warnings, sources })
     }

@@ -51,6 +51,7 @@ fn absolute(config: &Value, folder: &Path) -> Value {
 pub(crate) struct World<'a> {
     pub(crate) clouds: &'a Arc<Clouds>,
     pub(crate) schemas: &'a BTreeMap<String, ProviderSchema>,
+    pub(crate) around: &'a Around,
 }
 
 impl World<'_> {
@@ -80,7 +81,11 @@ impl World<'_> {
         for (call, answer) in self.all(calls)? {
             match answer {
                 Answer::Facts(answers) => facts.extend(answers),
-                Answer::Found(found) => facts.extend(looked_up.next().map(|lookup| lookup.answer(&found))),
+                Answer::Found(found) => {
+                    let objects = found.into_iter().map(|found| found.object);
+                    facts.extend(looked_up.next().map(|lookup| lookup.answer(objects)));
+                }
+                Answer::Read(object) => facts.extend(looked_up.next().map(|lookup| lookup.answer(object))),
                 Answer::Failed(error) => return Err(refused(&call, &error)),
                 _ => return Err(strange(&call)),
             }
@@ -100,7 +105,7 @@ impl World<'_> {
             wanted.get("tags").and_then(Value::entries)?.iter().find_map(|(key, value)| Some((key.to_string(), value.as_str()?.to_owned())))
         };
         let verb = if let Some(id) = text("id") {
-            Verb::List { ids: BTreeSet::from([id]) }
+            Verb::Read { id }
         } else if let Some(name) = unique.and_then(text) {
             Verb::FindByName { name }
         } else {
@@ -110,7 +115,7 @@ impl World<'_> {
         Ok(Lookup { key: question.key.clone(), kind: kind.to_owned(), verb, wanted })
     }
 
-    /// What the objects of a state are now: one call for all of a kind.
+    /// What the objects of a state are now: one call for all of a kind. What a controller follows stands on its head, so heads come first.
     pub(crate) fn observe(&self, state: &State) -> Result<BTreeMap<Address, Observation>, Failure> {
         let mut kinds: BTreeMap<(ProviderRef, Arc<str>), BTreeMap<String, Address>> = BTreeMap::new();
         for (address, entry) in &state.resources {
@@ -120,23 +125,28 @@ impl World<'_> {
                 kinds.entry((entry.provider.clone(), Arc::clone(&entry.kind))).or_default().insert(object.id.clone(), address.clone());
             }
         }
+        self.around.forget();
         let calls = kinds.iter().filter_map(|((provider, kind), ids)| {
             let ids_wanted: BTreeSet<String> = ids.keys().cloned().collect();
             let address = ids.values().next()?.clone();
             Some(Call { provider: provider.clone(), address, kind: Arc::clone(kind), verb: Verb::List { ids: ids_wanted } })
         });
+        let (of_controllers, others): (Vec<Call>, Vec<Call>) = calls.partition(|call| call.provider.provider_type() == CONTROLLER_PROVIDER);
         let mut observed = BTreeMap::new();
-        for (call, answer) in self.all(calls.collect())? {
-            let Some(ids) = kinds.get(&(call.provider.clone(), Arc::clone(&call.kind))) else { continue };
-            let found = match answer {
-                Answer::Found(found) => found,
-                Answer::Failed(error) => return Err(refused(&call, &error)),
-                _ => return Err(strange(&call)),
-            };
-            observed.extend(ids.values().map(|address| (address.clone(), Observation::Gone)));
-            for found in found {
-                if let Some(address) = ids.get(&found.object.id) {
-                    observed.insert(address.clone(), Observation::Present(whole(found.object, address, state)));
+        for calls in [others, of_controllers] {
+            for (call, answer) in self.all(calls)? {
+                let Some(ids) = kinds.get(&(call.provider.clone(), Arc::clone(&call.kind))) else { continue };
+                let found = match answer {
+                    Answer::Found(found) => found,
+                    Answer::Failed(error) => return Err(refused(&call, &error)),
+                    _ => return Err(strange(&call)),
+                };
+                observed.extend(ids.values().map(|address| (address.clone(), Observation::Gone)));
+                for found in found {
+                    self.around.saw(&found);
+                    if let Some(address) = ids.get(&found.object.id) {
+                        observed.insert(address.clone(), Observation::Present(whole(found.object, address, state)));
+                    }
                 }
             }
         }
@@ -187,13 +197,13 @@ struct Lookup {
 
 impl Lookup {
     /// The key, and the objects that are in every way as they shall be.
-    fn answer(&self, found: &[Found]) -> (String, Value) {
-        let is_so = |object: &&ObjectAnswer| {
+    fn answer(&self, found: impl IntoIterator<Item = ObjectAnswer>) -> (String, Value) {
+        let is_so = |object: &ObjectAnswer| {
             let wanted = self.wanted.entries().into_iter().flatten();
             wanted.into_iter().all(|(name, value)| object.attributes.get(name).is_some_and(|is| holds(is, value)))
         };
-        let objects = found.iter().map(|found| &found.object).filter(is_so);
-        (self.key.clone(), Value::tuple(objects.map(with_id).collect::<Vec<_>>()))
+        let objects = found.into_iter().filter(is_so);
+        (self.key.clone(), Value::tuple(objects.map(|object| with_id(&object)).collect::<Vec<_>>()))
     }
 }
 
@@ -345,7 +355,7 @@ mod tests {
         let around = Around::new(vault, Arc::clone(&schemas));
         let state = state();
         let clouds = clouds(&providers, state.providers.iter(), folder.path(), &around);
-        let world = World { clouds: &clouds, schemas: &schemas };
+        let world = World { clouds: &clouds, schemas: &schemas, around: &around };
         let mut observed = world.observe(&state).unwrap();
         let attributes = match &observed[&"cluster.c.head_controller".parse::<Address>().unwrap()] {
             Observation::Present(object) => Some(object.attributes.clone()),

@@ -16,7 +16,7 @@ use cloudtik_model::spec::{ClusterSpec, WorkspaceSpec, WorkspaceUse};
 use cloudtik_model::{Address, ChangeWord, Diagnostics, Graph, Input, MemorySources, Node, ProviderRef, SourceMap, StepSpec, Type, Value};
 use cloudtik_provider_api::{
     AttributeSchema, CallError, Capabilities, Cloud, ErrorClass, Expected, Facts, Idempotency, KindSchema, Lowered, Provider,
-    ProviderSchema, ResourceBuilder, VALUE_KIND, ValueProvider, real_name, reference,
+    ProviderSchema, ResourceBuilder, VALUE_KIND, ValueProvider, Visibility, real_name, reference,
 };
 
 /// A cloud with a network for each workspace and an instance for each head.
@@ -35,6 +35,7 @@ static SCHEMA: LazyLock<ProviderSchema> = LazyLock::new(|| {
         concurrency_max: 1,
         derive: None,
         additive: &[],
+        shows: Visibility::AT_ONCE,
         rolls: false,
         in_resource: false,
         doc: "",

@@ -25,6 +25,12 @@ impl Mode {
 
     /// Makes the network of the client, where the mode has one, and writes the spec.
     pub fn prepare(self, world: &World) {
+        self.prepare_with(world, 1);
+    }
+
+    /// The same with more machines than one.
+    pub fn prepare_with(self, world: &World, machines: usize) {
+        let count = if machines == 1 { String::new() } else { format!("  count                  = {machines}\n") };
         let client = if self == Self::PublicHead { String::new() } else { client_network(&world.server) };
         let client = if client.is_empty() { client } else { format!("    client_vpc = \"{client}\"\n") };
         let image = image(&world.server);
@@ -44,7 +50,7 @@ workspace "w" {{
 }}
 
 resource "aws_instance" "extra" {{
-  ami                    = "{image}"
+{count}  ami                    = "{image}"
   instance_type          = "m5.large"
   subnet_id              = workspace.w.network.private_subnet_ids[0]
   vpc_security_group_ids = [workspace.w.firewall.id]

@@ -10,7 +10,7 @@ use cloudtik_model::{
 };
 use cloudtik_provider_api::{
     AttributeSchema, CallError, Capabilities, Cloud, ErrorClass, Expected, Facts, Idempotency, KindSchema, Lowered, Provider,
-    ProviderSchema, ResourceBuilder, VALUE_KIND, ValueProvider, reference,
+    ProviderSchema, ResourceBuilder, VALUE_KIND, ValueProvider, Visibility, reference,
 };
 
 /// A cloud with a network for each workspace and an instance for each node.
@@ -29,6 +29,7 @@ pub(crate) static SCHEMA: LazyLock<ProviderSchema> = LazyLock::new(|| {
         concurrency_max: 1,
         derive: None,
         additive: &[],
+        shows: Visibility::AT_ONCE,
         rolls: false,
         in_resource: false,
         doc: "",

@@ -69,8 +69,13 @@ impl Inner {
             Verb::Create(request) => self.create_controller(&call.address, &request).await.map(Answer::Object),
             Verb::Update(request) => self.update_controller(&call.address, &request).await.map(Answer::Object),
             Verb::Delete { id, .. } => self.delete_controller(&call.address, &id).await.map(|()| Answer::Done),
-            Verb::Read { id } => Ok(Answer::Read(self.controllers(&call.address, [id].into()).await?.pop().map(|found| found.object))),
-            Verb::List { ids } => self.controllers(&call.address, ids).await.map(Answer::Found),
+            Verb::Read { id } => {
+                Ok(Answer::Read(self.controllers(&call.address, [id].into(), &BTreeMap::new()).await?.pop().map(|found| found.object)))
+            }
+            Verb::List { ids } => {
+                let seen = self.heads_seen(ids.iter().filter_map(|id| ControllerId::parse(id).ok()));
+                self.controllers(&call.address, ids, &seen).await.map(Answer::Found)
+            }
             other => nothing(&other),
         }
     }
@@ -87,8 +92,13 @@ impl Inner {
                 self.made_group(address, &id, request.attributes).await.map(Answer::Object)
             }
             Verb::Delete { id, .. } => self.remove_group(&id, address).await.map(|()| Answer::Done),
-            Verb::Read { id } => Ok(Answer::Read(self.groups(address, [id].into()).await?.pop().map(|found| found.object))),
-            Verb::List { ids } => self.groups(address, ids).await.map(Answer::Found),
+            Verb::Read { id } => {
+                Ok(Answer::Read(self.groups(address, [id].into(), BTreeMap::new()).await?.pop().map(|found| found.object)))
+            }
+            Verb::List { ids } => {
+                let seen = self.heads_seen(ids.iter().filter_map(|id| Some(ControllerId::parse_group(id).ok()?.0)));
+                self.groups(address, ids, seen).await.map(Answer::Found)
+            }
             other => nothing(&other),
         }
     }
@@ -113,10 +123,14 @@ impl Inner {
 
     /// Controllers are there as long as anything is that they made or that carries them: what outlived its head must not be forgotten. What one
     /// follows is published on the head.
-    async fn controllers(&self, address: &Address, ids: BTreeSet<String>) -> Result<Vec<Found>, CallError> {
+    async fn controllers(&self, address: &Address, ids: BTreeSet<String>, seen: &BTreeMap<String, Found>) -> Result<Vec<Found>, CallError> {
         let mut found = Vec::new();
         for id in ids {
-            let instances = self.instances(address, &ControllerId::parse(&id)?.uid, None).await?;
+            let uid = ControllerId::parse(&id)?.uid;
+            let instances = match seen.get(&uid) {
+                Some(head) => vec![head.clone()],
+                None => self.instances(address, &uid, None).await?,
+            };
             if instances.iter().all(|instance| role(instance, HEAD_ROLE).or(role(instance, WORKER_ROLE)).is_none()) {
                 continue;
             }
@@ -132,9 +146,14 @@ impl Inner {
         Ok(found)
     }
 
+    /// The heads that need no search, by the uid of their cluster.
+    fn heads_seen(&self, ids: impl Iterator<Item = ControllerId>) -> BTreeMap<String, Found> {
+        ids.filter_map(|id| Some((id.uid.clone(), self.reach.head_seen(&id.uid)?))).collect()
+    }
+
     /// Groups are there when their head is, and says nothing else.
-    async fn groups(&self, address: &Address, ids: BTreeSet<String>) -> Result<Vec<Found>, CallError> {
-        let mut heads: BTreeMap<String, Option<Found>> = BTreeMap::new();
+    async fn groups(&self, address: &Address, ids: BTreeSet<String>, seen: BTreeMap<String, Found>) -> Result<Vec<Found>, CallError> {
+        let mut heads: BTreeMap<String, Option<Found>> = seen.into_iter().map(|(uid, head)| (uid, Some(head))).collect();
         let mut found = Vec::new();
         for id in ids {
             let (controller, group) = ControllerId::parse_group(&id)?;

@@ -1,7 +1,7 @@
 //! What the client needs of whoever embeds it: the provider that makes the nodes, the key that logs in, and somebody who listens.
 
 use cloudtik_model::{Address, ControllerEvent, ControllerReply, ControllerRequest, NodeReply, NodeRequest, ProviderRef, Value};
-use cloudtik_provider_api::{Answer, BoxFuture, Call, CallError, Connection, DialTarget};
+use cloudtik_provider_api::{Answer, BoxFuture, Call, CallError, Connection, DialTarget, Found};
 
 /// A key pair in text. Never printed.
 #[derive(Clone, PartialEq, Eq)]
@@ -50,6 +50,11 @@ pub trait Reach: Send + Sync {
 
     /// The attributes of an object as the state has them.
     fn known(&self, address: &Address) -> Option<Value>;
+
+    /// The head of the cluster with this uid, where the look at the world that is under way saw it already.
+    fn head_seen(&self, _uid: &str) -> Option<Found> {
+        None
+    }
 
     /// How long a new object of a kind may stay invisible to searches, in milliseconds, and how many searches must then find nothing.
     fn visibility(&self, provider: &ProviderRef, kind: &str) -> (u64, u32);

@@ -10,8 +10,8 @@ use cloudtik_model::{
     Address, DaemonSpec, Diagnostics, Expr, ExprKind, GroupConfig, HEAD_CONFIG_VERSION, HeadConfig, Input, LateName, Lifecycle,
     MembershipConfig, NodeAction, ProviderRef, PushConfig, ResourceSpec, ServiceConfig, Span, StepKind, StepSpec, Type, Value,
 };
-use cloudtik_provider_api::{CallError, ErrorClass};
-use cloudtik_sim::INSTANCE_KIND;
+use cloudtik_provider_api::{CallError, ErrorClass, ProviderSchema, Visibility};
+use cloudtik_sim::{INSTANCE_KIND, VISIBILITY_MS, sim_schema};
 
 use crate::Failure;
 
@@ -60,6 +60,15 @@ impl Shape {
     pub(crate) fn band(&self, group: &str) -> (u64, u64) {
         if group == QUORUM { (self.quorum, self.quorum) } else { (Self::PLAIN_MIN, Self::PLAIN_MIN + 1) }
     }
+}
+
+/// The provider's schema, of a cloud whose nodes may be missed by looks for a while.
+pub(crate) fn schema() -> ProviderSchema {
+    let mut schema = sim_schema();
+    for kind in schema.kinds.values_mut().filter(|kind| kind.is_node) {
+        kind.shows = Visibility { ms: VISIBILITY_MS, reads: 2 };
+    }
+    schema
 }
 
 /// `cluster.c`

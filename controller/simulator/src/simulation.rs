@@ -111,7 +111,7 @@ pub fn run(options: Options) -> Result<Outcome, Failure> {
 
 impl Simulation {
     fn new(options: Options, mut random: Random, fate: &Fate) -> Result<Self, Failure> {
-        let config = SimConfig { seed: random.next(), rates: fate.rates, ..SimConfig::default() };
+        let config = SimConfig { seed: random.next(), rates: fate.rates, nodes_hide: true, ..SimConfig::default() };
         let mut simulation = Self {
             options,
             random,
@@ -250,7 +250,7 @@ impl Simulation {
             ledger: session.ledger().clone(),
             run_id,
             epoch,
-            schemas: BTreeMap::from([("sim".to_owned(), sim_schema())]),
+            schemas: BTreeMap::from([("sim".to_owned(), cluster::schema())]),
             renderer: Arc::new(Renderer),
             times: TIMES,
             head: HeadIdentity { instance: self.head.clone() },

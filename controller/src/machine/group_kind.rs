@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use cloudtik_model::{Address, ChangeWord, Expr, ExprKind, Lifecycle, MembershipConfig, ProviderRef, ResourceSpec, Span, Type, Value};
-use cloudtik_provider_api::{AttributeSchema, Expected, Idempotency, KindSchema, ProviderSchema, reference};
+use cloudtik_provider_api::{AttributeSchema, Expected, Idempotency, KindSchema, ProviderSchema, Visibility, reference};
 
 /// The provider type.
 pub(super) const GROUP_PROVIDER: &str = "group";
@@ -36,6 +36,7 @@ pub(super) fn group_schema() -> ProviderSchema {
         concurrency_max: u32::MAX,
         derive: None,
         additive: &[],
+        shows: Visibility::AT_ONCE,
         rolls: false,
         in_resource: false,
         doc: "A member of what a runtime forms.",

@@ -29,6 +29,7 @@ use crate::limits;
 use hooks::Hook;
 use late::Outline;
 use unit::{Unit, UnitId};
+use watch::Watched;
 
 /// How often the machine looks around, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,6 +181,8 @@ pub struct Controller {
     list_due_ms: u64,
     asking: bool,
     asked_at_ms: u64,
+    /// The instances that are asked for, by id.
+    watched: BTreeMap<String, Watched>,
     published: Option<BTreeMap<String, String>>,
     /// Units whose values are on their way to the provider.
     publishing: BTreeSet<UnitId>,
@@ -264,6 +267,7 @@ impl Controller {
             list_due_ms: 0,
             asking: false,
             asked_at_ms: 0,
+            watched: BTreeMap::new(),
             published: None,
             publishing: BTreeSet::new(),
             publish_due_ms: 0,
@@ -702,7 +706,7 @@ impl Controller {
         }
         match self.routes.remove(&ticket.0) {
             Some(Route::Unit(owner, inner)) => self.hand(owner, Event::Answer { ticket: inner, answer }),
-            Some(Route::List(ids)) => self.listed(&ids, answer),
+            Some(Route::List(ids)) => self.listed(now_ms, &ids, answer),
             Some(Route::Find) => self.found(now_ms, answer),
             Some(Route::Published(id)) => self.was_published(&id, &answer),
             Some(Route::Nobody | Route::Hook) | None => {}

@@ -4,11 +4,20 @@ use std::collections::BTreeSet;
 
 use cloudtik_executor::engine::{Command, Event, TimerId};
 use cloudtik_model::{Address, EventLevel, HeadConfig};
-use cloudtik_provider_api::{Answer, CLUSTER_TAG, Call, Found, Idempotency, ROLE_TAG, Verb, WORKER_ROLE};
+use cloudtik_provider_api::{Answer, CLUSTER_TAG, Call, Found, KindSchema, ROLE_TAG, Verb, Visibility, WORKER_ROLE};
 
 use super::unit::UnitId;
 use super::{Alarm, Controller, Route};
 use crate::limits;
+
+/// An instance that is watched.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Watched {
+    /// When it was asked for first: no sooner than it was made.
+    since_ms: u64,
+    /// Looks in a row that missed it.
+    missed: u32,
+}
 
 impl Controller {
     pub(super) fn arm_tick(&mut self, now_ms: u64) {
@@ -39,6 +48,10 @@ impl Controller {
                 if !ids.is_empty() {
                     self.asking = true;
                     self.asked_at_ms = now_ms;
+                    self.watched.retain(|id, _| ids.contains(id));
+                    for id in &ids {
+                        self.watched.entry(id.clone()).or_insert(Watched { since_ms: now_ms, missed: 0 });
+                    }
                     self.ask(&config, Route::List(ids.clone()), config.cluster.clone(), Verb::List { ids });
                 }
             }
@@ -61,7 +74,7 @@ impl Controller {
         self.commands.push(Command::Call { ticket, call: Call { provider: config.provider.clone(), address, kind, verb } });
     }
 
-    pub(super) fn listed(&mut self, asked: &BTreeSet<String>, answer: Answer) {
+    pub(super) fn listed(&mut self, now_ms: u64, asked: &BTreeSet<String>, answer: Answer) {
         self.asking = false;
         let Answer::Found(found) = answer else {
             return self.provider_trouble(&answer);
@@ -71,7 +84,7 @@ impl Controller {
         let ids: Vec<UnitId> = self.units.keys().cloned().collect();
         for id in ids {
             let Some(instance) = self.instance_of(&id).map(|object| object.id.clone()) else { continue };
-            if !asked.contains(&instance) || there.contains(instance.as_str()) {
+            if !asked.contains(&instance) || !self.is_gone(now_ms, &instance, there.contains(instance.as_str())) {
                 continue;
             }
             let Some(unit) = self.units.get_mut(&id).filter(|unit| !unit.gone) else { continue };
@@ -83,6 +96,14 @@ impl Controller {
             self.inbox.push_back((id, Event::Interrupt));
             self.dirty = true;
         }
+    }
+
+    /// Whether an instance is gone, as far as a look tells: one that was just made may be missed, and any look may be late.
+    fn is_gone(&mut self, now_ms: u64, instance: &str, is_seen: bool) -> bool {
+        let Visibility { ms, reads } = self.config().map_or(Visibility::AT_ONCE, |config| self.window(&config));
+        let Some(watched) = self.watched.get_mut(instance) else { return false };
+        watched.missed = if is_seen { 0 } else { watched.missed.saturating_add(1) };
+        watched.missed >= reads && now_ms.saturating_sub(watched.since_ms) >= ms
     }
 
     fn provider_trouble(&mut self, answer: &Answer) {
@@ -122,20 +143,17 @@ impl Controller {
         if !self.looked {
             self.empty_finds += 1;
             let first = *self.first_find_ms.get_or_insert(now_ms);
-            let (window, reads) = self.window(&config);
+            let Visibility { ms, reads } = self.window(&config);
             // A store with something in it knows what it made; an empty one must be sure that there is nothing.
             let knows = !self.ledger.state.facts.is_empty();
-            self.looked = self.head.is_some() && (knows || now_ms.saturating_sub(first) >= window && self.empty_finds >= reads);
+            self.looked = self.head.is_some() && (knows || now_ms.saturating_sub(first) >= ms && self.empty_finds >= reads);
         }
         self.dirty = true;
     }
 
     /// How long a new instance may hide from a search, and how many searches must find nothing.
-    fn window(&self, config: &HeadConfig) -> (u64, u32) {
+    fn window(&self, config: &HeadConfig) -> Visibility {
         let kind = self.node_kind(config).and_then(|kind| self.schemas.get(config.provider.provider_type())?.kinds.get(&*kind));
-        match kind.map(|kind| kind.class) {
-            Some(Idempotency::TagAtCreate { visibility_ms, reads }) => (visibility_ms, reads),
-            _ => (0, 1),
-        }
+        kind.map_or(Visibility::AT_ONCE, KindSchema::visibility)
     }
 }

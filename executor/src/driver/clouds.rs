@@ -56,6 +56,19 @@ impl Clouds {
         !self.open.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
+    /// Tells each cloud which calls will be made at once. One that cannot be opened says so when it is called.
+    pub fn announce(&self, calls: &[Call]) {
+        let mut of_cloud: BTreeMap<&ProviderRef, Vec<Call>> = BTreeMap::new();
+        for call in calls {
+            of_cloud.entry(&call.provider).or_default().push(call.clone());
+        }
+        for (name, calls) in of_cloud {
+            if let Ok(cloud) = self.get(name) {
+                cloud.announce(&calls);
+            }
+        }
+    }
+
     /// Makes a call.
     pub async fn call(&self, call: Call) -> Answer {
         match self.get(&call.provider) {

@@ -176,6 +176,7 @@ pub fn drive(machine: &mut dyn Step, input: DriverInput<'_>) -> Result<Driven, D
 /// The runtime cannot be started.
 pub fn call_all(clouds: &Arc<Clouds>, calls: Vec<Call>) -> Result<Vec<(Call, Answer)>, DriveError> {
     let runtime = new_runtime()?;
+    clouds.announce(&calls);
     let answers = runtime.block_on(async {
         let mut set = tokio::task::JoinSet::new();
         for (i, call) in calls.iter().cloned().enumerate() {

@@ -56,7 +56,8 @@ pub enum Verb {
         /// Its name.
         name: String,
     },
-    /// All objects of the kind with these ids: the bulk form of `Read`, one call for many.
+    /// All objects of the kind with these ids, for whoever knows them already: one call for many. What of them never changes and would take
+    /// a request more may be left out; `Read` tells it.
     List {
         /// Their ids; objects that are gone are left out of the answer.
         ids: BTreeSet<String>,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use cloudtik_model::{ChangeWord, Type};
 
-use crate::{AttributeSchema, Expected, Idempotency, KindSchema, ProviderSchema, Shown};
+use crate::{AttributeSchema, Expected, Idempotency, KindSchema, ProviderSchema, Shown, Visibility};
 
 /// The provider type of both kinds. A configuration of it is called `controller.<provider>`, after the one that makes the nodes.
 pub const CONTROLLER_PROVIDER: &str = "controller";
@@ -62,6 +62,7 @@ pub fn controller_schema() -> ProviderSchema {
         ],
         expected: GROUP,
         additive: &[],
+        shows: Visibility::AT_ONCE,
         rolls: true,
         doc: "A group of workers, kept by the controller of the head.",
         ..kind(WORKER_GROUP_KIND)
@@ -89,6 +90,7 @@ const fn kind(name: &'static str) -> KindSchema {
         derive: None,
         in_resource: false,
         additive: &[],
+        shows: Visibility::AT_ONCE,
         rolls: false,
         doc: "",
     }

@@ -121,6 +121,9 @@ pub trait Provider: Send + Sync {
 
 /// The effectful half of a provider, one for each configuration.
 pub trait Cloud: Send + Sync {
+    /// Says which calls will be made at once, before the first of them: a cloud that can answer several looks with one request may do so.
+    fn announce(&self, _calls: &[Call]) {}
+
     /// Makes a call. It never panics and never hangs: every path inside it has a timeout of its own.
     fn call(&self, call: Call) -> BoxFuture<'_, Answer>;
 

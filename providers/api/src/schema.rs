@@ -149,6 +149,20 @@ pub enum Idempotency {
     Pure,
 }
 
+/// How long looks may miss an object that was just made, and how many of them in a row must miss it before it is believed not to be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Visibility {
+    /// Milliseconds.
+    pub ms: u64,
+    /// Looks.
+    pub reads: u32,
+}
+
+impl Visibility {
+    /// Everybody sees it at once.
+    pub const AT_ONCE: Self = Self { ms: 0, reads: 1 };
+}
+
 /// How long the calls of a kind usually take, in milliseconds: what a plan expects before the state remembers better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Expected {
@@ -221,6 +235,8 @@ pub struct KindSchema {
     /// Whether objects of it only add up, as the rules of a firewall do: new ones are made before old ones beside them go, so that nothing is
     /// missing in between. The attributes that make two of them the same thing, which cannot be there twice; empty: it is no such kind.
     pub additive: &'static [&'static str],
+    /// When a new object shows, of kinds whose class does not say it.
+    pub shows: Visibility,
     /// Whether a rolling change is an update: the object itself replaces its parts one after the other.
     pub rolls: bool,
     /// Whether a plain `resource` block may use it, or only a workspace or cluster.
@@ -230,6 +246,15 @@ pub struct KindSchema {
 }
 
 impl KindSchema {
+    /// When a new object of it shows.
+    #[must_use]
+    pub const fn visibility(&self) -> Visibility {
+        match self.class {
+            Idempotency::TagAtCreate { visibility_ms, reads } => Visibility { ms: visibility_ms, reads },
+            _ => self.shows,
+        }
+    }
+
     /// The attribute of that name.
     #[must_use]
     pub fn attribute(&self, name: &str) -> Option<&AttributeSchema> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use cloudtik_model::{ChangeWord, Type, Value};
 
-use crate::{AttributeSchema, CallError, Cloud, ErrorClass, Expected, Idempotency, KindSchema, Provider, ProviderSchema};
+use crate::{AttributeSchema, CallError, Cloud, ErrorClass, Expected, Idempotency, KindSchema, Provider, ProviderSchema, Visibility};
 
 /// The name of the kind.
 pub const VALUE_KIND: &str = "value";
@@ -34,6 +34,7 @@ impl ValueProvider {
             concurrency_max: u32::MAX,
             derive: Some(|desired| vec![("output", desired.get("input").cloned().unwrap_or(Value::NULL))]),
             additive: &[],
+            shows: Visibility::AT_ONCE,
             rolls: false,
             in_resource: true,
             doc: "A value that is kept in the state: to pass on, to compare, to trigger a replacement.",

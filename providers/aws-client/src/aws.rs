@@ -1,5 +1,6 @@
 //! The clients, and the one way to send a request.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig};
@@ -16,6 +17,7 @@ use cloudtik_provider_api::{CallError, ErrorClass};
 
 use crate::error::{Effect, classified};
 use crate::limits::Limits;
+use crate::looks::Looks;
 use crate::session::Session;
 
 /// How long a connection may take to open.
@@ -41,12 +43,14 @@ pub(crate) struct Aws {
     pub(crate) region: String,
     /// What was learnt.
     pub(crate) session: Session,
+    /// What several kinds look at together.
+    pub(crate) looks: Arc<Looks>,
     limits: Limits,
 }
 
 impl Aws {
     /// As a configuration says, with what the environment says where it does not.
-    pub(crate) async fn open(config: &Value) -> Result<Self, CallError> {
+    pub(crate) async fn open(config: &Value, looks: Arc<Looks>) -> Result<Self, CallError> {
         let shared = sdk_config(config).await?;
         let Some(region) = shared.region().map(|region| region.as_ref().to_owned()) else {
             let help = "write `region` in the provider block, or set AWS_REGION";
@@ -65,6 +69,7 @@ impl Aws {
             cloudformation: aws_sdk_cloudformation::Client::new(&shared),
             region,
             session: Session::default(),
+            looks,
             limits: Limits::default(),
         };
         aws.check_account(config).await?;
@@ -102,7 +107,10 @@ impl Aws {
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
         self.limits.take(action, Effect::Possible).await;
-        request.await.map_err(|error| classified(action, Effect::Possible, &error))
+        self.looks.may_have_changed();
+        let answer = request.await;
+        self.looks.may_have_changed();
+        answer.map_err(|error| classified(action, Effect::Possible, &error))
     }
 
     /// Sends a request that only reads, again where that helps.

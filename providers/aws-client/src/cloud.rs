@@ -11,7 +11,8 @@ use tokio::runtime::Runtime;
 use tokio::sync::OnceCell;
 
 use crate::aws::Aws;
-use crate::kinds::dispatch;
+use crate::kinds::{announce, dispatch};
+use crate::looks::Looks;
 use crate::{dial, error, facts, fence, status};
 
 /// Threads that wait for AWS. They hardly compute.
@@ -32,7 +33,7 @@ pub fn connect(config: &Value) -> Result<Arc<dyn Cloud>, CallError> {
         .enable_all()
         .build()
         .map_err(|error| CallError::new(ErrorClass::Permanent, "runtime", format!("no runtime for the client of AWS: {error}")))?;
-    let shared = Arc::new(Shared { config: config.clone(), aws: OnceCell::new() });
+    let shared = Arc::new(Shared { config: config.clone(), aws: OnceCell::new(), looks: Arc::default() });
     Ok(Arc::new(AwsCloud { shared, runtime: Some(runtime) }))
 }
 
@@ -45,6 +46,7 @@ struct AwsCloud {
 struct Shared {
     config: Value,
     aws: OnceCell<Aws>,
+    looks: Arc<Looks>,
 }
 
 impl Drop for AwsCloud {
@@ -74,6 +76,10 @@ impl AwsCloud {
 }
 
 impl Cloud for AwsCloud {
+    fn announce(&self, calls: &[Call]) {
+        announce(&self.shared.looks, calls);
+    }
+
     fn call(&self, call: Call) -> BoxFuture<'_, Answer> {
         let answered = self.on_own_runtime(|shared| async move { shared.answer(&call).await });
         Box::pin(async move { answered.await.unwrap_or_else(Answer::Failed) })
@@ -87,7 +93,7 @@ impl Cloud for AwsCloud {
 
 impl Shared {
     async fn aws(&self) -> Result<&Aws, CallError> {
-        self.aws.get_or_try_init(|| Aws::open(&self.config)).await
+        self.aws.get_or_try_init(|| Aws::open(&self.config, Arc::clone(&self.looks))).await
     }
 
     async fn answer(&self, call: &Call) -> Answer {

@@ -46,12 +46,14 @@ async fn address(aws: &Aws, id: &str) -> Result<String, CallError> {
 mod tests {
     use cloudtik_model::Value;
 
+    use std::sync::Arc;
+
     use super::*;
 
     #[tokio::test]
     async fn a_stream_leads_to_the_address_that_was_learnt() {
         let config = Value::object([("region", Value::from("us-west-2")), ("endpoint_url", "http://127.0.0.1:1".into())]);
-        let aws = Aws::open(&config).await.unwrap();
+        let aws = Aws::open(&config, Arc::default()).await.unwrap();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let target = DialTarget { instance: "i-1".to_owned(), port: listener.local_addr().unwrap().port() };
         aws.session.set_address("i-1", Some("127.0.0.1"));

@@ -16,6 +16,7 @@ use crate::attributes::{Given, IntoValue};
 use crate::aws::Aws;
 use crate::error::{refused, strange};
 use crate::kinds::route_tables;
+use crate::session::Identity;
 use crate::{metadata, tags};
 
 /// Where packets go that no other route is for: no range that must stay free.
@@ -81,13 +82,12 @@ fn named(question: &str, error: CallError) -> CallError {
 
 /// Whose credentials these are.
 async fn account(aws: &Aws) -> Result<Value, CallError> {
-    let answer = aws.read("sts:GetCallerIdentity", || aws.sts.get_caller_identity().send()).await?;
-    let arn = answer.arn().ok_or_else(|| strange("sts:GetCallerIdentity", "ARN"))?;
+    let Identity { account, arn } = aws.identity().await?;
     Ok(Value::object([
-        ("account", answer.account().into_value()),
+        ("account", account.as_str().into()),
         ("region", aws.region.as_str().into()),
         ("partition", arn.split(':').nth(1).into_value()),
-        ("arn", arn.into()),
+        ("arn", arn.as_str().into()),
     ]))
 }
 

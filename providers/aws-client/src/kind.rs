@@ -61,6 +61,11 @@ pub(crate) trait Kind {
     /// Those that are looked for, as they are now: in as few calls as there can be. One that is on its way out is not there.
     fn find(aws: &Aws, query: &Query<'_>) -> impl Future<Output = Result<Vec<Found>, CallError>> + Send;
 
+    /// The same by ids, of objects that are known: what never changes of them and would take a request more may be left out.
+    fn refresh(aws: &Aws, ids: &BTreeSet<String>) -> impl Future<Output = Result<Vec<Found>, CallError>> + Send {
+        async move { Self::find(aws, &Query::Ids(ids)).await }
+    }
+
     /// Makes the attributes that changed what they shall be. Made twice it does no harm.
     fn update(aws: &Aws, request: &UpdateRequest) -> impl Future<Output = Result<(), CallError>> + Send;
 
@@ -118,7 +123,7 @@ async fn answered<K: Kind>(aws: &Aws, verb: &Verb) -> Result<Answer, CallError> 
         }
         Verb::FindByTag { key, value } => Answer::Found(found_by_tag::<K>(aws, key, value).await?),
         Verb::FindByName { name } => Answer::Found(completed::<K>(aws, K::find(aws, &Query::Name(name)).await?).await?),
-        Verb::List { ids } => Answer::Found(K::find(aws, &Query::Ids(ids)).await?),
+        Verb::List { ids } => Answer::Found(K::refresh(aws, ids).await?),
         Verb::Facts(_) | Verb::Fence { .. } | Verb::PublishStatus { .. } => {
             return Err(CallError::new(ErrorClass::Permanent, "verb", format!("{} has no {}", K::NAME, verb.as_str())));
         }

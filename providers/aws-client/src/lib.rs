@@ -16,6 +16,7 @@ mod fence;
 mod kind;
 mod kinds;
 mod limits;
+mod looks;
 mod metadata;
 mod session;
 mod status;

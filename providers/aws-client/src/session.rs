@@ -3,15 +3,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use aws_sdk_ec2::types::InstanceType;
+use aws_sdk_ec2::types::{Image, InstanceType};
 use cloudtik_provider_api::CallError;
 use tokio::sync::OnceCell;
 
 use crate::aws::Aws;
-use crate::error::strange;
+use crate::error::{refused, strange};
 
 /// Types of machines that one request may name.
 const TYPES_MAX: usize = 100;
+
+/// Whose credentials calls are made with.
+#[derive(Debug)]
+pub(crate) struct Identity {
+    pub(crate) account: String,
+    pub(crate) arn: String,
+}
 
 /// What a type of machine has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,12 +32,13 @@ pub(crate) struct Machine {
 /// See the module.
 #[derive(Default)]
 pub(crate) struct Session {
-    account: OnceCell<String>,
+    identity: OnceCell<Identity>,
     /// Where instances are dialled, by id.
     addresses: Mutex<BTreeMap<String, String>>,
     /// Other names of objects, for requests that need more than an id.
     others: Mutex<BTreeMap<String, String>>,
-    machines: Mutex<BTreeMap<String, Machine>>,
+    machines: tokio::sync::Mutex<BTreeMap<String, Machine>>,
+    images: tokio::sync::Mutex<BTreeMap<String, Image>>,
     /// What was published last, by instance.
     statuses: Mutex<BTreeMap<String, BTreeMap<String, String>>>,
 }
@@ -74,25 +82,44 @@ impl Session {
 }
 
 impl Aws {
+    /// Whose credentials these are. They are the same as long as the connection lives.
+    pub(crate) async fn identity(&self) -> Result<&Identity, CallError> {
+        let ask = || async {
+            let action = "sts:GetCallerIdentity";
+            let answer = self.read(action, || self.sts.get_caller_identity().send()).await?;
+            let account = answer.account.ok_or_else(|| strange(action, "account"))?;
+            Ok(Identity { account, arn: answer.arn.ok_or_else(|| strange(action, "ARN"))? })
+        };
+        self.session.identity.get_or_try_init(ask).await
+    }
+
     /// The account that calls are made in.
     pub(crate) async fn account(&self) -> Result<&str, CallError> {
-        let ask = || async {
-            let answer = self.read("sts:GetCallerIdentity", || self.sts.get_caller_identity().send()).await?;
-            answer.account().map(str::to_owned).ok_or_else(|| strange("sts:GetCallerIdentity", "account"))
-        };
-        self.session.account.get_or_try_init(ask).await.map(String::as_str)
+        Ok(&self.identity().await?.account)
+    }
+
+    /// An image, which never changes.
+    pub(crate) async fn image(&self, id: &str) -> Result<Image, CallError> {
+        let mut known = self.session.images.lock().await;
+        if let Some(image) = known.get(id) {
+            return Ok(image.clone());
+        }
+        let answer = self.read("ec2:DescribeImages", || self.ec2.describe_images().image_ids(id).send()).await?;
+        let missing = || refused("InvalidAMIID.NotFound", format!("ec2:DescribeImages: there is no image `{id}` in {}", self.region));
+        let image = answer.images.and_then(|images| images.into_iter().next()).ok_or_else(missing)?;
+        known.insert(id.to_owned(), image.clone());
+        Ok(image)
     }
 
     /// What types of machines have. One that AWS does not know has nothing.
     pub(crate) async fn machines(&self, types: BTreeSet<String>) -> Result<BTreeMap<String, Machine>, CallError> {
-        let unknown: Vec<InstanceType> = {
-            let known = locked(&self.session.machines);
-            types.iter().filter(|name| !known.contains_key(*name)).map(|name| InstanceType::from(name.as_str())).collect()
-        };
+        // Held while it is asked: many machines of a type that are launched at once need one answer.
+        let mut known = self.session.machines.lock().await;
+        let unknown: Vec<InstanceType> =
+            types.iter().filter(|name| !known.contains_key(*name)).map(|name| InstanceType::from(name.as_str())).collect();
         for some in unknown.chunks(TYPES_MAX) {
             let ask = || self.ec2.describe_instance_types().set_instance_types(Some(some.to_vec())).send();
             let answer = self.read("ec2:DescribeInstanceTypes", ask).await?;
-            let mut known = locked(&self.session.machines);
             for info in answer.instance_types() {
                 let cores = info.v_cpu_info().and_then(|cpus| cpus.default_v_cpus()).unwrap_or_default();
                 let memory = info.memory_info().and_then(|memory| memory.size_in_mib()).unwrap_or_default();
@@ -101,7 +128,6 @@ impl Aws {
                 }
             }
         }
-        let known = locked(&self.session.machines);
         Ok(types.into_iter().filter_map(|name| known.get(&name).copied().map(|machine| (name, machine))).collect())
     }
 }

@@ -12,14 +12,11 @@ use crate::text::Places;
 
 /// Looks that cannot be limited to objects: AWS has no such limit for them.
 pub const LOOK: &[&str] = &[
-    "ec2:DescribeAvailabilityZones",
+    "ec2:DescribeIamInstanceProfileAssociations",
     "ec2:DescribeImages",
     "ec2:DescribeInstanceTypes",
     "ec2:DescribeInstances",
-    "ec2:DescribeSecurityGroups",
-    "ec2:DescribeSubnets",
     "ec2:DescribeTags",
-    "ec2:DescribeVolumes",
 ];
 
 /// What makes workers.
@@ -27,6 +24,9 @@ pub const LAUNCH: &[&str] = &["ec2:RunInstances"];
 
 /// What is done to nodes that are there.
 pub const KEEP: &[&str] = &["ec2:CreateTags", "ec2:DeleteTags", "ec2:TerminateInstances"];
+
+/// What gives nodes other firewalls and another identity.
+pub const CHANGE: &[&str] = &["ec2:ModifyInstanceAttribute", "ec2:ReplaceIamInstanceProfileAssociation"];
 
 /// What workers may look at.
 pub const WORKER_LOOK: &[&str] = &["ec2:DescribeInstances", "ec2:DescribeTags"];
@@ -115,6 +115,8 @@ pub(crate) fn head(place: &Place, needs: &HeadNeeds) -> Value {
     statements.push(allow("TagWhileLaunching", &["ec2:CreateTags"], &made, Some(&while_launching)));
     let nodes = ["instance/*", "volume/*"].map(|kind| writer.ec2(kind));
     statements.push(allow("KeepNodes", KEEP, &nodes, Some(&own)));
+    let changed = ["instance/*", "security-group/*"].map(|kind| writer.ec2(kind));
+    statements.push(allow("ChangeNodes", CHANGE, &changed, Some(&own)));
     if let Some(role) = &needs.worker_role {
         let role = writer.role(role);
         let to_machines = json!({ "StringEquals": { "iam:PassedToService": "ec2.amazonaws.com" } });
@@ -297,7 +299,7 @@ mod tests {
     fn nobody_may_do_more_than_is_listed() {
         let needs = HeadNeeds { worker_role: Some("/cloudtik-w-worker-role".into()), subnets: vec!["subnet-1".into()], stores: stores() };
         let head = head(&place(), &needs);
-        assert_eq!(actions(&head), listed(&[LOOK, LAUNCH, KEEP, BUCKET, READ_WRITE, KEY, RECORD, PASS]));
+        assert_eq!(actions(&head), listed(&[LOOK, LAUNCH, KEEP, CHANGE, BUCKET, READ_WRITE, KEY, RECORD, PASS]));
         assert_eq!(
             actions(&worker(&place(), &of_worker(&["/cloudtik/w/database/d/password"]))),
             listed(&[WORKER_LOOK, BUCKET, READ, READ_WRITE, KEY, RECORD])

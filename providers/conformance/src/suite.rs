@@ -39,6 +39,18 @@ pub trait Subject {
     fn wait(&mut self, milliseconds: u64);
     /// The sample with another value for whatever no two objects may share.
     fn unique(&mut self, sample: &Sample, number: u64) -> Sample;
+    /// Whether objects of a kind carry marks; those without are found by what they are alone.
+    fn is_marked(&self, _kind: &str) -> bool {
+        true
+    }
+    /// Whether a fence keeps older epochs from making objects of a kind.
+    fn is_fenced(&self, _kind: &str) -> bool {
+        true
+    }
+    /// Attributes that count what was done to an object of a kind: an update of others changes them.
+    fn counters(&self, _kind: &str) -> &'static [&'static str] {
+        &[]
+    }
     /// How many objects were ever really made for an op id, as far as the other side's own books say; `None` where it keeps none.
     fn times_made(&mut self, op_id: &str) -> Option<usize>;
 }
@@ -304,6 +316,9 @@ fn lost_request(bench: &mut Bench<'_>) -> Result<(), String> {
 }
 
 fn found_by_tag(bench: &mut Bench<'_>) -> Result<(), String> {
+    if !bench.subject.is_marked(bench.kind.name) {
+        return Ok(());
+    }
     let (one, two) = (bench.request(), bench.request());
     let made = bench.create(one.clone())?;
     bench.create(two)?;
@@ -351,7 +366,8 @@ fn update(bench: &mut Bench<'_>) -> Result<(), String> {
         if let Some((other, value)) = derived.iter().find(|(other, value)| after.attributes.get(other) != Some(value)) {
             return Err(format!("after the update of `{name}`, `{other}` is not {value:?}"));
         }
-        let is_derived = |other: &str| derived.iter().any(|(derived, _)| *derived == other);
+        let counters = bench.subject.counters(bench.kind.name);
+        let is_derived = |other: &str| counters.contains(&other) || derived.iter().any(|(derived, _)| *derived == other);
         let others = bench.kind.attributes.iter().map(|attribute| attribute.name).filter(|other| **other != name && !is_derived(other));
         for other in others {
             if now.attributes.get(other) != after.attributes.get(other) {
@@ -412,6 +428,9 @@ fn list(bench: &mut Bench<'_>) -> Result<(), String> {
 }
 
 fn fence(bench: &mut Bench<'_>) -> Result<(), String> {
+    if !bench.subject.is_fenced(bench.kind.name) {
+        return Ok(());
+    }
     let request = bench.request();
     let cluster = request.tags.get("cloudtik:cluster").cloned().unwrap_or_default();
     match bench.call(Verb::Fence { cluster, epoch: 6 }) {

@@ -20,11 +20,13 @@ pub struct SimConfig {
     pub rules: Vec<FaultRule>,
     /// How long a call takes at least and at most, in milliseconds.
     pub latency_ms: (u64, u64),
+    /// Whether new nodes hide from looks for a while, as objects do that are found by tag.
+    pub nodes_hide: bool,
 }
 
 impl Default for SimConfig {
     fn default() -> Self {
-        Self { seed: 0, rates: FaultRates::CALM, rules: Vec::new(), latency_ms: (5, 60) }
+        Self { seed: 0, rates: FaultRates::CALM, rules: Vec::new(), latency_ms: (5, 60), nodes_hide: false }
     }
 }
 
@@ -48,6 +50,7 @@ pub struct SimCloud {
     random: Random,
     faults: Faults,
     latency_ms: (u64, u64),
+    nodes_hide: bool,
 }
 
 impl fmt::Debug for SimCloud {
@@ -72,6 +75,7 @@ impl SimCloud {
             random: Random::new(config.seed),
             faults: Faults { rules: config.rules, rates: config.rates },
             latency_ms: config.latency_ms,
+            nodes_hide: config.nodes_hide,
         }
     }
 
@@ -105,6 +109,8 @@ impl SimCloud {
             return vec![(at_ms, SimEvent::Answer(Answer::Failed(error)))];
         }
         let invisible_ms = self.random.below(VISIBILITY_MS);
+        let is_node = self.schema.kinds.get(&*call.kind).is_some_and(|kind| kind.is_node);
+        let invisible_ms = if is_node && !self.nodes_hide { 0 } else { invisible_ms };
         let answer = self.world.call(&self.schema, now_ms, call, invisible_ms);
         let answer = if fault == Some(Fault::LostAnswer) { Answer::Failed(lost()) } else { answer };
         vec![(at_ms, SimEvent::Answer(answer))]

@@ -1,7 +1,7 @@
 //! The kinds: one for each idempotency class, with an attribute for each change word, and what a workspace and a cluster become.
 
 use cloudtik_model::{ChangeWord, Type, Value};
-use cloudtik_provider_api::{AttributeSchema, Expected, Idempotency, KindSchema, ProviderSchema, SecretKind, node_attributes};
+use cloudtik_provider_api::{AttributeSchema, Expected, Idempotency, KindSchema, ProviderSchema, SecretKind, Visibility, node_attributes};
 
 /// Repeated by token.
 pub const TOKEN_KIND: &str = "sim_token";
@@ -103,6 +103,7 @@ const fn kind(name: &'static str, class: Idempotency) -> KindSchema {
         concurrency_max: 8,
         derive: None,
         additive: &[],
+        shows: Visibility::AT_ONCE,
         rolls: false,
         in_resource: true,
         doc: "",

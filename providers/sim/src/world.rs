@@ -102,7 +102,8 @@ impl World {
         Self { version: Self::VERSION, ..Self::default() }
     }
 
-    /// Carries out a call. `invisible_ms`: how long a new object of a kind that is found by tag hides from searches.
+    /// Carries out a call. `invisible_ms`: how long a new node, or object of a kind that is found by tag,
+    /// hides from looks.
     pub fn call(&mut self, schema: &ProviderSchema, now_ms: u64, call: &Call, invisible_ms: u64) -> Answer {
         let Some(kind) = schema.kinds.get(&*call.kind) else {
             return match &call.verb {
@@ -127,7 +128,8 @@ impl World {
             }
             Verb::FindByName { name } => Answer::Found(self.named(kind, name).map(found_of).into_iter().collect()),
             Verb::List { ids } => {
-                let found = ids.iter().filter_map(|id| self.objects.get(id)).filter(|object| object.kind == kind.name);
+                let shows = |object: &&SimObject| object.kind == kind.name && (!kind.is_node || object.visible_at_ms <= now_ms);
+                let found = ids.iter().filter_map(|id| self.objects.get(id)).filter(shows);
                 Answer::Found(found.map(found_of).collect())
             }
             Verb::Facts(questions) => Answer::Facts(facts(questions)),
@@ -236,7 +238,7 @@ impl World {
         invisible_ms: u64,
         asked: Digest,
     ) -> Answer {
-        let hides = matches!(kind.class, Idempotency::TagAtCreate { .. });
+        let hides = kind.is_node || matches!(kind.class, Idempotency::TagAtCreate { .. });
         let mut attributes = self.complete(kind, &id, &request.attributes, &Value::NULL);
         if let Some(number) = request.tags.get(SEQUENCE_TAG).and_then(|number| number.parse::<u64>().ok()) {
             attributes = with_sequence(attributes, number);

@@ -2,7 +2,7 @@
 
 use aws_sdk_iam::types::InstanceProfile;
 use cloudtik_aws::{kinds, marks};
-use cloudtik_provider_api::{CallError, CreateRequest, Found, ObjectAnswer, UpdateRequest};
+use cloudtik_provider_api::{CallError, CreateRequest, ErrorClass, Found, ObjectAnswer, UpdateRequest};
 
 use super::iam;
 use super::made::unfinished;
@@ -44,7 +44,7 @@ impl Kind for IamInstanceProfile {
             Query::Tag(..) => all(aws).await?,
         };
         let found = each(names, |name| one(aws, name)).await?;
-        let found = found.into_iter().flatten().map(|profile| found_of(&profile));
+        let found = found.into_iter().flatten().map(|profile| found_of(aws, &profile));
         Ok(found.filter(|found| query.matches(found, &found.object.id)).collect())
     }
 
@@ -73,11 +73,23 @@ impl Kind for IamInstanceProfile {
     }
 
     async fn delete(aws: &Aws, id: &str) -> Result<(), CallError> {
+        if let Some(role) = aws.session.take_other(id) {
+            there(take(aws, id, &role).await)?;
+            match delete(aws, id).await {
+                // It may have another role since.
+                Err(error) if error.class == ErrorClass::Conflict => {}
+                other => return other,
+            }
+        }
         let profile = one(aws, id.to_owned()).await?.ok_or_else(|| gone(id))?;
         remove(aws, &profile, |_| true).await?;
-        let send = aws.iam.delete_instance_profile().instance_profile_name(id).send();
-        aws.write("iam:DeleteInstanceProfile", send).await.map(drop)
+        delete(aws, id).await
     }
+}
+
+async fn delete(aws: &Aws, id: &str) -> Result<(), CallError> {
+    let send = aws.iam.delete_instance_profile().instance_profile_name(id).send();
+    aws.write("iam:DeleteInstanceProfile", send).await.map(drop)
 }
 
 /// The role was just made, perhaps.
@@ -91,10 +103,14 @@ async fn add(aws: &Aws, profile: &str, role: &str) -> Result<(), CallError> {
 
 async fn remove(aws: &Aws, profile: &InstanceProfile, is_unwanted: impl Fn(&str) -> bool) -> Result<(), CallError> {
     for role in profile.roles().iter().map(|role| role.role_name()).filter(|role| is_unwanted(role)) {
-        let send = aws.iam.remove_role_from_instance_profile().instance_profile_name(profile.instance_profile_name()).role_name(role);
-        there(aws.write("iam:RemoveRoleFromInstanceProfile", send.send()).await)?;
+        there(take(aws, profile.instance_profile_name(), role).await)?;
     }
     Ok(())
+}
+
+async fn take(aws: &Aws, profile: &str, role: &str) -> Result<(), CallError> {
+    let send = aws.iam.remove_role_from_instance_profile().instance_profile_name(profile).role_name(role);
+    aws.write("iam:RemoveRoleFromInstanceProfile", send.send()).await.map(drop)
 }
 
 async fn all(aws: &Aws) -> Result<Vec<String>, CallError> {
@@ -108,9 +124,12 @@ async fn one(aws: &Aws, name: String) -> Result<Option<InstanceProfile>, CallErr
     Ok(there(aws.read("iam:GetInstanceProfile", ask).await)?.and_then(|answer| answer.instance_profile))
 }
 
-fn found_of(profile: &InstanceProfile) -> Found {
+fn found_of(aws: &Aws, profile: &InstanceProfile) -> Found {
     let (marks, own) = iam::parted(profile.tags());
     let role = profile.roles().first().map(|role| role.role_name());
+    if let Some(role) = role {
+        aws.session.keep_other(profile.instance_profile_name(), role);
+    }
     Found { object: said(profile).set("role", role).set("tags", own).answer(profile.instance_profile_name()), tags: marks }
 }
 

@@ -14,6 +14,9 @@ use crate::error::strange;
 use crate::kind::{Kind, Query, gone, one};
 use crate::tags;
 
+/// What AWS says of a network that a gateway is not attached to.
+const NOT_ATTACHED: &str = "Gateway.NotAttached";
+
 const IN_USE: &str = "look for public addresses in the network: `aws ec2 describe-addresses`, and instances with a public address";
 
 pub(crate) struct InternetGateway;
@@ -43,6 +46,9 @@ impl Kind for InternetGateway {
             };
             for gateway in aws.read("ec2:DescribeInternetGateways", pages).await? {
                 let id = gateway.internet_gateway_id().ok_or_else(|| strange("ec2:DescribeInternetGateways", "id"))?;
+                if let Some(vpc) = vpc_of(&gateway) {
+                    aws.session.keep_other(id, vpc);
+                }
                 all.push(found(gateway.tags(), |own| said(aws, id, &gateway, own).answer(id)));
             }
         }
@@ -70,7 +76,15 @@ impl Kind for InternetGateway {
     }
 
     async fn delete(aws: &Aws, id: &str) -> Result<(), CallError> {
-        if let Some(vpc) = attached_to(aws, id).await? {
+        let is_free = match aws.session.take_other(id) {
+            Some(vpc) => match detach(aws, id, &vpc).await {
+                // It may be attached elsewhere since it was seen, or not at all.
+                Err(error) if error.code == NOT_ATTACHED => false,
+                detached => detached.map(|()| true)?,
+            },
+            None => false,
+        };
+        if !is_free && let Some(vpc) = attached_to(aws, id).await? {
             detach(aws, id, &vpc).await?;
         }
         let send = || aws.write("ec2:DeleteInternetGateway", aws.ec2.delete_internet_gateway().internet_gateway_id(id).send());
@@ -97,10 +111,14 @@ async fn detach(aws: &Aws, id: &str, vpc: &str) -> Result<(), CallError> {
     when_unused(IN_USE, send).await.map(drop)
 }
 
+fn vpc_of(gateway: &Answered) -> Option<&str> {
+    gateway.attachments().first().and_then(InternetGatewayAttachment::vpc_id)
+}
+
 fn said(aws: &Aws, id: &str, gateway: &Answered, own: BTreeMap<String, String>) -> Said {
     let owner = gateway.owner_id();
     Said::of(kinds::INTERNET_GATEWAY)
-        .set("vpc_id", gateway.attachments().first().and_then(InternetGatewayAttachment::vpc_id))
+        .set("vpc_id", vpc_of(gateway))
         .set("tags", own)
         .set("arn", owner.map(|owner| aws.arn("ec2", owner, &format!("internet-gateway/{id}"))))
         .set("owner_id", owner)

@@ -38,14 +38,29 @@ mod volume_attachment;
 mod vpc;
 mod vpc_endpoint;
 
+use std::collections::BTreeSet;
+
 use cloudtik_aws::kinds;
-use cloudtik_provider_api::{Answer, BoxFuture, Call, CallError, ErrorClass};
+use cloudtik_provider_api::{Answer, BoxFuture, Call, CallError, ErrorClass, Verb};
 
 use crate::aws::Aws;
 use crate::kind::answer;
+use crate::looks::Looks;
 
 pub(crate) use instance::Instance;
 pub(crate) use route_table::tables as route_tables;
+
+/// Tells what several kinds will look at in this moment.
+pub(crate) fn announce(looks: &Looks, calls: &[Call]) {
+    let ids = |kinds: &[&str]| {
+        let listed = calls.iter().filter_map(|call| if let Verb::List { ids } = &call.verb { Some((&*call.kind, ids)) } else { None });
+        let listed = listed.filter(|(kind, _)| kinds.contains(kind));
+        listed.flat_map(|(_, ids)| ids.iter().cloned()).collect::<BTreeSet<String>>()
+    };
+    let of_routes = route::tables_of(&ids(&[kinds::ROUTE]));
+    looks.announce_tables(ids(&[kinds::ROUTE_TABLE]).union(&of_routes).cloned().collect());
+    looks.announce_rules(ids(&[kinds::INGRESS_RULE, kinds::EGRESS_RULE]));
+}
 
 /// Makes a call by the functions of its kind. Each is a future of its own on the heap: one of all of them would not fit a stack.
 pub(crate) fn dispatch<'a>(aws: &'a Aws, call: &'a Call) -> BoxFuture<'a, Answer> {

@@ -8,7 +8,7 @@ use cloudtik_aws::kinds;
 use cloudtik_provider_api::{CallError, CreateRequest, ErrorClass, Found, ObjectAnswer, UpdateRequest};
 
 use super::ec2::is_conflict;
-use super::route_table::tables;
+use super::route_table::{seen, tables};
 use crate::attributes::{Given, Said};
 use crate::aws::Aws;
 use crate::error::refused;
@@ -32,14 +32,11 @@ impl Kind for Route {
 
     async fn find(aws: &Aws, query: &Query<'_>) -> Result<Vec<Found>, CallError> {
         let Query::Ids(ids) = query else { return Ok(Vec::new()) };
-        let ids: Vec<RouteId> = ids.iter().filter_map(|id| RouteId::parse(id)).collect();
-        let of: BTreeSet<String> = ids.iter().map(|id| id.table.clone()).collect();
-        let tables = tables(aws, Query::Ids(&of).filters("route-table-id", "tag:Name")).await?;
-        let found = ids.iter().filter_map(|id| {
-            let route = route_in(&tables, id)?;
-            Some(Found { object: said(id, &Target::found(route), route.state()), tags: [].into() })
-        });
-        Ok(found.collect())
+        Ok(found_in(&tables(aws, Query::Ids(&tables_of(ids)).filters("route-table-id", "tag:Name")).await?, ids))
+    }
+
+    async fn refresh(aws: &Aws, ids: &BTreeSet<String>) -> Result<Vec<Found>, CallError> {
+        Ok(found_in(&seen(aws, &tables_of(ids)).await?, ids))
     }
 
     async fn update(aws: &Aws, request: &UpdateRequest) -> Result<(), CallError> {
@@ -66,6 +63,20 @@ impl Kind for Route {
     async fn delete(aws: &Aws, id: &str) -> Result<(), CallError> {
         delete_route(aws, &RouteId::parsed(id)?).await
     }
+}
+
+fn found_in(tables: &[RouteTable], ids: &BTreeSet<String>) -> Vec<Found> {
+    let found = ids.iter().filter_map(|id| {
+        let id = RouteId::parse(id)?;
+        let route = route_in(tables, &id)?;
+        Some(Found { object: said(&id, &Target::found(route), route.state()), tags: [].into() })
+    });
+    found.collect()
+}
+
+/// The tables that have the routes with these ids.
+pub(crate) fn tables_of(ids: &BTreeSet<String>) -> BTreeSet<String> {
+    ids.iter().filter_map(|id| RouteId::parse(id)).map(|id| id.table).collect()
 }
 
 /// Which route: a table has one for each destination.

@@ -1,6 +1,6 @@
 //! `aws_route_table`, and the one request that reads what route tables hold.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_ec2::types::{Filter, ResourceType, RouteTable as Answered};
 use cloudtik_aws::kinds;
@@ -37,12 +37,13 @@ impl Kind for RouteTable {
     }
 
     async fn find(aws: &Aws, query: &Query<'_>) -> Result<Vec<Found>, CallError> {
-        let mut all = Vec::new();
-        for table in tables(aws, query.filters("route-table-id", "tag:Name")).await? {
-            let id = table.route_table_id().ok_or_else(|| strange("ec2:DescribeRouteTables", "id"))?;
-            all.push(found(table.tags(), |own| said(aws, id, &table, own).answer(id)));
-        }
-        Ok(all)
+        tables(aws, query.filters("route-table-id", "tag:Name")).await?.iter().map(|table| one(aws, table)).collect()
+    }
+
+    async fn refresh(aws: &Aws, ids: &BTreeSet<String>) -> Result<Vec<Found>, CallError> {
+        let tables = seen(aws, ids).await?;
+        let wanted = tables.iter().filter(|table| table.route_table_id().is_some_and(|id| ids.contains(id)));
+        wanted.map(|table| one(aws, table)).collect()
     }
 
     async fn update(aws: &Aws, request: &UpdateRequest) -> Result<(), CallError> {
@@ -54,6 +55,11 @@ impl Kind for RouteTable {
     }
 }
 
+fn one(aws: &Aws, table: &Answered) -> Result<Found, CallError> {
+    let id = table.route_table_id().ok_or_else(|| strange("ec2:DescribeRouteTables", "id"))?;
+    Ok(found(table.tags(), |own| said(aws, id, table, own).answer(id)))
+}
+
 fn said(aws: &Aws, id: &str, table: &Answered, own: BTreeMap<String, String>) -> Said {
     let owner = table.owner_id();
     Said::of(kinds::ROUTE_TABLE)
@@ -61,6 +67,11 @@ fn said(aws: &Aws, id: &str, table: &Answered, own: BTreeMap<String, String>) ->
         .set("tags", own)
         .set("arn", owner.map(|owner| aws.arn("ec2", owner, &format!("route-table/{id}"))))
         .set("owner_id", owner)
+}
+
+/// Tables by their ids, and others that are looked at in the same moment.
+pub(crate) async fn seen(aws: &Aws, ids: &BTreeSet<String>) -> Result<Vec<Answered>, CallError> {
+    aws.looks.tables(ids, async |ids| tables(aws, Query::Ids(&ids).filters("route-table-id", "tag:Name")).await).await
 }
 
 /// The tables that a filter finds, those of each filter in turn, with their routes and associations.

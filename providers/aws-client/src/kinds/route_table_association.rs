@@ -1,11 +1,13 @@
 //! `aws_route_table_association`: which table a subnet uses. Its id is the subnet's.
 
+use std::collections::BTreeSet;
+
 use aws_sdk_ec2::types::{RouteTable, RouteTableAssociation as Answered, RouteTableAssociationStateCode as State};
 use cloudtik_aws::kinds;
 use cloudtik_provider_api::{CallError, CreateRequest, ErrorClass, Found, ObjectAnswer, UpdateRequest};
 
 use super::ec2::is_conflict;
-use super::route_table::tables;
+use super::route_table::{seen, tables};
 use crate::attributes::{Given, Said};
 use crate::aws::Aws;
 use crate::error::strange;
@@ -38,13 +40,21 @@ impl Kind for RouteTableAssociation {
 
     async fn find(aws: &Aws, query: &Query<'_>) -> Result<Vec<Found>, CallError> {
         let Query::Ids(_) = query else { return Ok(Vec::new()) };
-        let mut all = Vec::new();
-        for Association { id, subnet, table } in associations(aws, query).await? {
-            aws.session.keep_other(&subnet, &id);
-            all.push(Found { object: said(&subnet, &table), tags: [].into() });
-        }
+        let mut all = found(aws, associations(aws, query).await?);
         // A table that is found shows the associations of other subnets too.
         all.retain(|found| query.matches(found, ""));
+        Ok(all)
+    }
+
+    /// Mostly the tables are looked at too. Only subnets that none of them has are asked for.
+    async fn refresh(aws: &Aws, ids: &BTreeSet<String>) -> Result<Vec<Found>, CallError> {
+        let mut all = found(aws, associations_of(&seen(aws, &BTreeSet::new()).await?)?);
+        all.retain(|found| ids.contains(&found.object.id));
+        let seen: BTreeSet<String> = all.iter().map(|found| found.object.id.clone()).collect();
+        let others: BTreeSet<String> = ids.difference(&seen).cloned().collect();
+        if !others.is_empty() {
+            all.extend(Self::find(aws, &Query::Ids(&others)).await?);
+        }
         Ok(all)
     }
 
@@ -71,6 +81,14 @@ impl Kind for RouteTableAssociation {
     }
 }
 
+fn found(aws: &Aws, associations: Vec<Association>) -> Vec<Found> {
+    let found = associations.into_iter().map(|Association { id, subnet, table }| {
+        aws.session.keep_other(&subnet, &id);
+        Found { object: said(&subnet, &table), tags: [].into() }
+    });
+    found.collect()
+}
+
 async fn disassociate(aws: &Aws, association: String) -> Result<(), CallError> {
     let send = aws.ec2.disassociate_route_table().association_id(association).send();
     aws.write("ec2:DisassociateRouteTable", send).await.map(drop)
@@ -90,7 +108,10 @@ async fn association(aws: &Aws, subnet: &str) -> Result<Option<Association>, Cal
 
 /// All of the tables that any of the subnets uses.
 async fn associations(aws: &Aws, query: &Query<'_>) -> Result<Vec<Association>, CallError> {
-    let tables = tables(aws, query.filters("association.subnet-id", "tag:Name")).await?;
+    associations_of(&tables(aws, query.filters("association.subnet-id", "tag:Name")).await?)
+}
+
+fn associations_of(tables: &[RouteTable]) -> Result<Vec<Association>, CallError> {
     tables.iter().flat_map(RouteTable::associations).filter(|found| is_there(found)).filter_map(parsed).collect()
 }
 

@@ -1,10 +1,9 @@
 //! `aws_vpc_security_group_ingress_rule` and `aws_vpc_security_group_egress_rule`: the same, but for the direction.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_ec2::types::{
-    Filter, IpPermission, IpRange, Ipv6Range, PrefixListId, ReferencedSecurityGroup, ResourceType, SecurityGroupRule as Answered,
-    UserIdGroupPair,
+    IpPermission, IpRange, Ipv6Range, PrefixListId, ReferencedSecurityGroup, ResourceType, SecurityGroupRule as Answered, UserIdGroupPair,
 };
 use cloudtik_aws::kinds;
 use cloudtik_provider_api::{CallError, CreateRequest, Found, ObjectAnswer, UpdateRequest};
@@ -49,15 +48,16 @@ impl<const IS_EGRESS: bool> Kind for Rule<IS_EGRESS> {
     }
 
     async fn find(aws: &Aws, query: &Query<'_>) -> Result<Vec<Found>, CallError> {
-        let mut all = Vec::new();
-        for filter in query.filters("security-group-rule-id", "tag:Name") {
-            for rule in described(aws, &filter).await?.iter().filter(|rule| rule.is_egress() == Some(IS_EGRESS)) {
-                let id = rule.security_group_rule_id().ok_or_else(|| strange("ec2:DescribeSecurityGroupRules", "id"))?;
-                all.push(found(rule.tags(), |own| said(Self::NAME, aws, id, rule, own).answer(id)));
-            }
-        }
+        let mut all = Self::found_in(aws, &described(aws, query).await?)?;
         // Not every server that speaks EC2 looks at all filters here.
         all.retain(|found| query.matches(found, ""));
+        Ok(all)
+    }
+
+    async fn refresh(aws: &Aws, ids: &BTreeSet<String>) -> Result<Vec<Found>, CallError> {
+        let rules = aws.looks.rules(ids, async |ids| described(aws, &Query::Ids(&ids)).await).await?;
+        let mut all = Self::found_in(aws, &rules)?;
+        all.retain(|found| ids.contains(&found.object.id));
         Ok(all)
     }
 
@@ -94,15 +94,32 @@ impl<const IS_EGRESS: bool> Kind for Rule<IS_EGRESS> {
     }
 }
 
-async fn described(aws: &Aws, filter: &Filter) -> Result<Vec<Answered>, CallError> {
-    let pages =
-        || aws.ec2.describe_security_group_rules().filters(filter.clone()).into_paginator().items().send().collect::<Result<Vec<_>, _>>();
-    aws.read("ec2:DescribeSecurityGroupRules", pages).await
+impl<const IS_EGRESS: bool> Rule<IS_EGRESS> {
+    /// Those of this direction.
+    fn found_in(aws: &Aws, rules: &[Answered]) -> Result<Vec<Found>, CallError> {
+        let own = rules.iter().filter(|rule| rule.is_egress() == Some(IS_EGRESS));
+        let found = own.map(|rule| {
+            let id = rule.security_group_rule_id().ok_or_else(|| strange("ec2:DescribeSecurityGroupRules", "id"))?;
+            Ok(found(rule.tags(), |own| said(Self::NAME, aws, id, rule, own).answer(id)))
+        });
+        found.collect()
+    }
+}
+
+/// The rules of both directions.
+async fn described(aws: &Aws, query: &Query<'_>) -> Result<Vec<Answered>, CallError> {
+    let mut all = Vec::new();
+    for filter in query.filters("security-group-rule-id", "tag:Name") {
+        let pages = || {
+            aws.ec2.describe_security_group_rules().filters(filter.clone()).into_paginator().items().send().collect::<Result<Vec<_>, _>>()
+        };
+        all.extend(aws.read("ec2:DescribeSecurityGroupRules", pages).await?);
+    }
+    Ok(all)
 }
 
 async fn group_of(aws: &Aws, id: &str) -> Result<String, CallError> {
-    let filter = Filter::builder().name("security-group-rule-id").values(id).build();
-    let rules = described(aws, &filter).await?;
+    let rules = described(aws, &Query::Ids(&[id.to_owned()].into())).await?;
     let rule = rules.iter().find(|rule| rule.security_group_rule_id() == Some(id)).ok_or_else(|| gone(id))?;
     rule.group_id().map(str::to_owned).ok_or_else(|| strange("ec2:DescribeSecurityGroupRules", "group"))
 }

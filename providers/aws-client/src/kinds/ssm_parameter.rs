@@ -1,6 +1,6 @@
 //! `aws_ssm_parameter`
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_ssm::types::{Parameter, ParameterMetadata, ParameterStringFilter, ParameterTier, ParameterType, ResourceTypeForTagging, Tag};
 use cloudtik_aws::{kinds, marks};
@@ -21,6 +21,9 @@ const VALUE: &str = "value";
 const VALUES_MAX: usize = 10;
 /// Names that one request for descriptions takes.
 const NAMES_MAX: usize = 50;
+
+/// What only a description tells.
+const DESCRIBED: [&str; 2] = ["description", "tier"];
 
 pub(crate) struct SsmParameter;
 
@@ -67,6 +70,18 @@ impl Kind for SsmParameter {
             values.into_iter().flatten().filter_map(|parameter| Some((parameter.name.clone()?, parameter))).collect();
         let found = described.iter().zip(all).filter_map(|(described, all)| found(described, values.get(described.name()?)?, all));
         Ok(found.collect())
+    }
+
+    /// AWS tells values and descriptions apart. What says most of a parameter is its value.
+    async fn refresh(aws: &Aws, ids: &BTreeSet<String>) -> Result<Vec<Found>, CallError> {
+        let names: Vec<String> = ids.iter().cloned().collect();
+        let parameters = each(names.chunks(VALUES_MAX).map(<[String]>::to_vec), |some| values(aws, some)).await?.concat();
+        let found = each(parameters, async |parameter| {
+            let Some(name) = parameter.name() else { return Ok(None) };
+            let (marks, own) = marks::part(read_tags(aws, name).await?);
+            Ok(said(&parameter).map(|said| Found { object: said.set("tags", own).untold(&DESCRIBED).answer(name), tags: marks }))
+        });
+        Ok(found.await?.into_iter().flatten().collect())
     }
 
     async fn update(aws: &Aws, request: &UpdateRequest) -> Result<(), CallError> {
@@ -151,16 +166,17 @@ async fn read_tags(aws: &Aws, name: &str) -> Result<BTreeMap<String, String>, Ca
 
 fn found(described: &ParameterMetadata, parameter: &Parameter, all: BTreeMap<String, String>) -> Option<Found> {
     let (marks, own) = marks::part(all);
-    let (name, kind) = (described.name()?, parameter.r#type()?.as_str());
-    let object = Said::of(kinds::SSM_PARAMETER)
-        .set("name", name)
-        .set("type", kind)
-        .set(VALUE, value(parameter.value(), kind))
+    let object = said(parameter)?
         .set("description", described.description().filter(|text| !text.is_empty()))
         .set("tier", described.tier().map_or(ParameterTier::Standard.as_str(), ParameterTier::as_str))
         .set("tags", own)
-        .set("arn", parameter.arn())
-        .set("version", parameter.version())
-        .answer(name);
+        .answer(described.name()?);
     Some(Found { object, tags: marks })
+}
+
+/// What is told with a value.
+fn said(parameter: &Parameter) -> Option<Said> {
+    let kind = parameter.r#type()?.as_str();
+    let said = Said::of(kinds::SSM_PARAMETER).set("name", parameter.name()?).set("type", kind);
+    Some(said.set(VALUE, value(parameter.value(), kind)).set("arn", parameter.arn()).set("version", parameter.version()))
 }

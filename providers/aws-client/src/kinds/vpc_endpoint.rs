@@ -30,6 +30,9 @@ const SUBNETS: &str = "subnet_ids";
 const GROUPS: &str = "security_group_ids";
 const PRIVATE_DNS: &str = "private_dns_enabled";
 
+/// What the list of addresses of its service is called.
+const LIST: &str = "prefix_list_id";
+
 pub(crate) struct VpcEndpoint;
 
 impl Kind for VpcEndpoint {
@@ -55,18 +58,19 @@ impl Kind for VpcEndpoint {
         let id = endpoint.vpc_endpoint_id().ok_or_else(|| strange("ec2:CreateVpcEndpoint", "id"))?;
         let endpoint = ready(aws, id, Some(endpoint.clone())).await?;
         let lists = prefix_lists(aws, [&endpoint]).await.map_err(unfinished)?;
-        Ok(said(aws, id, &endpoint, &lists, given.map("tags")).answer(id))
+        Ok(said(aws, id, &endpoint, given.map("tags")).set(LIST, list(&endpoint, &lists)).answer(id))
     }
 
     async fn find(aws: &Aws, query: &Query<'_>) -> Result<Vec<Found>, CallError> {
         let endpoints: Vec<Answered> = described(aws, query).await?.into_iter().filter(is_there).collect();
         let lists = prefix_lists(aws, &endpoints).await?;
-        let mut all = Vec::new();
-        for endpoint in &endpoints {
-            let id = endpoint.vpc_endpoint_id().ok_or_else(|| strange("ec2:DescribeVpcEndpoints", "id"))?;
-            all.push(found(endpoint.tags(), |own| said(aws, id, endpoint, &lists, own).answer(id)));
-        }
-        Ok(all)
+        endpoints.iter().map(|endpoint| one(endpoint, |id, own| said(aws, id, endpoint, own).set(LIST, list(endpoint, &lists)))).collect()
+    }
+
+    /// Which list of addresses a service has never changes.
+    async fn refresh(aws: &Aws, ids: &BTreeSet<String>) -> Result<Vec<Found>, CallError> {
+        let endpoints: Vec<Answered> = described(aws, &Query::Ids(ids)).await?.into_iter().filter(is_there).collect();
+        endpoints.iter().map(|endpoint| one(endpoint, |id, own| said(aws, id, endpoint, own).untold(&[LIST]))).collect()
     }
 
     async fn update(aws: &Aws, request: &UpdateRequest) -> Result<(), CallError> {
@@ -94,7 +98,8 @@ impl Kind for VpcEndpoint {
         let id = &found.object.id;
         let endpoint = ready(aws, id, None).await?;
         let lists = prefix_lists(aws, [&endpoint]).await?;
-        let object = said(aws, id, &endpoint, &lists, Given(&found.object.attributes).map("tags")).answer(id.as_str());
+        let said = said(aws, id, &endpoint, Given(&found.object.attributes).map("tags"));
+        let object = said.set(LIST, list(&endpoint, &lists)).answer(id.as_str());
         Ok(Found { object, ..found })
     }
 }
@@ -264,7 +269,17 @@ fn some(ids: Vec<String>) -> Option<Vec<String>> {
     Some(ids).filter(|ids| !ids.is_empty())
 }
 
-fn said(aws: &Aws, id: &str, endpoint: &Answered, lists: &BTreeMap<String, String>, own: BTreeMap<String, String>) -> Said {
+/// The list of addresses of an endpoint's service.
+fn list(endpoint: &Answered, lists: &BTreeMap<String, String>) -> Option<String> {
+    lists.get(endpoint.service_name()?).cloned()
+}
+
+fn one(endpoint: &Answered, said: impl FnOnce(&str, BTreeMap<String, String>) -> Said) -> Result<Found, CallError> {
+    let id = endpoint.vpc_endpoint_id().ok_or_else(|| strange("ec2:DescribeVpcEndpoints", "id"))?;
+    Ok(found(endpoint.tags(), |own| said(id, own).answer(id)))
+}
+
+fn said(aws: &Aws, id: &str, endpoint: &Answered, own: BTreeMap<String, String>) -> Said {
     let set = |ids: &[String]| ids.iter().cloned().collect::<BTreeSet<_>>();
     Said::of(kinds::VPC_ENDPOINT)
         .set("vpc_id", endpoint.vpc_id())
@@ -276,7 +291,6 @@ fn said(aws: &Aws, id: &str, endpoint: &Answered, lists: &BTreeMap<String, Strin
         .set(PRIVATE_DNS, endpoint.private_dns_enabled())
         .set("tags", own)
         .set("arn", endpoint.owner_id().map(|owner| aws.arn("ec2", owner, &format!("vpc-endpoint/{id}"))))
-        .set("prefix_list_id", endpoint.service_name().and_then(|service| lists.get(service)).cloned())
 }
 
 #[cfg(test)]

@@ -1,11 +1,15 @@
 //! A server that answers like AWS, and the life of one object against it.
 
+#![allow(dead_code, reason = "every test uses a part of it")]
+
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use cloudtik_aws::{aws_schema, kinds};
+use cloudtik_aws_testing::{Config, Proxy};
 use cloudtik_model::{Address, ProviderRef, Value};
 use cloudtik_provider_api::{
     Answer, Call, CallError, Cloud, CreateRequest, ErrorClass, Found, KindSchema, ObjectAnswer, Presence, UpdateRequest, Verb,
@@ -55,6 +59,7 @@ impl Drop for Moto {
 /// A cloud to test.
 pub(crate) struct Stage {
     cloud: Arc<dyn Cloud>,
+    config: Value,
     runtime: tokio::runtime::Runtime,
     moto: Arc<Moto>,
 }
@@ -70,14 +75,32 @@ impl Stage {
     /// The same in another region.
     pub(crate) fn in_region(region: &str) -> Option<Self> {
         let moto = Moto::shared()?;
+        let address = moto.server.address();
+        Some(Self::of(moto, address, region))
+    }
+
+    /// A cloud, and the proxy that its requests go through.
+    pub(crate) fn behind_proxy(config: Config) -> Option<(Self, Proxy)> {
+        let moto = Moto::shared()?;
+        let proxy = Proxy::start(moto.server.address(), config).unwrap();
+        let address = proxy.address();
+        Some((Self::of(moto, address, "us-west-2"), proxy))
+    }
+
+    fn of(moto: Arc<Moto>, address: SocketAddr, region: &str) -> Self {
         let config = Value::object([
             ("region", Value::from(region)),
-            ("endpoint_url", Value::from(format!("http://{}", moto.server.address()))),
+            ("endpoint_url", Value::from(format!("http://{address}"))),
             ("shared_config_files", Value::list([Value::from(moto.profile.to_string_lossy().into_owned())])),
             ("profile", "default".into()),
         ]);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        Some(Self { cloud: cloudtik_aws_client::connect(&config).unwrap(), runtime, moto })
+        Self { cloud: cloudtik_aws_client::connect(&config).unwrap(), config, runtime, moto }
+    }
+
+    /// Another connection, which knows nothing of what the one before learnt.
+    pub(crate) fn reconnect(&mut self) {
+        self.cloud = cloudtik_aws_client::connect(&self.config).unwrap();
     }
 
     /// Another port of the server's machine: where somebody listens.

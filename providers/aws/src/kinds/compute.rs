@@ -3,7 +3,7 @@
 use cloudtik_model::{ChangeWord, Type};
 use cloudtik_provider_api::{AttributeSchema, Idempotency, KindSchema, SecretKind, Shown, node_attributes};
 
-use super::{arn, block, choice, fixed, flag, given, ids, kind, live, named, names, parts_of, seconds, tags, word};
+use super::{MACHINES_SHOW, arn, block, choice, fixed, flag, given, ids, kind, live, named, names, parts_of, seconds, tags, word};
 
 pub(super) fn kinds() -> Vec<KindSchema> {
     let (again, in_place) = (ChangeWord::Recreate, ChangeWord::Live);
@@ -24,6 +24,7 @@ pub(super) fn kinds() -> Vec<KindSchema> {
             attributes: instance(),
             expected: seconds(30, 5, 40),
             is_node: true,
+            shows: MACHINES_SHOW,
             secrets: &[("bootstrap_host_key", SecretKind::SshHostKey), ("login", SecretKind::LoginKey)],
             ..kind(names::INSTANCE, Idempotency::Token, "A machine.")
         },

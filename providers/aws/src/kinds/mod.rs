@@ -14,7 +14,7 @@ mod storage;
 use std::sync::Arc;
 
 use cloudtik_model::{ChangeWord, ObjectField, Type};
-use cloudtik_provider_api::{AttributeSchema, Expected, Idempotency, KindSchema, ProviderSchema};
+use cloudtik_provider_api::{AttributeSchema, Expected, Idempotency, KindSchema, ProviderSchema, Visibility};
 
 pub use names::*;
 pub(crate) use requests::requests;
@@ -97,6 +97,10 @@ const VISIBILITY_MS: u64 = 30_000;
 /// Empty searches that settle that an object is not there.
 const EMPTY_READS: u32 = 4;
 
+/// When a machine shows. AWS launches by token, so nothing is made twice; whoever looks for all machines of a cluster must see those that were
+/// launched moments before, and those that were just made are not gone. Seconds are what is observed.
+const MACHINES_SHOW: Visibility = Visibility { ms: 10_000, reads: 3 };
+
 /// Found by the tag of the call that made it, for kinds whose create takes no token.
 const TAGGED: Idempotency = Idempotency::TagAtCreate { visibility_ms: VISIBILITY_MS, reads: EMPTY_READS };
 
@@ -143,6 +147,7 @@ const fn kind(name: &'static str, class: Idempotency, doc: &'static str) -> Kind
         concurrency_max: 16,
         derive: None,
         additive: &[],
+        shows: Visibility::AT_ONCE,
         rolls: false,
         in_resource: true,
         doc,

@@ -27,7 +27,7 @@ fn costs(kind: &str) -> Costs {
         // Support for names, and an update looks at two attributes beside the network.
         names::VPC => at_once(2, 4, 1),
         // It is attached, and detached.
-        names::INTERNET_GATEWAY => at_once(2, 2, 3),
+        names::INTERNET_GATEWAY => at_once(2, 2, 2),
         names::NAT_GATEWAY => waited(2, 2, 3),
         // The list of its addresses.
         names::VPC_ENDPOINT => waited(2, 3, 2),
@@ -45,7 +45,7 @@ fn costs(kind: &str) -> Costs {
         names::PLACEMENT_GROUP => at_once(2, 2, 2),
         names::IAM_POLICY => at_once(1, 4, 3),
         // A role is put into it, and taken out of it.
-        names::IAM_INSTANCE_PROFILE => at_once(2, 4, 3),
+        names::IAM_INSTANCE_PROFILE => at_once(2, 4, 2),
         // Its settings are written one by one, and read the same way.
         names::S3_BUCKET => at_once(8, 6, 1),
         names::SSM_PARAMETER => at_once(1, 4, 1),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use cloudtik_model::{ChangeWord, Type, Value};
-use cloudtik_provider_api::{AttributeSchema, Expected, Idempotency, KindSchema, ProviderSchema, SecretKind, node_attributes};
+use cloudtik_provider_api::{AttributeSchema, Expected, Idempotency, KindSchema, ProviderSchema, SecretKind, Visibility, node_attributes};
 
 use super::request::ports_of;
 use crate::daemon::HOST_KEY_SECRET;
@@ -75,6 +75,7 @@ const fn kind(name: &'static str) -> KindSchema {
         concurrency_max: CONCURRENCY_MAX,
         derive: None,
         additive: &[],
+        shows: Visibility::AT_ONCE,
         rolls: false,
         in_resource: false,
         doc: "",

@@ -1,5 +1,7 @@
 //! The launch of a machine.
 
+use std::collections::BTreeMap;
+
 use aws_sdk_ec2::operation::run_instances::builders::RunInstancesFluentBuilder;
 use aws_sdk_ec2::types::{
     BlockDeviceMapping, EbsBlockDevice, HttpTokensState, IamInstanceProfileSpecification, InstanceMarketOptionsRequest,
@@ -33,14 +35,29 @@ const TOKENS: HttpTokensState = HttpTokensState::Required;
 pub(super) async fn launch(aws: &Aws, request: &CreateRequest) -> Result<String, CallError> {
     let given = Given(&request.attributes);
     let user = user(aws, given).await?;
-    let built = built(aws, request, &user, root_device(aws, given).await?)?;
+    let mut all = all_tags(request, &user);
+    all.extend(machine(aws, given).await?.map(|mark| (kept::MACHINE_TAG.to_owned(), mark)));
+    let built = built(aws, request, &user, root_device(aws, given).await?, &all)?;
     let send = || aws.write("ec2:RunInstances", built.clone().send());
     let made = wait::while_conflict(iam::SPREADS_WITHIN, is_unknown_profile, send).await?;
     let id = made.instances().first().and_then(|instance| instance.instance_id());
     id.map(str::to_owned).ok_or_else(|| strange("ec2:RunInstances", "id"))
 }
 
-fn built(aws: &Aws, request: &CreateRequest, user: &str, root: Option<BlockDeviceMapping>) -> Result<RunInstancesFluentBuilder, CallError> {
+/// What the type of the machine has, as a mark.
+async fn machine(aws: &Aws, given: Given<'_>) -> Result<Option<String>, CallError> {
+    let name = given.text("instance_type")?;
+    let machines = aws.machines([name.to_owned()].into()).await?;
+    Ok(machines.get(name).map(|machine| kept::machine_mark(name, *machine)))
+}
+
+fn built(
+    aws: &Aws,
+    request: &CreateRequest,
+    user: &str,
+    root: Option<BlockDeviceMapping>,
+    tags: &BTreeMap<String, String>,
+) -> Result<RunInstancesFluentBuilder, CallError> {
     let given = Given(&request.attributes);
     let profile = given.maybe_text("iam_instance_profile").map(|name| IamInstanceProfileSpecification::builder().name(name).build());
     let send = aws
@@ -60,7 +77,7 @@ fn built(aws: &Aws, request: &CreateRequest, user: &str, root: Option<BlockDevic
         .set_ebs_optimized(given.flag("ebs_optimized"))
         .set_instance_initiated_shutdown_behavior(given.maybe_text("instance_initiated_shutdown_behavior").map(ShutdownBehavior::from))
         .set_instance_market_options(market(given))
-        .set_tag_specifications(Some(all_tags(request, user)));
+        .set_tag_specifications(Some(specifications(tags)));
     Ok(in_network(send, given))
 }
 
@@ -110,7 +127,7 @@ fn market(given: Given<'_>) -> Option<InstanceMarketOptionsRequest> {
 /// The system disk, where something is said of it. Only the image knows the name of its device.
 async fn root_device(aws: &Aws, given: Given<'_>) -> Result<Option<BlockDeviceMapping>, CallError> {
     let Some(disk) = given.block("root_block_device") else { return Ok(None) };
-    let image = image(aws, given.text("ami")?).await?;
+    let image = aws.image(given.text("ami")?).await?;
     let device = image.root_device_name().ok_or_else(|| strange("ec2:DescribeImages", "root device"))?;
     Ok(Some(BlockDeviceMapping::builder().device_name(device).ebs(disk_of(disk)).build()))
 }
@@ -132,7 +149,7 @@ async fn user(aws: &Aws, given: Given<'_>) -> Result<String, CallError> {
     if let Some(user) = given.owned("user") {
         return Ok(user);
     }
-    let image = image(aws, given.text("ami")?).await?;
+    let image = aws.image(given.text("ami")?).await?;
     Ok(usual_user(image.name().unwrap_or_default()).to_owned())
 }
 
@@ -144,12 +161,6 @@ fn usual_user(image: &str) -> &'static str {
         () if name.contains("debian") => "admin",
         () => "ec2-user",
     }
-}
-
-async fn image(aws: &Aws, id: &str) -> Result<aws_sdk_ec2::types::Image, CallError> {
-    let answer = aws.read("ec2:DescribeImages", || aws.ec2.describe_images().image_ids(id).send()).await?;
-    let missing = || refused("InvalidAMIID.NotFound", format!("ec2:DescribeImages: there is no image `{id}` in {}", aws.region));
-    answer.images.and_then(|images| images.into_iter().next()).ok_or_else(missing)
 }
 
 /// What the machine runs at first boot, in base64. Without the secrets of a first contact, which a plain resource may lack, only what the spec
@@ -171,8 +182,8 @@ fn user_data(request: &CreateRequest, user: &str) -> Result<String, CallError> {
     Ok(base64::encode(text))
 }
 
-/// The same tags for the machine and what goes with it.
-fn all_tags(request: &CreateRequest, user: &str) -> Vec<TagSpecification> {
+/// All tags of a machine.
+fn all_tags(request: &CreateRequest, user: &str) -> BTreeMap<String, String> {
     let mut all = tags::of_create(request);
     let given = Given(&request.attributes);
     all.extend(kept::marks_of(given));
@@ -180,15 +191,18 @@ fn all_tags(request: &CreateRequest, user: &str) -> Vec<TagSpecification> {
     if let Some(name) = given.maybe_text("name") {
         all.insert(NAME_TAG.to_owned(), marks::encode(name));
     }
-    let all = tags::ec2(&all);
+    all
+}
+
+/// The same tags for the machine and what goes with it.
+fn specifications(all: &BTreeMap<String, String>) -> Vec<TagSpecification> {
+    let all = tags::ec2(all);
     let of = |what: ResourceType| TagSpecification::builder().resource_type(what).set_tags(Some(all.clone())).build();
     [ResourceType::Instance, ResourceType::Volume, ResourceType::NetworkInterface].map(of).to_vec()
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use cloudtik_model::Value;
     use cloudtik_provider_api::Secret;
 

@@ -35,8 +35,9 @@ const ROOT: &str = "root";
 /// All machines of an answer.
 pub(super) async fn all(aws: &Aws, reservations: &[Reservation]) -> Result<Vec<Found>, CallError> {
     let instances = || reservations.iter().flat_map(|some| some.instances().iter().map(move |instance| (some.owner_id(), instance)));
-    let types: BTreeSet<String> = instances().filter_map(|(_, instance)| Some(instance.instance_type()?.as_str().to_owned())).collect();
-    let machines = aws.machines(types).await?;
+    let unmarked = instances().map(|(_, instance)| instance).filter(|instance| marked(instance).is_none());
+    let types: BTreeSet<String> = unmarked.filter_map(|instance| Some(instance.instance_type()?.as_str().to_owned())).collect();
+    let machines = if types.is_empty() { BTreeMap::new() } else { aws.machines(types).await? };
     instances().map(|(owner, instance)| one(aws, owner, instance, &machines)).collect()
 }
 
@@ -47,7 +48,8 @@ fn one(aws: &Aws, owner: Option<&str>, instance: &Instance, machines: &BTreeMap<
     let private = text(instance.private_ip_address());
     let public = text(instance.public_ip_address());
     aws.session.set_address(id, public.or(private));
-    let machine = instance.instance_type().and_then(|name| machines.get(name.as_str())).copied().unwrap_or_default();
+    let of_type = || instance.instance_type().and_then(|name| machines.get(name.as_str())).copied();
+    let machine = marked(instance).or_else(of_type).unwrap_or_default();
     let sequence = marks.get(SEQUENCE_TAG).and_then(|number| number.parse().ok()).unwrap_or(HEAD_SEQUENCE);
     let zone = instance.placement().and_then(|placement| placement.availability_zone());
     let groups: BTreeSet<String> = instance.security_groups().iter().filter_map(|group| group.group_id.clone()).collect();
@@ -82,6 +84,11 @@ fn one(aws: &Aws, owner: Option<&str>, instance: &Instance, machines: &BTreeMap<
         .set("node", node(instance, id, user, sequence, machine))
         .answer(id);
     Ok(Found { object, tags: status::joined(marks) })
+}
+
+/// What a machine has, where its mark says it.
+fn marked(instance: &Instance) -> Option<Machine> {
+    kept::machine(&tags::of_ec2(instance.tags()).0, instance.instance_type()?.as_str())
 }
 
 /// AWS writes nothing where something is missing.
