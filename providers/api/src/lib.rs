@@ -5,6 +5,7 @@
 
 mod call;
 mod capabilities;
+mod check;
 mod controller_kinds;
 mod lowering;
 mod node_attributes;
@@ -19,6 +20,7 @@ pub use call::{
     ObjectAnswer, Secret, UpdateRequest, Verb,
 };
 pub use capabilities::{Capabilities, Capability};
+pub use check::{Check, Checked, Concern, Intended};
 pub use controller_kinds::{CONTROLLER_PROVIDER, HEAD_CONTROLLER_KIND, WORKER_GROUP_KIND, controller_schema};
 pub use lowering::{
     ClusterStart, NODE_NAME, ResourceBuilder, WorkspaceStart, fact, firewall_rules, no_effect, no_effect_at, no_effect_of_cloud, real_name,
