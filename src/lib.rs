@@ -28,6 +28,7 @@
 //! `examples/library.rs` shows the same for a cluster, with what happens on the way.
 
 mod around;
+mod checks;
 mod clusters;
 mod disk;
 mod dot;

@@ -60,6 +60,8 @@ pub struct PlanOptions {
     pub no_wait: bool,
     /// Take workspaces away, or make parts of them anew, although clusters of other projects are in them.
     pub allow_disruption: bool,
+    /// Ask the providers what of the plan would not go well, before anything is made.
+    pub checks: bool,
 }
 
 impl Default for PlanOptions {
@@ -73,6 +75,7 @@ impl Default for PlanOptions {
             parallelism: None,
             no_wait: false,
             allow_disruption: false,
+            checks: true,
         }
     }
 }

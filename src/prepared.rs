@@ -91,6 +91,7 @@ impl Prepared<'_> {
             self.store.begin_run(&self.run_id).map_err(|error| durable(&error))?;
         }
         let sources = std::mem::take(&mut self.planned.sources);
+        let places = self.places();
         observer
             .event(&Event::Operations(execution.operations.iter().filter(|operation| operation.kind != OperationKind::Waypoint).count()));
         self.around.begin(Arc::clone(&observer), interrupt.clone(), !self.no_wait, leaves(&self.planned.plan));
@@ -113,7 +114,13 @@ impl Prepared<'_> {
         for warning in self.let_go().into_iter().chain(self.forget_secrets()) {
             observer.event(&Event::Warning(warning));
         }
-        finished(*summary, committed, sources, &self.store)
+        finished(*summary, committed, sources, &places, &self.store)
+    }
+
+    /// Where the spec says what is done, by address.
+    fn places(&self) -> BTreeMap<Address, String> {
+        let changes = self.planned.plan.changes.iter().filter(|(_, change)| change.has_effect());
+        changes.filter_map(|(address, change)| Some((address.clone(), change.source.clone()?))).collect()
     }
 
     /// Writes down what is called otherwise, before anything is done under the new name.
@@ -198,12 +205,21 @@ impl Prepared<'_> {
 }
 
 /// What a caller gets of a summary.
-fn finished(summary: Summary, committed: Result<(), DurableError>, sources: SourceMap, store: &SessionStore) -> Result<Applied, Failure> {
+fn finished(
+    summary: Summary,
+    committed: Result<(), DurableError>,
+    sources: SourceMap,
+    places: &BTreeMap<Address, String>,
+    store: &SessionStore,
+) -> Result<Applied, Failure> {
     let mut diagnostics = Diagnostics::new();
     for (address, result) in summary.addresses.iter().filter(|(_, result)| result.status == AddressStatus::Failed) {
         if let Some(error) = &result.error {
             let title = format!("{address}: {} failed: {}", result.word.as_str(), error.message);
-            diagnostics.push(Diagnostic::error("operation-failed", title).of(address).maybe_help(error.help.clone()));
+            let mut diagnostic = Diagnostic::error("operation-failed", title).of(address).maybe_help(error.help.clone());
+            diagnostic.notes.extend(places.get(address).map(|place| format!("it stands at {place}")));
+            diagnostic.notes.extend(error.request_id.iter().map(|id| format!("the provider knows the request as {id}")));
+            diagnostics.push(diagnostic);
         }
     }
     match (&summary.aborted, committed) {

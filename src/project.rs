@@ -20,6 +20,7 @@ use cloudtik_planner::{Change, Estimate, Mode, Plan, PlanInput, Settled, estimat
 use cloudtik_provider_api::{CONTROLLER_PROVIDER, DATA_QUESTION, Deed, Facts, ProviderSchema, Requests, VALUE_KIND};
 
 use crate::around::Around;
+use crate::checks::checked;
 use crate::preflight::{heads_answer, silent_heads};
 use crate::prepared::Prepared;
 use crate::providers::{providers, schemas, with_controller};
@@ -473,7 +474,7 @@ impl Project {
         let locate = |span| sources.describe(span);
         let keep = kept(&ledger.state, options);
         check_addresses(options, &compiled.graph, &ledger.state)?;
-        let mut notes = compiled.notes;
+        let mut notes = compiled.notes.clone();
         notes.extend(moved.iter().map(|(to, from)| format!("{from} is now {to}")));
         if !options.destroy {
             if self.options.provider.is_none() {
@@ -499,8 +500,8 @@ impl Project {
         });
         plan.notes.extend(notes_of_kept(&plan, &keep));
         plan.moved = moved;
-        plan.sources = compiled.sources;
-        plan.variables = compiled.variables;
+        plan.sources.clone_from(&compiled.sources);
+        plan.variables.clone_from(&compiled.variables);
         if diagnostics.has_errors() {
             return Err(Failure::error(diagnostics, sources));
         }
@@ -508,6 +509,15 @@ impl Project {
         plan.expected = self.expected(&plan, &ledger.state, options);
         if !options.offline && !options.allow_disruption {
             no_tenants(world, &plan, &ledger.state)?;
+        }
+        if !options.offline && options.checks {
+            let (found, unanswered) = checked(&plan, &compiled, world.clouds, &self.schemas)?;
+            plan.notes.extend(unanswered);
+            warnings.extend(found);
+            if warnings.has_errors() {
+                warnings.sort();
+                return Err(Failure::error(warnings, sources));
+            }
         }
         Ok(Planned { plan, warnings, sources })
     }

@@ -13,12 +13,15 @@ mod aws;
 mod support;
 
 use aws::specs::Mode;
-use aws::{DESTROY, World, table};
-use cloudtik_aws_testing::{Config, Request};
+use aws::{APPLY, DESTROY, World, table, written};
+use cloudtik_aws_testing::{Config, Effect, Fault, Request};
 use serde_json::Value as Json;
 
 /// By how much the number of calls that a plan tells may be wrong.
 const PERCENT_OFF_MAX: u64 = 15;
+
+/// The calls that check the first plan of a workspace in the mode `public-head`: six names, four dry runs, three for all else.
+const CHECK_CALLS_MAX: usize = 13;
 
 /// Nothing takes its time here, so that the calls that only wait are left out.
 #[test]
@@ -52,4 +55,101 @@ fn assert_near(told: u64, made: &[Request], what: &str) {
     let count = made.len() as u64;
     println!("{what}: {told} calls were told, {count} were made");
     assert!(told.abs_diff(count) * 100 <= count * PERCENT_OFF_MAX, "{what}: {told} calls were told\n{}", table("made", made));
+}
+
+/// Each thing that would not go well, at the line that it is about; nothing is made.
+#[test]
+fn what_would_not_go_well_is_said_before_anything_is_made() {
+    let Some(world) = World::new(Config::strict()) else { return };
+    Mode::PublicHead.prepare(&world);
+    let trust = r#"{"Version":"2012-10-17","Statement":[]}"#;
+    let role = [("RoleName", "cloudtik-w-head-role"), ("AssumeRolePolicyDocument", trust)];
+    world.server.query("iam", "CreateRole", &role).unwrap();
+    let place = "<CreateBucketConfiguration><LocationConstraint>us-west-2</LocationConstraint></CreateBucketConfiguration>";
+    assert_eq!(world.server.store("PUT", "/cloudtik-w-us-west-2-default", place).unwrap().status, 200);
+    for _ in 0..5 {
+        world.server.ec2("AllocateAddress", &[("Domain", "vpc")]).unwrap();
+    }
+    let spec = world.stage.project().join("main.hcl");
+    let text = std::fs::read_to_string(&spec).unwrap().replace("m5.large", "m9.nothing");
+    world.stage.spec(&text);
+    refuses(&world, "ec2:CreateVpc");
+    let before = world.snapshot();
+    let all = [
+        "the name `cloudtik-w-head-role` of `workspace.w.iam_role.head` is taken: it was not made by cloudtik",
+        "the name `cloudtik-w-us-west-2-default` of `workspace.w.storage.default` is taken",
+        "the account may have 5 public addresses in region us-west-2; it has 5, and 1 would come",
+        "there are no machines of type `m9.nothing` in region us-west-2",
+        "the credentials have no right to `ec2:CreateVpc`, which `workspace.w.network` needs",
+        "main.hcl:17",
+    ];
+    for command in [&["plan"][..], &APPLY] {
+        let (ran, _) = world.expect(1, command);
+        let said = unwrapped(&ran.stderr);
+        let missing: Vec<_> = all.iter().filter(|text| !said.contains(**text)).collect();
+        assert!(missing.is_empty(), "{command:?}: no {missing:?} in {}", ran.stderr);
+        assert!(said.find(all[0]) < said.find(all[3]), "not in the order of the source: {}", ran.stderr);
+    }
+    world.is_as(&before, "a plan was refused");
+    world.expect(0, &["plan", "--offline"]);
+    let (ran, _) = world.expect(0, &["plan", "--checks=false"]);
+    assert!(ran.stdout.contains("This takes"), "{}", ran.text());
+}
+
+/// Questions without an answer are notes. A plan that makes nothing asks none, and one without trouble says nothing.
+#[test]
+fn a_check_that_nobody_answers_is_a_note() {
+    let Some(world) = World::new(Config::strict()) else { return };
+    Mode::PublicHead.prepare(&world);
+    let (ran, calls) = world.expect(0, &["plan"]);
+    println!("{}", table("plan", &calls));
+    let (_, unchecked) = world.expect(0, &["plan", "--checks=false"]);
+    let checks = calls.len() - unchecked.len();
+    assert!(checks <= CHECK_CALLS_MAX, "{checks} calls to check\n{}", table("plan", &calls));
+    assert_eq!(written(&calls), Vec::<String>::new(), "a plan made something");
+    assert!(ran.stderr.is_empty() && !ran.stdout.contains("not checked"), "{}", ran.text());
+    let effect = refusal("UnauthorizedOperation", "You are not authorized to perform this operation.");
+    let action = "ec2:DescribeInstanceTypeOfferings".to_owned();
+    world.proxy.configure(|config| config.faults = vec![fault(&action, effect)]);
+    let (ran, _) = world.expect(0, &["plan"]);
+    assert!(
+        unwrapped(&ran.stdout).contains(&format!("aws: not checked: types of machines: {action}: UnauthorizedOperation")),
+        "{}",
+        ran.text()
+    );
+}
+
+/// Address, source line, action, code and request.
+#[test]
+fn an_error_says_where_and_what() {
+    let Some(world) = World::new(Config::strict()) else { return };
+    Mode::PublicHead.prepare(&world);
+    let effect = refusal("SubnetLimitExceeded", "The maximum number of subnets has been reached.");
+    world.proxy.configure(|config| config.faults = vec![fault("ec2:CreateSubnet", effect)]);
+    let (ran, _) = world.expect(3, &APPLY);
+    let said = unwrapped(&ran.stderr);
+    for part in ["workspace.w.subnet.private[0]", "main.hcl:4:3", "ec2:CreateSubnet", "SubnetLimitExceeded", "request as proxy"] {
+        assert!(said.contains(part), "no {part} in {}", ran.stderr);
+    }
+    world.proxy.configure(|config| config.faults.clear());
+    world.expect(0, &DESTROY);
+}
+
+fn fault(action: &str, effect: Effect) -> Fault {
+    Fault { action: action.to_owned(), nth: None, probability: None, writes_only: false, effect }
+}
+
+fn refusal(code: &str, message: &str) -> Effect {
+    Effect::Refuse { status: 403, code: code.to_owned(), message: message.to_owned() }
+}
+
+fn refuses(world: &World, action: &str) {
+    let effect = refusal("UnauthorizedOperation", "You are not authorized to perform this operation.");
+    world.proxy.configure(|config| config.faults = vec![fault(action, effect)]);
+}
+
+/// What people read, without the breaks and the marks of its lines.
+fn unwrapped(text: &str) -> String {
+    let words = text.split_whitespace().filter(|word| !["│", "|"].contains(word));
+    words.collect::<Vec<_>>().join(" ")
 }

@@ -89,6 +89,7 @@ fn decided(given: &[Given], plan: &PlanFlags, destroy: bool, delete_data: &Delet
         (destroy, "--destroy"),
         (!plan.replace.is_empty(), "--replace"),
         (!plan.refresh, "--refresh"),
+        (!plan.checks, "--checks"),
         (!delete_data.is_empty(), "--delete-data"),
     ]
 }
@@ -377,6 +378,9 @@ pub(crate) struct PlanFlags {
     /// Whether to look at what exists before comparing
     #[arg(long, value_name = "BOOL", default_value_t = true, default_missing_value = "true", num_args = 0..=1, require_equals = true, hide_default_value = true, action = clap::ArgAction::Set, value_parser = truth)]
     pub(crate) refresh: bool,
+    /// Whether to ask the providers, before anything is made, what would not go well
+    #[arg(long, value_name = "BOOL", default_value_t = true, default_missing_value = "true", num_args = 0..=1, require_equals = true, hide_default_value = true, action = clap::ArgAction::Set, value_parser = truth)]
+    pub(crate) checks: bool,
     /// Make this object anew; may be repeated
     #[arg(long, value_name = "ADDRESS", value_parser = address)]
     pub(crate) replace: Vec<Address>,

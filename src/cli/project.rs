@@ -36,6 +36,7 @@ pub(crate) fn plan_options(flags: &PlanFlags) -> PlanOptions {
         replace: flags.replace.iter().cloned().collect(),
         parallelism: flags.parallelism,
         allow_disruption: flags.allow_disruption,
+        checks: flags.checks,
         ..PlanOptions::default()
     }
 }

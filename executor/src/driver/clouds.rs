@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cloudtik_model::{ControllerReply, ControllerRequest, NodeReply, NodeRequest, ProviderRef, Value};
-use cloudtik_provider_api::{Answer, Call, CallError, Cloud, Connection, DialTarget, ErrorClass, Provider};
+use cloudtik_provider_api::{Answer, Call, CallError, Check, Checked, Cloud, Connection, DialTarget, ErrorClass, Provider};
 
 /// The clouds by the name of their provider configuration.
 pub struct Clouds {
@@ -74,6 +74,14 @@ impl Clouds {
         match self.get(&call.provider) {
             Ok(cloud) => cloud.call(call).await,
             Err(error) => Answer::Failed(error),
+        }
+    }
+
+    /// Asks what of a plan would not go well.
+    pub async fn check(&self, provider: &ProviderRef, check: Check) -> Checked {
+        match self.get(provider) {
+            Ok(cloud) => cloud.check(check).await,
+            Err(error) => Checked { unanswered: vec![error.message], ..Checked::default() },
         }
     }
 

@@ -5,6 +5,7 @@
 
 mod call;
 mod capabilities;
+mod check;
 mod controller_kinds;
 mod database;
 mod lowering;
@@ -20,6 +21,7 @@ pub use call::{
     ObjectAnswer, Secret, UpdateRequest, Verb,
 };
 pub use capabilities::{Capabilities, Capability};
+pub use check::{Check, Checked, Concern, Intended};
 pub use controller_kinds::{CONTROLLER_PROVIDER, HEAD_CONTROLLER_KIND, WORKER_GROUP_KIND, controller_schema};
 pub use database::{Database, engine, engine_port, existing_databases, no_effect_beside_existing};
 pub use lowering::{

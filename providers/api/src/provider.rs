@@ -9,7 +9,9 @@ use cloudtik_model::{
 };
 
 use crate::lowering::real_name;
-use crate::{Answer, BoxFuture, Call, CallError, Capabilities, Connection, Deed, DialTarget, FactQuestion, ProviderSchema, Requests};
+use crate::{
+    Answer, BoxFuture, Call, CallError, Capabilities, Check, Checked, Connection, Deed, DialTarget, FactQuestion, ProviderSchema, Requests,
+};
 
 /// Answers to the questions of a plan, by key. A question without an answer is unknown: `--offline`.
 pub type Facts = BTreeMap<String, Value>;
@@ -129,6 +131,12 @@ pub trait Cloud: Send + Sync {
 
     /// Opens a byte stream to a port of an instance.
     fn dial(&self, target: DialTarget) -> BoxFuture<'_, Result<Connection, CallError>>;
+
+    /// Asks what of a plan would not go well, in a bounded number of requests that change nothing. A cloud without such questions has nothing
+    /// to say.
+    fn check(&self, _check: Check) -> BoxFuture<'_, Checked> {
+        Box::pin(std::future::ready(Checked::default()))
+    }
 
     /// Executes a step on an instance that is simulated, so that nobody can dial it. `None`, for all others: steps go over `dial`.
     fn run_step<'a>(&'a self, _instance: &'a str, _request: &'a NodeRequest) -> Option<BoxFuture<'a, Result<NodeReply, CallError>>> {

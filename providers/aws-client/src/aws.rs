@@ -113,6 +113,19 @@ impl Aws {
         answer.map_err(|error| classified(action, Effect::Possible, &error))
     }
 
+    /// Sends a request as a dry run: it does nothing, and its answer is an error. It is sent once.
+    pub(crate) async fn dry<T, E>(
+        &self,
+        action: &'static str,
+        request: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+    ) -> Result<T, CallError>
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        self.limits.take(action, Effect::None).await;
+        request.await.map_err(|error| classified(action, Effect::None, &error))
+    }
+
     /// Sends a request that only reads, again where that helps.
     pub(crate) async fn read<T, E, F>(&self, action: &'static str, mut request: impl FnMut() -> F) -> Result<T, CallError>
     where

@@ -6,14 +6,14 @@
 use std::sync::Arc;
 
 use cloudtik_model::Value;
-use cloudtik_provider_api::{Answer, BoxFuture, Call, CallError, Cloud, Connection, DialTarget, ErrorClass, Verb};
+use cloudtik_provider_api::{Answer, BoxFuture, Call, CallError, Check, Checked, Cloud, Connection, DialTarget, ErrorClass, Verb};
 use tokio::runtime::Runtime;
 use tokio::sync::OnceCell;
 
 use crate::aws::Aws;
 use crate::kinds::{announce, dispatch};
 use crate::looks::Looks;
-use crate::{dial, error, facts, fence, status};
+use crate::{check, dial, error, facts, fence, status};
 
 /// Threads that wait for AWS. They hardly compute.
 const THREADS: usize = 2;
@@ -83,6 +83,17 @@ impl Cloud for AwsCloud {
     fn call(&self, call: Call) -> BoxFuture<'_, Answer> {
         let answered = self.on_own_runtime(|shared| async move { shared.answer(&call).await });
         Box::pin(async move { answered.await.unwrap_or_else(Answer::Failed) })
+    }
+
+    fn check(&self, check: Check) -> BoxFuture<'_, Checked> {
+        let unanswered = |error: CallError| Checked { unanswered: vec![error.message], ..Checked::default() };
+        let checked = self.on_own_runtime(|shared| async move {
+            match shared.aws().await {
+                Ok(aws) => check::check(aws, &check).await,
+                Err(error) => unanswered(error),
+            }
+        });
+        Box::pin(async move { checked.await.unwrap_or_else(unanswered) })
     }
 
     fn dial(&self, target: DialTarget) -> BoxFuture<'_, Result<Connection, CallError>> {

@@ -6,6 +6,7 @@
 
 mod attributes;
 mod aws;
+mod check;
 mod cloud;
 mod dial;
 mod documents;

@@ -39,8 +39,15 @@ impl Refusal {
         self
     }
 
-    /// In the form that the service of the call answers in.
+    /// In the form that the service of the call answers in, with the id of the request in a header, where clients look for it.
     pub(crate) fn answer(&self, call: &Call) -> Answer {
+        let mut answer = self.document(call);
+        let header = if call.service == "s3" { "x-amz-request-id" } else { "x-amzn-requestid" };
+        answer.headers.push((header.to_owned(), "proxy".to_owned()));
+        answer
+    }
+
+    fn document(&self, call: &Call) -> Answer {
         if call.protocol == Protocol::Json {
             let json = serde_json::json!({ "__type": self.code, "message": self.message });
             return Answer::new(self.status, "application/x-amz-json-1.1", json.to_string());

@@ -11,9 +11,9 @@ use crate::config::Config;
 use crate::upstream;
 use crate::xml::Element;
 
-/// The answer to a write that is only tried: the server would do it.
+/// The answer to a call that is only tried: the server would do it.
 pub(crate) fn rehearsal(call: &Call) -> Option<Refusal> {
-    let is_one = call.service == "ec2" && call.is_write() && call.get("DryRun") == Some("true");
+    let is_one = call.service == "ec2" && call.get("DryRun") == Some("true");
     is_one.then(|| Refusal::new("DryRunOperation", "Request would have succeeded, but DryRun flag is set.").status(412))
 }
 
@@ -127,9 +127,10 @@ mod tests {
     }
 
     #[test]
-    fn only_writes_are_rehearsed() {
+    fn nothing_is_done_when_it_is_only_tried() {
         let ec2 = Call { service: "ec2".to_owned(), ..Call::default() };
         assert_eq!(rehearsal(&ec2.asking("CreateVpc", &[("DryRun", "true")])).unwrap().status, 412);
+        assert!(rehearsal(&ec2.asking("DescribeVpcs", &[("DryRun", "true")])).is_some());
         assert_eq!(rehearsal(&ec2.asking("CreateVpc", &[])), None);
     }
 }

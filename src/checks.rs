@@ -1,0 +1,102 @@
+//! What the providers say of a plan before anything is made: names that are taken, rights that are missing, types that are not there.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use cloudtik_compiler::Compiled;
+use cloudtik_executor::driver::Clouds;
+use cloudtik_model::{Address, Diagnostics, Node, ProviderRef, Span, Value};
+use cloudtik_planner::{Action, Change, Plan};
+use cloudtik_provider_api::{Check, Checked, Concern, Deed, Idempotency, Intended, ProviderSchema};
+
+use crate::Failure;
+use crate::clusters::block_on;
+
+/// What the providers find in a plan, at its places in the spec, and what they could not find out. A plan that makes nothing asks nobody.
+pub(crate) fn checked(
+    plan: &Plan,
+    compiled: &Compiled,
+    clouds: &Arc<Clouds>,
+    schemas: &BTreeMap<String, ProviderSchema>,
+) -> Result<(Diagnostics, Vec<String>), Failure> {
+    let checks = checks(plan, compiled, schemas);
+    if checks.is_empty() {
+        return Ok((Diagnostics::new(), Vec::new()));
+    }
+    let answers = block_on(async {
+        let mut asked = tokio::task::JoinSet::new();
+        for (provider, check) in checks {
+            let clouds = Arc::clone(clouds);
+            asked.spawn(async move { (provider.clone(), clouds.check(&provider, check).await) });
+        }
+        asked.join_all().await
+    })?;
+    let answers: BTreeMap<ProviderRef, Checked> = answers.into_iter().collect();
+    let mut found = Diagnostics::new();
+    let mut notes = Vec::new();
+    for (provider, answer) in answers {
+        found.extend(answer.concerns.into_iter().map(|concern| placed(concern, compiled)));
+        notes.extend(answer.unanswered.into_iter().map(|text| format!("{provider}: not checked: {text}")));
+    }
+    found.sort();
+    Ok((found, notes))
+}
+
+/// The questions, by provider configuration: of those through which something is made.
+fn checks(plan: &Plan, compiled: &Compiled, schemas: &BTreeMap<String, ProviderSchema>) -> BTreeMap<ProviderRef, Check> {
+    let has_calls = |change: &&Change| {
+        let schema = schemas.get(change.provider.provider_type());
+        schema.and_then(|schema| schema.kinds.get(&*change.kind)).is_some_and(|kind| kind.class != Idempotency::Pure)
+    };
+    let mut checks: BTreeMap<ProviderRef, Check> = BTreeMap::new();
+    let mut add = |provider: &ProviderRef, intended: Intended| {
+        let check = checks.entry(provider.clone()).or_default();
+        check.lineage.clone_from(&plan.lineage);
+        check.intended.push(intended);
+    };
+    for change in plan.changes.values().filter(|change| !change.is_step()).filter(has_calls) {
+        add(&change.provider, intended(change));
+    }
+    for config in compiled.head_configs.values() {
+        let groups = config.groups.values().filter(|group| {
+            let change = plan.changes.get(&group.node.address);
+            change.is_some_and(|change| matches!(change.action, Action::Create | Action::Update | Action::Replace))
+        });
+        for group in groups {
+            let node = &group.node;
+            let (kind, attributes) = (Arc::clone(&node.kind), node.attributes.clone());
+            add(&config.provider, Intended { address: node.address.clone(), kind, deed: Some(Deed::Create), id: None, attributes });
+        }
+    }
+    checks.retain(|_, check| check.intended.iter().any(Intended::is_made));
+    checks
+}
+
+fn intended(change: &Change) -> Intended {
+    let deed = match change.action {
+        Action::Create | Action::Replace => Some(Deed::Create),
+        Action::Update => Some(Deed::Update),
+        Action::Delete => Some(Deed::Delete),
+        Action::NoOp | Action::Forget | Action::Run | Action::Adopt => None,
+    };
+    let attributes = match &change.desired {
+        Some(Node::Resource(spec)) => spec.attributes.clone(),
+        _ => Value::NULL,
+    };
+    Intended { address: change.address.clone(), kind: Arc::clone(&change.kind), deed, id: change.id.clone(), attributes }
+}
+
+/// A concern at its place in the spec.
+fn placed(concern: Concern, compiled: &Compiled) -> cloudtik_model::Diagnostic {
+    let place = concern.diagnostic.address.as_ref().map_or(Span::NONE, |address| place(address, concern.attribute, compiled));
+    concern.diagnostic.at(place)
+}
+
+fn place(address: &Address, attribute: Option<&str>, compiled: &Compiled) -> Span {
+    let node = compiled.graph.nodes.get(address);
+    let groups = compiled.head_configs.values().flat_map(|config| config.groups.values());
+    let worker = groups.map(|group| &group.node).find(|worker| worker.address == *address);
+    let spec = worker.or(if let Some(Node::Resource(spec)) = node { Some(spec) } else { None });
+    let origin = spec.and_then(|spec| spec.origins.get(attribute?)).map_or(Span::NONE, |origin| origin.span);
+    if origin.is_none() { node.map_or(Span::NONE, Node::span) } else { origin }
+}
