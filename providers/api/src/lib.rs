@@ -32,7 +32,7 @@ pub use node_attributes::node_attributes;
 pub use provider::{Cloud, Facts, Lowered, Provider};
 pub use record::{RECORD_VALUE, exports_of, record};
 pub use schema::{
-    AttributeSchema, Deed, Derive, Expected, Idempotency, KindSchema, Presence, ProviderSchema, Refuses, Requests, SecretKind, Shown,
+    AttributeSchema, Choice, Deed, Derive, Expected, Idempotency, KindSchema, Presence, ProviderSchema, Refuses, Requests, SecretKind, Shown,
     Visibility,
 };
 pub use tags::{

@@ -9,6 +9,7 @@ use tokio::sync::OnceCell;
 
 use crate::aws::Aws;
 use crate::error::{refused, strange};
+use crate::kinds::Rooms;
 
 /// Types of machines that one request may name.
 const TYPES_MAX: usize = 100;
@@ -39,6 +40,8 @@ pub(crate) struct Session {
     others: Mutex<BTreeMap<String, String>>,
     machines: tokio::sync::Mutex<BTreeMap<String, Machine>>,
     images: tokio::sync::Mutex<BTreeMap<String, Image>>,
+    /// What there is no room for.
+    pub(crate) rooms: Rooms,
     /// What was published last, by instance.
     statuses: Mutex<BTreeMap<String, BTreeMap<String, String>>>,
 }

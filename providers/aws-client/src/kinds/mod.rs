@@ -47,7 +47,8 @@ use crate::aws::Aws;
 use crate::kind::answer;
 use crate::looks::Looks;
 
-pub(crate) use instance::Instance;
+pub(crate) use instance::{Instance, Rooms};
+pub(crate) use launch_template::remove as remove_launch_templates;
 pub(crate) use route_table::tables as route_tables;
 
 /// Tells what several kinds will look at in this moment.

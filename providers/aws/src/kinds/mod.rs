@@ -146,6 +146,7 @@ const fn kind(name: &'static str, class: Idempotency, doc: &'static str) -> Kind
         unique_name: None,
         concurrency_max: 16,
         derive: None,
+        choices: &[],
         additive: &[],
         shows: Visibility::AT_ONCE,
         rolls: false,
@@ -197,6 +198,10 @@ const fn number(name: &'static str, change: ChangeWord, doc: &'static str) -> At
 
 fn ids(name: &'static str, change: ChangeWord, doc: &'static str) -> AttributeSchema {
     AttributeSchema::optional(name, Type::set(Type::String), change, doc)
+}
+
+fn texts(name: &'static str, change: ChangeWord, doc: &'static str) -> AttributeSchema {
+    AttributeSchema::optional(name, Type::list(Type::String), change, doc)
 }
 
 /// A block that occurs once: a list of one object.

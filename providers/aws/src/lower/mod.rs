@@ -2,11 +2,13 @@
 
 mod cluster;
 mod database;
+mod forms;
 mod identity;
 mod layout;
 mod maker;
 mod network;
 mod storage;
+mod template;
 mod workspace;
 
 pub(crate) use cluster::cluster;
