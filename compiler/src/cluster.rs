@@ -97,7 +97,7 @@ fn expand_instance(expansion: &mut Expansion<'_>, block: &Block, instance: &Inst
                 evaluated: &evaluated,
                 workspace: &workspace,
                 provider: &provider,
-                config: &config,
+                config: &definition.on_head(&config),
                 head,
                 groups: with_templates,
                 scaling,

@@ -106,6 +106,12 @@ pub trait Provider: Send + Sync {
         Requests::default()
     }
 
+    /// What of a configuration is true on a head too, where its controller makes workers by it: without what says how somebody logs in to the cloud
+    /// from elsewhere.
+    fn on_head(&self, config: &Value) -> Value {
+        config.clone()
+    }
+
     /// The effectful half. Opens nothing yet: the first call does.
     ///
     /// # Errors

@@ -110,6 +110,13 @@ impl Provider for AwsProvider {
         kinds::requests(kind, deed, expected_ms)
     }
 
+    /// A head has the rights of its instance, and neither the profiles nor the roles of whoever applied.
+    fn on_head(&self, config: &Value) -> Value {
+        let Some(entries) = config.entries() else { return config.clone() };
+        let of_person = |name: &str| ["profile", "shared_config_files", "assume_role"].contains(&name);
+        Value::object(entries.iter().map(|(name, value)| (Arc::clone(name), if of_person(name) { Value::NULL } else { value.clone() })))
+    }
+
     fn connect(&self, config: &Value) -> Result<Arc<dyn Cloud>, CallError> {
         let Some(connect) = self.connect else {
             let message = "this program was built without the client of AWS";
@@ -123,6 +130,15 @@ impl Provider for AwsProvider {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_head_logs_in_by_itself() {
+        let config = Value::object([("region", Value::from("us-west-2")), ("profile", "me".into()), ("endpoint_url", Value::NULL)]);
+        let on_head = AwsProvider::new(None).on_head(&config);
+        assert_eq!(on_head.get("region").and_then(Value::as_str), Some("us-west-2"));
+        assert!(on_head.get("profile").is_some_and(Value::is_null));
+        assert_eq!(on_head.entries().map(|entries| entries.len()), Some(3));
+    }
 
     #[test]
     fn a_build_without_the_client_says_so() {
