@@ -14,7 +14,7 @@ mod stage;
 use std::collections::BTreeMap;
 
 use cloudtik_aws::kinds;
-use cloudtik_aws_testing::{Effect, Fault};
+use cloudtik_aws_testing::{Config, Effect, Fault};
 use cloudtik_model::Value;
 use cloudtik_provider_api::{
     Answer, CLUSTER_TAG, Connection, DialTarget, ErrorClass, ObjectAnswer, ROLE_TAG, STATUS_PREFIX, Secret, UpdateRequest, Verb,

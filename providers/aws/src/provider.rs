@@ -130,6 +130,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_head_logs_in_by_itself() {
+        let config = Value::object([("region", Value::from("us-west-2")), ("profile", "me".into()), ("endpoint_url", Value::NULL)]);
+        let on_head = AwsProvider::new(None).config_for_head(&config);
+        assert_eq!(on_head.get("region").and_then(Value::as_str), Some("us-west-2"));
+        assert!(on_head.get("profile").is_none());
+        assert_eq!(on_head.entries().map(|entries| entries.len()), Some(2));
+    }
+
+    #[test]
     fn a_build_without_the_client_says_so() {
         let error = AwsProvider::new(None).connect(&Value::NULL).err().unwrap();
         assert_eq!(error.code, "no-aws");
