@@ -189,6 +189,13 @@ def install_stacks(url):
     def parameter_again(api, made, p, tags):
         api.ssm.put_parameter(**some(p, "Name", "Type", "Value", "Description", "Tier"), Overwrite=True)
 
+    def role_again(api, made, p, tags):
+        before, after = (set(q.get("ManagedPolicyArns", [])) for q in (made.resource["Properties"], p))
+        for policy in sorted(after - before):
+            api.iam.attach_role_policy(RoleName=p["RoleName"], PolicyArn=policy)
+        for policy in sorted(before - after):
+            api.iam.detach_role_policy(RoleName=p["RoleName"], PolicyArn=policy)
+
     def role_policy_again(api, made, p, tags):
         role_policy(api, p, tags)
 
@@ -232,6 +239,7 @@ def install_stacks(url):
     # What some properties of a type are changed by; a change of any other makes the object anew.
     again = {
         "SSM::Parameter": (parameter_again, {"Value", "Description", "Type", "Tier"}),
+        "IAM::Role": (role_again, {"ManagedPolicyArns"}),
         "IAM::RolePolicy": (role_policy_again, {"PolicyDocument"}),
     }
 

@@ -42,6 +42,10 @@ pub(crate) fn template(config: &Value, workspace: &WorkspaceSpec, native: &Lower
     let filled: Vec<ResourceSpec> = native.resources.iter().map(|part| with_defaults(config, part)).collect();
     let parts: BTreeMap<Address, &ResourceSpec> = filled.iter().map(|part| (part.address.clone(), part)).collect();
     let questions = Questions::of(config, workspace);
+    if !workspace.lifecycle.ignore_changes.is_empty() {
+        let Wrong { title, help } = ignores();
+        found.push(Diagnostic::error("cloudformation", title).at(workspace.span).of(&workspace.address).help(help));
+    }
     let mut writer = Writer { parts: &parts, questions: &questions, parameters: BTreeMap::new() };
     let mut resources = Map::new();
     for part in &filled {
@@ -108,18 +112,33 @@ fn check(part: &ResourceSpec, workspace: &WorkspaceSpec, found: &mut Diagnostics
         let title = format!("a stack lies in one account and region, and {} belongs to provider `{}`", part.address, part.provider);
         found.push(at(part, "", Wrong::new(title, "write `deploy = \"native\"`")));
     }
-    if !part.lifecycle.ignore_changes.is_empty() {
-        let title = "CloudFormation knows no `ignore_changes`: a stack sets all that its template says";
-        found.push(at(part, "", Wrong::new(title, "leave it out, or write `deploy = \"native\"`")));
+    // What the workspace says itself holds for the whole of it, and for a stack too.
+    let own = part.lifecycle != workspace.lifecycle;
+    if own && !part.lifecycle.ignore_changes.is_empty() {
+        found.push(at(part, "", ignores()));
     }
+    if own && part.lifecycle.prevent_destroy && on_destroy(part).is_none() {
+        let title = "CloudFormation does not refuse to remove a part of a stack";
+        let help = "write `prevent_destroy` in the workspace's own `lifecycle`, or write `deploy = \"native\"`";
+        found.push(at(part, "", Wrong::new(title, help)));
+    }
+}
+
+fn ignores() -> Wrong {
+    let title = "CloudFormation knows no `ignore_changes`: a stack sets all that its template says";
+    Wrong::new(title, "leave it out, or write `deploy = \"native\"`")
+}
+
+/// What becomes of what keeps data, when nobody wants it any more.
+fn on_destroy(part: &ResourceSpec) -> Option<&str> {
+    part.attributes.get("on_destroy").and_then(Value::as_str)
 }
 
 /// Adds what holds for all types: what becomes of the object when it is no longer wanted, and what comes before it.
 fn complete(writer: &Writer<'_>, part: &ResourceSpec, name: &str, resource: &mut Json) {
     let Some(resource) = resource.as_object_mut() else { return };
-    let on_destroy = part.attributes.get("on_destroy").and_then(Value::as_str);
-    let keeps = on_destroy == Some("keep") || part.lifecycle.prevent_destroy;
-    if keeps || on_destroy.is_some() {
+    if let Some(on_destroy) = on_destroy(part) {
+        let keeps = on_destroy == "keep" || part.lifecycle.prevent_destroy;
         for policy in ["DeletionPolicy", "UpdateReplacePolicy"] {
             resource.insert(policy.to_owned(), if keeps { "Retain" } else { "Delete" }.into());
         }

@@ -34,7 +34,8 @@ impl Writer<'_> {
     /// A value, for a property called `name`: what is not part of the workspace and not known becomes a parameter of that name.
     pub(super) fn value(&mut self, name: &str, value: &Value) -> Result<Json, Wrong> {
         if value.is_sensitive() {
-            return Ok(self.json(secret(name, value)));
+            let written = self.given(name, value, true);
+            return Ok(self.json(written));
         }
         Ok(match value.kind() {
             ValueKind::Null => Json::Null,
@@ -98,13 +99,13 @@ impl Writer<'_> {
         let mut needs = BTreeSet::new();
         expr.addresses(&mut needs);
         if !needs.is_empty() && !needs.iter().any(|address| self.parts.contains_key(address)) && !has_fact(expr) {
-            return Ok(Written::parameter(Parameter::text(name, Value::deferred(Type::String, expr.clone()), false)));
+            return Ok(self.given(name, &Value::deferred(Type::String, expr.clone()), false));
         }
         match &expr.kind {
             ExprKind::Literal(value) if value.as_str().is_some() => {
                 Ok(Written::piece(Piece::Text(value.as_str().unwrap_or_default().to_owned())))
             }
-            ExprKind::Literal(value) if value.is_sensitive() => Ok(secret(name, value)),
+            ExprKind::Literal(value) if value.is_sensitive() => Ok(self.given(name, value, true)),
             ExprKind::Convert { of, .. } => self.expression(name, of),
             ExprKind::Attribute { of, name: attribute } => match &of.kind {
                 ExprKind::Reference(address) => self.reference(address, attribute),
@@ -127,6 +128,13 @@ impl Writer<'_> {
             },
             _ => Err(unsaid(name)),
         }
+    }
+
+    /// A text that is given to the stack: one parameter, wherever it occurs.
+    fn given(&self, name: &str, value: &Value, secret: bool) -> Written {
+        let new = Parameter::text(name, value.clone(), secret);
+        let same = self.parameters.values().find(|known| known.value == new.value && known.definition == new.definition);
+        Written::parameter(same.cloned().unwrap_or(new))
     }
 
     /// The JSON text of a value, as `jsonencode` writes it.
@@ -164,10 +172,6 @@ impl Parameter {
         }
         Self { name: name.to_owned(), definition: Json::Object(definition), value }
     }
-}
-
-fn secret(name: &str, value: &Value) -> Written {
-    Written::parameter(Parameter::text(name, value.clone(), true))
 }
 
 fn has_fact(expr: &Expr) -> bool {

@@ -56,3 +56,39 @@ fn a_stack_has_the_template_that_is_emitted() {
         assert!(attribute(&graph, "workspace.w.stack", "parameters").entries().is_some_and(std::collections::BTreeMap::is_empty), "{name}");
     }
 }
+
+#[track_caller]
+fn refuses(workspace: &str, expected: &str) {
+    let source = with_stack(workspace);
+    let (_, map, found) = run(&source, &facts(&source));
+    assert_eq!(describe(&map, &found).trim(), expected, "{source}");
+}
+
+/// What a template cannot say is said, where it stands.
+#[test]
+fn what_cloudformation_cannot_do_is_refused() {
+    let sees = "CloudFormation knows no `ignore_changes`: a stack sets all that its template says";
+    refuses("workspace \"w\" {\n lifecycle {\n ignore_changes = [tags]\n }\n}\n", &format!("1 error cloudformation: {sees}"));
+    refuses(
+        "workspace \"w\" {\n storage \"s\" {\n lifecycle {\n ignore_changes = [tags]\n }\n }\n}\n",
+        &format!("3 error cloudformation: {sees}"),
+    );
+    refuses(
+        "workspace \"w\" {\n firewall {\n egress \"dns\" {\n ports = [\"53\"]\n to = [\"10.0.0.0/8\"]\n }\n }\n}\n",
+        "1 error cloudformation: the parameter `VpcEndpointS3PrefixList` of the stack is known once workspace.w.vpc_endpoint.s3 is there, \
+         which the stack itself makes",
+    );
+}
+
+/// What stands outside of the workspace comes in by a parameter, and secrets do not show.
+#[test]
+fn what_is_not_of_the_workspace_is_a_parameter() {
+    let key = "resource \"value\" \"key\" {\n input = \"arn:aws:kms:us-west-2:123456789012:key/k\"\n}\n";
+    let source = with_stack("workspace \"w\" {\n tags = { of = resource.value.key.id }\n storage \"s\" {}\n}\n") + key;
+    let graph = compiled(&source, &facts(&source));
+    let body: Json = serde_json::from_str(attribute(&graph, "workspace.w.stack", "template_body").as_str().unwrap()).unwrap();
+    assert_eq!(body["Parameters"]["NetworkTagOf"], serde_json::json!({ "Type": "String" }), "{:#}", body["Parameters"]);
+    let parameters = attribute(&graph, "workspace.w.stack", "parameters");
+    assert_eq!(parameters.entries().map(std::collections::BTreeMap::len), Some(1), "the same value is given once");
+    assert!(parameters.get("NetworkTagOf").is_some_and(cloudtik_model::Value::is_deferred));
+}
