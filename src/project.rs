@@ -21,6 +21,8 @@ use cloudtik_provider_api::{CONTROLLER_PROVIDER, DATA_QUESTION, Deed, Facts, Pro
 
 use crate::around::Around;
 use crate::checks::checked;
+use crate::deploy::stays_deployed;
+use crate::inside::Inside;
 use crate::preflight::{heads_answer, silent_heads};
 use crate::prepared::Prepared;
 use crate::providers::{providers, schemas, with_controller};
@@ -37,7 +39,7 @@ pub struct Project {
     options: ProjectOptions,
     pub(crate) folder: PathBuf,
     sources: DiskSources,
-    providers: Providers,
+    pub(crate) providers: Providers,
     pub(crate) schemas: Arc<BTreeMap<String, ProviderSchema>>,
 }
 
@@ -140,7 +142,7 @@ impl Project {
         Ok(Compilation { graph: compiled.graph, head_configs: compiled.head_configs, notes: compiled.notes, warnings, sources })
     }
 
-    fn compile_with(&self, facts: &Facts) -> Result<(Compiled, SourceMap, Diagnostics), Failure> {
+    pub(crate) fn compile_with(&self, facts: &Facts) -> Result<(Compiled, SourceMap, Diagnostics), Failure> {
         let (compiled, sources, diagnostics) = self.compile_any(facts);
         if diagnostics.has_errors() { Err(Failure::error(diagnostics, sources)) } else { Ok((compiled, sources, diagnostics)) }
     }
@@ -291,7 +293,9 @@ impl Project {
         let clouds = clouds(&self.providers, configs.into_iter(), &self.folder, &around);
         heads_answer(&plan, store.state(), &clouds, &around)?;
         if !options.allow_disruption {
-            no_tenants(&self.world(&clouds, &around), &plan, store.state())?;
+            let world = self.world(&clouds, &around);
+            let inside = Inside::of(&world, &self.providers, &plan)?;
+            no_tenants(&world, &plan, store.state(), &inside.anew)?;
         }
         let planned = Planned { plan, warnings: Diagnostics::new(), sources: SourceMap::default() };
         let run_id = new_run_id()?;
@@ -474,6 +478,9 @@ impl Project {
         let locate = |span| sources.describe(span);
         let keep = kept(&ledger.state, options);
         check_addresses(options, &compiled.graph, &ledger.state)?;
+        if !options.destroy {
+            stays_deployed(&compiled, &ledger.state).map_err(|wrong| Failure::error(wrong, sources.clone()))?;
+        }
         let mut notes = compiled.notes.clone();
         notes.extend(moved.iter().map(|(to, from)| format!("{from} is now {to}")));
         if !options.destroy {
@@ -507,8 +514,12 @@ impl Project {
         }
         warnings.extend(diagnostics);
         plan.expected = self.expected(&plan, &ledger.state, options);
-        if !options.offline && !options.allow_disruption {
-            no_tenants(world, &plan, &ledger.state)?;
+        if !options.offline {
+            let inside = Inside::of(world, &self.providers, &plan)?;
+            if !options.allow_disruption {
+                no_tenants(world, &plan, &ledger.state, &inside.anew)?;
+            }
+            plan.notes.extend(inside.notes);
         }
         if !options.offline && options.checks {
             let (found, unanswered) = checked(&plan, &compiled, world.clouds, &self.schemas)?;

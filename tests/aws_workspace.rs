@@ -79,7 +79,7 @@ fn comes_is_mended_and_goes(mode: Mode) {
 #[test]
 fn calls_are_few() {
     let Some(world) = World::new(Config::strict()) else { return };
-    Mode::PublicHead.prepare_with(&world, INSTANCES);
+    Mode::PublicHead.prepare_with(&world, "native", INSTANCES);
     let before = world.snapshot();
     // What a plan checks is counted where it is tested.
     let (_, made) = world.expect(0, &["apply", "--auto-approve", "--checks=false"]);

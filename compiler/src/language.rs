@@ -397,6 +397,7 @@ fn database() -> NestedRule {
         ..BlockSchema::default()
     })
 }
+const DEPLOY: &str = "`native`: each part by a call of its own; `cloudformation`, on AWS: all of them as one stack.";
 
 fn workspace() -> BlockSchema {
     let mut attributes = vec![
@@ -404,6 +405,9 @@ fn workspace() -> BlockSchema {
             .check(Check::Name(NAME_CHARS_MAX))
             .known(),
         AttributeRule::optional("provider", Type::Any, ChangeWord::Recreate, "Which provider configuration.").reference(),
+        AttributeRule::new(AttributeSchema::with_default("deploy", Type::String, "native", ChangeWord::Fixed, DEPLOY))
+            .check(Check::OneOf(&["native", "cloudformation"]))
+            .known(),
         tags(),
     ];
     attributes.extend(meta());
@@ -412,7 +416,7 @@ fn workspace() -> BlockSchema {
         labels: &["name"],
         attributes,
         blocks: vec![network(), firewall(), identity(), storage(), database(), lifecycle()],
-        later: &["from", "deploy", "domain", "proxy", "timeouts"],
+        later: &["from", "domain", "proxy", "timeouts"],
         ..BlockSchema::default()
     }
 }

@@ -25,11 +25,11 @@ impl Mode {
 
     /// Makes the network of the client, where the mode has one, and writes the spec.
     pub fn prepare(self, world: &World) {
-        self.prepare_with(world, 1);
+        self.prepare_with(world, "native", 1);
     }
 
-    /// The same with more machines than one.
-    pub fn prepare_with(self, world: &World, machines: usize) {
+    /// The same with a way to deploy it, and with so many machines.
+    pub fn prepare_with(self, world: &World, deploy: &str, machines: usize) {
         let count = if machines == 1 { String::new() } else { format!("  count                  = {machines}\n") };
         let client = if self == Self::PublicHead { String::new() } else { client_network(&world.server) };
         let client = if client.is_empty() { client } else { format!("    client_vpc = \"{client}\"\n") };
@@ -38,6 +38,7 @@ impl Mode {
             r#"provider "aws" {{}}
 
 workspace "w" {{
+  deploy = "{deploy}"
   network {{
     mode = "{}"
 {client}  }}

@@ -89,6 +89,7 @@ const fn kind(name: &'static str) -> KindSchema {
         concurrency_max: u32::MAX,
         derive: None,
         choices: &[],
+        names: None,
         in_resource: false,
         additive: &[],
         shows: Visibility::AT_ONCE,

@@ -8,6 +8,7 @@ mod capabilities;
 mod check;
 mod controller_kinds;
 mod database;
+mod default_tags;
 mod lowering;
 mod node_attributes;
 mod provider;
@@ -24,6 +25,7 @@ pub use capabilities::{Capabilities, Capability};
 pub use check::{Check, Checked, Concern, Intended};
 pub use controller_kinds::{CONTROLLER_PROVIDER, HEAD_CONTROLLER_KIND, WORKER_GROUP_KIND, controller_schema};
 pub use database::{Database, engine, engine_port, existing_databases, no_effect_beside_existing};
+pub use default_tags::with_default_tags;
 pub use lowering::{
     ClusterStart, NODE_NAME, ResourceBuilder, WorkspaceStart, fact, firewall_rules, no_effect, no_effect_at, no_effect_of_cloud, real_name,
     reference, worker_name, written,
@@ -32,7 +34,7 @@ pub use node_attributes::node_attributes;
 pub use provider::{Cloud, Facts, Lowered, Provider};
 pub use record::{RECORD_VALUE, exports_of, record};
 pub use schema::{
-    AttributeSchema, Choice, Deed, Derive, Expected, Idempotency, KindSchema, Presence, ProviderSchema, Refuses, Requests, SecretKind, Shown,
+    AttributeSchema, Choice, Deed, Derive, Expected, Idempotency, KindSchema, Names, Presence, ProviderSchema, Refuses, Requests, SecretKind, Shown,
     Visibility,
 };
 pub use tags::{

@@ -1,6 +1,6 @@
 //! Schemas: attributes with their types, what a change of each does, and how a create of each kind is repeated.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cloudtik_model::{ChangeWord, Type, Value};
@@ -220,6 +220,8 @@ pub struct Choice {
     /// Whether objects of one block begin at different values, each at the one of its number, so that they lie in different places.
     pub spreads: bool,
 }
+/// From the given attributes of an object to the names in computed maps, by attribute.
+pub type Names = fn(&Value) -> Vec<(&'static str, BTreeSet<Arc<str>>)>;
 
 /// A kind of resource.
 #[derive(Clone, Debug)]
@@ -246,6 +248,8 @@ pub struct KindSchema {
     pub derive: Option<Derive>,
     /// What is left to the room that there is; what varies slowest comes first.
     pub choices: &'static [Choice],
+    /// Which names computed maps have, where that follows from the given attributes: an update adds what is new, and what is there stays.
+    pub names: Option<Names>,
     /// Whether objects of it only add up, as the rules of a firewall do: new ones are made before old ones beside them go, so that nothing is
     /// missing in between. The attributes that make two of them the same thing, which cannot be there twice; empty: it is no such kind.
     pub additive: &'static [&'static str],

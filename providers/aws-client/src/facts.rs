@@ -15,7 +15,7 @@ use cloudtik_provider_api::{CallError, ErrorClass, FactQuestion, WORKSPACE_TAG};
 use crate::attributes::{Given, IntoValue};
 use crate::aws::Aws;
 use crate::error::{refused, strange};
-use crate::kinds::route_tables;
+use crate::kinds::{cloudformation_stack, route_tables};
 use crate::session::Identity;
 use crate::{metadata, tags};
 
@@ -72,6 +72,7 @@ async fn answer_one(aws: &Aws, question: &str, arguments: Given<'_>) -> Result<V
         "network" => network(aws, arguments).await,
         "image" => image(aws, arguments).await,
         "database_version" => database_version(aws, arguments).await,
+        "change_set" => cloudformation_stack::preview(aws, arguments).await,
         _ => Err(refused("question", "nobody answers it")),
     }
 }

@@ -107,6 +107,7 @@ const fn kind(name: &'static str, class: Idempotency) -> KindSchema {
         concurrency_max: 8,
         derive: None,
         choices: &[],
+        names: None,
         additive: &[],
         shows: Visibility::AT_ONCE,
         rolls: false,

@@ -147,6 +147,7 @@ const fn kind(name: &'static str, class: Idempotency, doc: &'static str) -> Kind
         concurrency_max: 16,
         derive: None,
         choices: &[],
+        names: None,
         additive: &[],
         shows: Visibility::AT_ONCE,
         rolls: false,

@@ -12,7 +12,7 @@ mod template;
 mod workspace;
 
 pub(crate) use cluster::cluster;
-pub(crate) use workspace::workspace;
+pub(crate) use workspace::{native, workspace};
 
 use cloudtik_model::spec::Fields;
 use cloudtik_model::{Address, Diagnostic, Diagnostics, Key, Segment, Span};

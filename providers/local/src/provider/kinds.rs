@@ -53,6 +53,7 @@ pub(super) fn local_schema() -> ProviderSchema {
             is_node: true,
             secrets: &[(HOST_KEY_SECRET, SecretKind::SshHostKey), (LOGIN_SECRET, SecretKind::LoginKey)],
             derive: Some(published),
+            names: None,
             in_resource: true,
             doc: "A node on this machine.",
             ..kind(INSTANCE_KIND)
@@ -75,6 +76,7 @@ const fn kind(name: &'static str) -> KindSchema {
         concurrency_max: CONCURRENCY_MAX,
         derive: None,
         choices: &[],
+        names: None,
         additive: &[],
         shows: Visibility::AT_ONCE,
         rolls: false,
