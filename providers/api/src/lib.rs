@@ -34,8 +34,8 @@ pub use node_attributes::node_attributes;
 pub use provider::{Cloud, Facts, Lowered, Provider};
 pub use record::{RECORD_VALUE, exports_of, record};
 pub use schema::{
-    AttributeSchema, Choice, Deed, Derive, Expected, Idempotency, KindSchema, Names, Presence, ProviderSchema, Refuses, Requests, SecretKind, Shown,
-    Visibility,
+    AttributeSchema, Choice, Deed, Derive, Expected, Idempotency, KindSchema, Names, Presence, ProviderSchema, Refuses, Requests,
+    SecretKind, Shown, Visibility,
 };
 pub use tags::{
     CLUSTER_TAG, GROUP_TAG, HEAD_ROLE, ROLE_TAG, SEQUENCE_TAG, STATUS_PREFIX, TEMPLATE_TAG, WORKER_ROLE, WORKSPACE_TAG, merged_tags,

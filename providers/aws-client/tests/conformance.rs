@@ -275,7 +275,10 @@ fn samples(stage: &Stage, vpc: &Value, test: &str) -> Vec<Sample> {
             &[],
             &[
                 ("versioning", Value::list([Value::object([("enabled", Value::from(true))])])),
-                ("server_side_encryption_configuration", Value::list([Value::object([("kms_master_key_id", Value::NULL), ("sse_algorithm", text("aws:kms"))])])),
+                (
+                    "server_side_encryption_configuration",
+                    Value::list([Value::object([("kms_master_key_id", Value::NULL), ("sse_algorithm", text("aws:kms"))])]),
+                ),
                 ("block_public_access", false.into()),
             ],
         ),

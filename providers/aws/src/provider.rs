@@ -10,7 +10,7 @@ use cloudtik_provider_api::{
 };
 
 use crate::cloudformation::{CLOUDFORMATION, template};
-use crate::facts::{self, Account};
+use crate::facts;
 use crate::kinds::{self, aws_schema};
 use crate::{lower, names};
 

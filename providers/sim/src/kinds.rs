@@ -1,7 +1,9 @@
 //! The kinds: one for each idempotency class, with an attribute for each change word, and what a workspace and a cluster become.
 
 use cloudtik_model::{ChangeWord, Type, Value};
-use cloudtik_provider_api::{AttributeSchema, Choice, Expected, Idempotency, KindSchema, ProviderSchema, SecretKind, Visibility, node_attributes};
+use cloudtik_provider_api::{
+    AttributeSchema, Choice, Expected, Idempotency, KindSchema, ProviderSchema, SecretKind, Visibility, node_attributes,
+};
 
 /// Repeated by token.
 pub const TOKEN_KIND: &str = "sim_token";

@@ -81,7 +81,7 @@ fn built(
         .set_ebs_optimized(given.flag("ebs_optimized"))
         .set_instance_initiated_shutdown_behavior(given.maybe_text("instance_initiated_shutdown_behavior").map(ShutdownBehavior::from))
         .set_instance_market_options(market(given))
-        .set_tag_specifications(Some(specifications(tags)));
+        .set_tag_specifications(Some(specifications(given, tags)));
     let send = in_network(send, given);
     Ok(match template(given) {
         Some(template) => send.launch_template(template),
@@ -227,7 +227,7 @@ fn all_tags(request: &CreateRequest, user: &str) -> BTreeMap<String, String> {
 }
 
 /// The same tags for the machine and what goes with it.
-fn specifications(all: &BTreeMap<String, String>) -> Vec<TagSpecification> {
+fn specifications(given: Given<'_>, all: &BTreeMap<String, String>) -> Vec<TagSpecification> {
     let all = tags::ec2(all);
     let of = |what: ResourceType| TagSpecification::builder().resource_type(what).set_tags(Some(all.clone())).build();
     let spot = market(given).map(|_| ResourceType::SpotInstancesRequest);
