@@ -136,7 +136,7 @@ fn an_error_says_where_and_what() {
 }
 
 fn fault(action: &str, effect: Effect) -> Fault {
-    Fault { action: action.to_owned(), nth: None, probability: None, writes_only: false, effect }
+    Fault { action: action.to_owned(), nth: None, probability: None, writes_only: false, parameters: BTreeMap::new(), effect }
 }
 
 fn refusal(code: &str, message: &str) -> Effect {
