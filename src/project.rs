@@ -469,7 +469,6 @@ impl Project {
         let locate = |span| sources.describe(span);
         let keep = kept(&ledger.state, options);
         check_addresses(options, &compiled.graph, &ledger.state)?;
-        let goes = |address: &Address| options.destroy || !compiled.graph.nodes.contains_key(address);
         let mut notes = compiled.notes;
         notes.extend(moved.iter().map(|(to, from)| format!("{from} is now {to}")));
         if !options.destroy {
@@ -478,9 +477,6 @@ impl Project {
             }
             notes.extend(world.adoptions(&ledger.state, &observed)?);
         }
-        notes.extend(keep.iter().filter(|address| goes(address)).map(|address| {
-            format!("{address} says `on_destroy = \"keep\"`: it stays, and so does its entry in the state; `destroy --delete-data {address}` removes it")
-        }));
         let (mut plan, diagnostics) = plan(PlanInput {
             graph: &compiled.graph,
             state: &ledger.state,
@@ -490,13 +486,14 @@ impl Project {
             facts,
             mode: if options.destroy { Mode::Destroy } else { Mode::Normal },
             replace: options.replace.clone(),
-            keep,
+            keep: keep.clone(),
             settled,
             notes,
             tool_version: VERSION.to_owned(),
             offline: options.offline,
             locate: &locate,
         });
+        plan.notes.extend(notes_of_kept(&plan, &keep));
         plan.moved = moved;
         plan.sources = compiled.sources;
         plan.variables = compiled.variables;
@@ -623,6 +620,23 @@ fn kept(state: &State, options: &PlanOptions) -> BTreeSet<Address> {
         .iter()
         .filter(|(address, entry)| entry.current.as_ref().is_some_and(|object| says_keep(&object.attributes)) && keeps(address));
     kept.map(|(address, _)| address.clone()).collect()
+}
+
+/// What stays although nothing wants it, and how it goes.
+fn notes_of_kept(plan: &Plan, keep: &BTreeSet<Address>) -> Vec<String> {
+    let kept = plan.changes.values().filter(|change| change.is_kept()).map(|change| &change.address);
+    let (data, below): (Vec<&Address>, Vec<&Address>) = kept.partition(|address| keep.contains(*address));
+    let mut notes: Vec<String> = data
+        .iter()
+        .map(|address| {
+            format!("{address} says `on_destroy = \"keep\"`: it stays, and so does its entry in the state; `destroy --delete-data '{address}'` removes it")
+        })
+        .collect();
+    if !below.is_empty() {
+        let below: Vec<String> = below.iter().map(ToString::to_string).collect();
+        notes.push(format!("what it stands on stays with it: {}", below.join(", ")));
+    }
+    notes
 }
 
 fn limits(options: &PlanOptions) -> Limits {

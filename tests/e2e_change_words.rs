@@ -71,6 +71,7 @@ fn left_out(path: &str) -> Option<&'static str> {
             | "cluster.head.user_data",
             _,
         ) => "the simulated cloud has none, and says so",
+        (path, _) if path.starts_with("workspace.database.") => "the simulated cloud makes none, and says so",
         (path, _) if path.starts_with("workspace.identity.") || path.starts_with("cluster.head.aws.") => {
             "the simulated cloud has none, and says so"
         }

@@ -32,6 +32,12 @@ pub(crate) fn check_value(value: &Value, check: Check) -> Result<(), Problem> {
     let text = value.as_str().unwrap_or_default();
     match check {
         Check::None => Ok(()),
+        Check::Days => {
+            match text.strip_suffix('d').filter(|days| days.parse::<u32>().is_ok() && days.starts_with(|c: char| c.is_ascii_digit())) {
+                Some(_) => Ok(()),
+                None => Err(problem(format!("`{text}` is no number of days"), "write it as `\"7d\"`")),
+            }
+        }
         Check::Duration => match duration_seconds(text) {
             Some(_) => Ok(()),
             None => Err(problem(format!("`{text}` is not a duration"), "write a number with its unit: `\"90s\"`, `\"5m\"`, `\"1h30m\"`")),

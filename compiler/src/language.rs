@@ -2,7 +2,9 @@
 //!
 //! The reference, the checks, "did you mean", and the test matrix of change words are made from these tables.
 
-use cloudtik_model::{ChangeWord, Type, Value};
+use std::sync::Arc;
+
+use cloudtik_model::{ChangeWord, ObjectField, Type, Value};
 use cloudtik_provider_api::AttributeSchema;
 
 use crate::schema::{AttributeRule, BlockSchema, Check, NestedRule, TOP_LEVEL};
@@ -349,6 +351,53 @@ fn storage() -> NestedRule {
     })
 }
 
+/// `{ address, port, username, password }`; the engine knows its port.
+fn existing_database() -> Type {
+    let field = |(name, ty, optional): (&str, Type, bool)| (Arc::from(name), ObjectField { ty, optional, default: None });
+    let fields = [
+        ("address", Type::String, false),
+        ("port", Type::Number, true),
+        ("username", Type::String, false),
+        ("password", Type::String, false),
+    ];
+    Type::Object(Arc::new(fields.into_iter().map(field).collect()))
+}
+
+fn database() -> NestedRule {
+    let (again, live, note) = (ChangeWord::Recreate, ChangeWord::Live, ChangeWord::None);
+    let with = |name, ty, default: Value, doc| AttributeRule::new(AttributeSchema::with_default(name, ty, default, live, doc));
+    let keep = AttributeSchema::with_default("on_destroy", Type::String, "keep", note, "`keep` or `delete`.");
+    let username = AttributeSchema::with_default("username", Type::String, "cloudtik", again, "Who may do everything in it.");
+    let password = AttributeSchema::optional("password", Type::String, live, "That user's password; generated without it.").sensitive();
+    many(BlockSchema {
+        name: "database",
+        labels: &["name"],
+        attributes: vec![
+            AttributeRule::new(AttributeSchema::required("engine", Type::String, again, "`postgres` or `mysql`."))
+                .check(Check::OneOf(&["postgres", "mysql"]))
+                .known(),
+            AttributeRule::optional("existing", existing_database(), note, "A database that is there: it is used, and never changed."),
+            AttributeRule::optional("version", Type::String, live, "Its version; the newest major one of the provider without it.").known(),
+            with("instance_type", Type::String, "db.t3.xlarge".into(), "The type of machine."),
+            with("disk_gib", Type::Number, 50_u64.into(), "Size of its disk in GiB; it only grows.").check(Check::IntFrom(1)),
+            with("disk_type", Type::String, "gp3".into(), "Type of its disk."),
+            with("high_availability", Type::Bool, false.into(), "Whether a second one stands by in another zone."),
+            AttributeRule::new(username),
+            AttributeRule::new(password),
+            AttributeRule::optional("port", Type::Number, live, "Its port; the engine's without it.").check(Check::IntFrom(1)),
+            AttributeRule::optional("database", Type::String, again, "The name of a first database in it."),
+            with("backup", Type::String, "7d".into(), "For how many days back-ups are kept.").check(Check::Days).known(),
+            with("deletion_protection", Type::Bool, true.into(), "Whether the provider refuses its delete to everybody else."),
+            with("final_snapshot", Type::Bool, true.into(), "Whether it leaves a last snapshot when it goes."),
+            AttributeRule::new(keep).check(Check::OneOf(&["keep", "delete"])).known(),
+            enabled(),
+        ],
+        blocks: vec![part_lifecycle()],
+        later: &["aws", "onprem", "local"],
+        ..BlockSchema::default()
+    })
+}
+
 fn workspace() -> BlockSchema {
     let mut attributes = vec![
         AttributeRule::optional("name", Type::String, ChangeWord::Recreate, "Its real name; the label without it.")
@@ -362,8 +411,8 @@ fn workspace() -> BlockSchema {
         name: "workspace",
         labels: &["name"],
         attributes,
-        blocks: vec![network(), firewall(), identity(), storage(), lifecycle()],
-        later: &["from", "deploy", "domain", "database", "proxy", "timeouts"],
+        blocks: vec![network(), firewall(), identity(), storage(), database(), lifecycle()],
+        later: &["from", "deploy", "domain", "proxy", "timeouts"],
         ..BlockSchema::default()
     }
 }

@@ -364,6 +364,7 @@ fn options(
                 change: ChangeWord::Steps,
                 sensitive: option.sensitive,
                 shown: Shown::Always,
+                refuses: None,
                 doc: "",
             })
         };

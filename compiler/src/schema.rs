@@ -64,6 +64,8 @@ pub enum Check {
     None,
     /// `"90s"`, `"1h30m"`
     Duration,
+    /// `"7d"`
+    Days,
     /// `"10.0.0.0/16"`
     Cidr,
     /// Every element is a range of addresses.

@@ -211,6 +211,7 @@ fn workspace_spec(address: &Address, provider: &ProviderRef, evaluated: &Evaluat
         egress: named(firewall, "egress"),
         identity: part(evaluated.only("identity")),
         storage: named(Some(evaluated), "storage"),
+        database: named(Some(evaluated), "database"),
         depends_on: BTreeSet::new(),
         lifecycle: evaluated.lifecycle.clone(),
     }

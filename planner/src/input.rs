@@ -44,7 +44,8 @@ pub struct PlanInput<'a> {
     pub mode: Mode,
     /// Addresses that are to be made anew (`--replace`); one without key covers its instances.
     pub replace: BTreeSet<Address>,
-    /// Addresses whose objects stay although nothing wants them: data that says so of itself.
+    /// Data that says of itself that it is kept, and is not given up: it stays although nothing wants it, with what it stands on, and is not
+    /// made anew.
     pub keep: BTreeSet<Address>,
     /// What settlement found.
     pub settled: Vec<Settled>,

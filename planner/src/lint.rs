@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use cloudtik_model::{Address, Node, State};
 
-use crate::plan::KEPT;
 use crate::{Action, Change, OperationKind, Plan, execution};
 
 /// Every sentence says one thing that is wrong with the plan; a good plan gives none.
@@ -31,8 +30,7 @@ fn lint_change(plan: &Plan, state: &State, change: &Change, fault: &mut dyn FnMu
     let entry = state.resources.get(&change.address);
     let current = entry.and_then(|entry| entry.current.as_ref());
     let wanted = matches!(change.action, Action::NoOp | Action::Create | Action::Update | Action::Replace | Action::Run | Action::Adopt);
-    let kept = change.action == Action::NoOp && change.reason == KEPT;
-    if wanted != change.desired.is_some() && !kept {
+    if wanted != change.desired.is_some() && !change.is_kept() {
         let has = if change.desired.is_some() { "something" } else { "nothing" };
         fault(format!("it is to {}, but the spec wants {has}", change.action.as_str()));
     }

@@ -22,8 +22,8 @@ pub(crate) const NODE_GOES: &str = "its node goes";
 
 /// Why a step is forgotten whose node is not there any more.
 pub(crate) const NODE_GONE: &str = "its node is gone";
-/// The reason of what stays although nothing wants it.
-pub(crate) const KEPT: &str = "kept: it says `on_destroy = \"keep\"`";
+/// What the reason of what stays although nothing wants it begins with.
+pub(crate) const KEPT: &str = "kept: ";
 
 /// What is to be done, and why. A value: it can be saved, shown and applied later, and is refused when the state moved.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -134,6 +134,9 @@ pub struct Change {
     /// Of a delete: addresses that are made beside it in this plan before it goes, unless something else forbids that.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub makes_way_for: BTreeSet<Address>,
+    /// Whether what is removed here may take the data with it that it holds. Without, an object that holds data may refuse to go.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub with_data: bool,
 }
 
 impl Change {
@@ -141,6 +144,12 @@ impl Change {
     #[must_use]
     pub fn is_step(&self) -> bool {
         self.kind.starts_with("step.")
+    }
+
+    /// Whether it stays although nothing wants it.
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
+        self.action == Action::NoOp && self.reason.starts_with(KEPT)
     }
 
     /// Whether something is done to the world or the spec's objects: neither a no-op, nor a change that is only written down.

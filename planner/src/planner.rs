@@ -9,7 +9,7 @@ use cloudtik_provider_api::KindSchema;
 
 use crate::diff::same;
 use crate::order::{create_before_destroy, topological};
-use crate::{Action, Change, Mode, OutputChange, PLAN_VERSION, Plan, PlanInput};
+use crate::{Action, Change, Mode, Observation, OutputChange, PLAN_VERSION, Plan, PlanInput};
 
 /// The plan for this input, and what is wrong. With an error the plan is there to be shown, not to be applied.
 #[must_use]
@@ -24,6 +24,7 @@ pub fn plan(input: PlanInput<'_>) -> (Plan, Diagnostics) {
         referenced: BTreeSet::new(),
         asked: create_before_destroy(&order),
         names: BTreeMap::new(),
+        kept: kept(&input),
     };
     if input.mode == Mode::Normal {
         planner.find_references(&order);
@@ -72,6 +73,29 @@ pub(crate) struct Planner<'i, 'a> {
     /// Who asks that a replacement of an address is made before the old object goes.
     pub(crate) asked: BTreeMap<&'a Address, &'a Address>,
     pub(crate) names: BTreeMap<NameKey, (&'a Address, Span)>,
+    /// What stays although nothing wants it: data that says so of itself, and all that it stands on; by address, whose data it is.
+    pub(crate) kept: BTreeMap<&'a Address, &'a Address>,
+}
+
+/// Data that stays although nothing wants it cannot be without what it depends on: a database not without its network.
+fn kept<'a>(input: &PlanInput<'a>) -> BTreeMap<&'a Address, &'a Address> {
+    let is_gone = |address: &Address| matches!(input.observed.get(address), Some(Observation::Gone));
+    let goes = |address: &Address| input.mode == Mode::Destroy || !input.graph.nodes.contains_key(address);
+    let stays = |address: &Address| input.keep.contains(address) && goes(address) && !is_gone(address);
+    let mut kept = BTreeMap::new();
+    for data in input.state.resources.keys().filter(|address| stays(address)) {
+        let mut open = vec![data];
+        while let Some(address) = open.pop() {
+            let Some((address, entry)) = input.state.resources.get_key_value(address) else { continue };
+            // What keeps itself is kept for its own sake.
+            let whose = if input.keep.contains(address) { address } else { data };
+            if !kept.contains_key(address) {
+                kept.insert(address, whose);
+                open.extend(&entry.depends_on);
+            }
+        }
+    }
+    kept
 }
 
 impl<'a> Planner<'_, 'a> {
@@ -303,5 +327,6 @@ pub(crate) fn blank(address: &Address, kind: Arc<str>, provider: &ProviderRef) -
         delete_ms: 0,
         waits_for: BTreeSet::new(),
         makes_way_for: BTreeSet::new(),
+        with_data: false,
     }
 }

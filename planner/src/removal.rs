@@ -56,6 +56,7 @@ impl<'a> Planner<'_, 'a> {
         change.delete_ms = kind.map_or(0, |kind| kind.expected.delete_ms);
         change.expected_ms = change.delete_ms;
         change.deposed = entry.deposed.keys().cloned().collect();
+        change.with_data = !self.input.keep.contains(address);
         let forget = |change: &mut Change, reason: &str| {
             change.action = if change.deposed.is_empty() { Action::Forget } else { Action::Delete };
             reason.clone_into(&mut change.reason);
@@ -64,16 +65,17 @@ impl<'a> Planner<'_, 'a> {
             forget(&mut change, if entry.deposed.is_empty() { "nothing is left of it" } else { "replaced objects are left of it" });
             return change;
         };
-        if self.input.keep.contains(address) {
-            KEPT.clone_into(&mut change.reason);
-            change.action = if change.deposed.is_empty() { Action::NoOp } else { Action::Delete };
+        let is_gone = matches!(self.input.observed.get(address), Some(Observation::Gone));
+        if let Some(data) = self.kept.get(address).filter(|_| !is_gone) {
+            let why = if *data == address { "it says `on_destroy = \"keep\"`".to_owned() } else { format!("`{data}` stands on it") };
+            change.reason = format!("{KEPT}{why}");
             return change;
         }
         if entry.kind.starts_with("step.") {
             change.id = Some(object.id.clone());
             change.before = object.attributes.get("inputs").cloned();
             self.removed_step(address, entry, object, &mut change);
-        } else if matches!(self.input.observed.get(address), Some(Observation::Gone)) {
+        } else if is_gone {
             forget(&mut change, GONE);
         } else {
             change.action = Action::Delete;

@@ -63,6 +63,7 @@ impl<'a> Planner<'_, 'a> {
         if let Some(entry) = self.input.state.resources.get(&spec.address) {
             change.deposed = entry.deposed.keys().cloned().collect();
             change.delete_ms = kind.expected.delete_ms;
+            change.with_data = !self.input.keep.contains(&spec.address);
         }
         match there {
             There::Nothing => {
@@ -179,7 +180,7 @@ impl<'a> Planner<'_, 'a> {
             _ => present.object.took_ms.unwrap_or(kind.expected.create_ms),
         };
         if change.action == Action::Replace {
-            self.check_destroy(spec, change);
+            self.check_destroy(spec, &present, change);
             self.check_order(spec, kind, desired, &present, change);
             if let Some(by) = self.asked.get(&spec.address).filter(|by| **by != &spec.address && change.create_before_destroy) {
                 change.reason = format!("{}; made before the old one goes, because `{by}` asks for it", change.reason);
@@ -208,6 +209,9 @@ impl<'a> Planner<'_, 'a> {
         }
         for fixed in attributes.iter().filter(|change| change.word == ChangeWord::Fixed) {
             self.refuse_fixed(spec, fixed);
+        }
+        if !attributes.iter().any(|change| change.forces_replacement) {
+            self.refuse_impossible(spec, kind, (&present.attributes, desired), &attributes);
         }
         let word = attributes.iter().map(|change| change.word).max().unwrap_or(ChangeWord::None);
         let (action, reason) = if attributes.is_empty() {
@@ -290,10 +294,36 @@ impl<'a> Planner<'_, 'a> {
         self.diagnostics.push(Diagnostic::error("fixed-attribute", title).at(span).at(spec.span).help(help).of(address));
     }
 
-    fn check_destroy(&mut self, spec: &ResourceSpec, change: &Change) {
-        if spec.lifecycle.prevent_destroy {
-            self.diagnostics.push(prevented(&spec.address, spec.span, &format!("a replacement: {}", change.reason)));
+    /// Changes in place that the provider would refuse when half of the plan is done.
+    fn refuse_impossible(
+        &mut self,
+        spec: &ResourceSpec,
+        kind: &KindSchema,
+        (before, after): (&Value, &Value),
+        changes: &[AttributeChange],
+    ) {
+        let names: BTreeSet<&str> = changes.iter().map(|change| attribute_of(&change.path)).collect();
+        for attribute in names.into_iter().filter_map(|name| kind.attribute(name)) {
+            let Some(help) = attribute.refuses.and_then(|refuses| refuses(before, after)) else { continue };
+            let shown = |value: &Value| value.get(attribute.name).map_or_else(|| "nothing".to_owned(), crate::text::short);
+            let title = format!("`{}` of `{}` cannot change from {} to {}", attribute.name, spec.address, shown(before), shown(after));
+            let span = spec.origins.get(attribute.name).map_or(spec.span, |origin| origin.span);
+            self.diagnostics.push(Diagnostic::error("impossible-change", title).at(span).at(spec.span).help(help).of(&spec.address));
         }
+    }
+
+    fn check_destroy(&mut self, spec: &ResourceSpec, present: &Present<'_>, change: &Change) {
+        let address = &spec.address;
+        if spec.lifecycle.prevent_destroy {
+            self.diagnostics.push(prevented(address, spec.span, &format!("a replacement: {}", change.reason)));
+        }
+        // One that was never finished holds nothing; where it does, it does not go: its data is not deleted with it.
+        let keeps = self.input.keep.contains(address) && !present.object.tainted;
+        let Some(data) = (if keeps { Some(address) } else { self.kept.get(address).copied() }) else { return };
+        let what = if data == address { "is kept".to_owned() } else { format!("is what `{data}` stands on, which is kept") };
+        let title = format!("`{address}` {what}, but this plan would make it anew: {}", change.reason);
+        let help = format!("take back what makes it anew, or give the data up: `--delete-data '{data}'`");
+        self.diagnostics.push(Diagnostic::error("kept-data", title).at(spec.span).help(help).of(address));
     }
 
     /// A replacement that is made first needs everything that must be unique twice.

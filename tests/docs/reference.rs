@@ -141,6 +141,7 @@ fn check(check: Check) -> Option<String> {
         Check::Roles => "Each is `head`, `workers`, `workers.GROUP` or `all`.".to_owned(),
         Check::Zones => "A whole number, 1 or more, or a list of names.".to_owned(),
         Check::Image => "A text, or an object of `owner`, `name` and `arch`.".to_owned(),
+        Check::Days => "A number of days, such as `\"7d\"`.".to_owned(),
         Check::PublicKeys => "Each is one public key, as `authorized_keys` has it.".to_owned(),
     })
 }

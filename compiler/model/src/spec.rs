@@ -71,6 +71,8 @@ pub struct WorkspaceSpec {
     pub identity: Part,
     /// `storage "n"`
     pub storage: BTreeMap<Arc<str>, Part>,
+    /// `database "n"`
+    pub database: BTreeMap<Arc<str>, Part>,
     /// `depends_on`
     pub depends_on: BTreeSet<Address>,
     /// `lifecycle`

@@ -68,7 +68,7 @@ impl Inner {
         match call.verb {
             Verb::Create(request) => self.create_controller(&call.address, &request).await.map(Answer::Object),
             Verb::Update(request) => self.update_controller(&call.address, &request).await.map(Answer::Object),
-            Verb::Delete { id } => self.delete_controller(&call.address, &id).await.map(|()| Answer::Done),
+            Verb::Delete { id, .. } => self.delete_controller(&call.address, &id).await.map(|()| Answer::Done),
             Verb::Read { id } => Ok(Answer::Read(self.controllers(&call.address, [id].into()).await?.pop().map(|found| found.object))),
             Verb::List { ids } => self.controllers(&call.address, ids).await.map(Answer::Found),
             other => nothing(&other),
@@ -86,7 +86,7 @@ impl Inner {
                 let id = text(&request.attributes, "controller")?;
                 self.made_group(address, &id, request.attributes).await.map(Answer::Object)
             }
-            Verb::Delete { id } => self.remove_group(&id, address).await.map(|()| Answer::Done),
+            Verb::Delete { id, .. } => self.remove_group(&id, address).await.map(|()| Answer::Done),
             Verb::Read { id } => Ok(Answer::Read(self.groups(address, [id].into()).await?.pop().map(|found| found.object))),
             Verb::List { ids } => self.groups(address, ids).await.map(Answer::Found),
             other => nothing(&other),

@@ -296,7 +296,7 @@ impl Teardown {
         while self.deleting.len() < DELETES_PARALLELISM_MAX {
             let Some(id) = self.waiting.pop_front() else { break };
             self.deleting.insert(id.clone());
-            self.call(Pending::Delete(id.clone()), Verb::Delete { id });
+            self.call(Pending::Delete(id.clone()), Verb::Delete { id, data: false });
         }
         if self.deleting.is_empty() {
             // What is deleted may still be listed for a moment; it is looked at again, not believed.

@@ -210,7 +210,7 @@ async fn a_problem_that_stays_ends_the_wait() {
 async fn a_group_is_removed_by_its_head() {
     let (fake, attributes) = head().await;
     let id = format!("{UID}#7/etcd");
-    let delete = || group(Verb::Delete { id: id.clone() });
+    let delete = || group(Verb::Delete { id: id.clone(), data: false });
     fake.world().known.insert("cluster.c.head_controller".parse().unwrap(), attributes);
     fake.world().status.nodes.insert("cluster.c.workers.etcd[1]".to_owned(), node_status("etcd"));
     assert_eq!(fake.cloud().call(delete()).await, Answer::Done);
@@ -230,7 +230,7 @@ async fn a_cluster_ends_with_its_head_or_without() {
         fake.add("i-1", WORKER_ROLE).await;
         fake.world().known.insert("cluster.c.head_controller".parse().unwrap(), attributes);
         fake.world().dead = dead;
-        let delete = controller(Verb::Delete { id: format!("{UID}#7") });
+        let delete = controller(Verb::Delete { id: format!("{UID}#7"), data: false });
         assert_eq!(fake.cloud().call(delete).await, Answer::Done);
         let world = fake.world();
         assert_eq!(world.fences, [(UID.to_owned(), 8)]);

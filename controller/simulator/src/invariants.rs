@@ -206,7 +206,7 @@ impl Simulation {
             Verb::Create(_) | Verb::Update(_) | Verb::Delete { .. } if self.invariants.rests => {
                 broken(format!("{} is touched although nothing but a name changed", call.address))
             }
-            Verb::Delete { id } => self.check_rolling(id, "the removal"),
+            Verb::Delete { id, .. } => self.check_rolling(id, "the removal"),
             _ => Ok(()),
         }
     }

@@ -45,7 +45,7 @@ pub(crate) fn command(line: &mut String, command: &Command) {
         Command::Call { ticket, call } => {
             write!(line, "call {ticket} {} {} ", call.verb.as_str(), call.address).and_then(|()| match &call.verb {
                 Verb::Create(request) => write!(line, "{} {:?}", request.op_id, request.tags),
-                Verb::Delete { id } | Verb::Read { id } => write!(line, "{id}"),
+                Verb::Delete { id, .. } | Verb::Read { id } => write!(line, "{id}"),
                 Verb::PublishStatus { id, status } => write!(line, "{id} {status:?}"),
                 Verb::List { ids } => write!(line, "{ids:?}"),
                 _ => Ok(()),

@@ -55,7 +55,7 @@ impl Controller {
                 let text = format!("{id} is a worker that nobody knows; it is removed");
                 self.event(EventLevel::Warning, None, text);
                 *self.strangers.entry(Arc::from(group)).or_default() += 1;
-                self.ask(config, Route::Nobody, config.cluster.clone(), Verb::Delete { id: id.clone() });
+                self.ask(config, Route::Nobody, config.cluster.clone(), Verb::Delete { id: id.clone(), data: false });
             }
         }
     }

@@ -596,7 +596,7 @@ impl Controller {
         }
         if gone && let Some((config, object)) = self.config().zip(self.instance_of(id).map(|object| object.id.clone())) {
             // What is left of it at the provider is nobody's any more.
-            let verb = Verb::Delete { id: object };
+            let verb = Verb::Delete { id: object, data: false };
             self.ask(&config, Route::Nobody, address, verb);
         }
     }

@@ -24,7 +24,7 @@ pub use artifacts::{ArtifactCache, ArtifactError};
 pub use clouds::Clouds;
 pub use render::HandlebarsRenderer;
 
-use crate::durable::{DurableError, KeyPair, SessionStore, Snapshot, Vault};
+use crate::durable::{DurableError, KeyPair, SessionStore, Snapshot, Vault, random_id};
 use crate::engine::{Command, Event, Made, Progress, SettlementReport, Step, Summary, TimerId};
 use crate::{Record, SecretRef};
 use node::Nodes;
@@ -409,6 +409,10 @@ fn make_secret(vault: &mut Vault, address: &Address, op_id: &str, name: &str, ki
             let pair = login_pair(vault, address)?;
             // Only the public half travels; the reference is to it.
             KeyPair { private: pair.public.clone(), public: pair.public }
+        }
+        SecretKind::Password => {
+            let password = random_id(vault.entropy()).map_err(|error| secret_error(&error))?;
+            KeyPair { private: password, public: String::new() }
         }
     };
     let put = vault.put_secret(&format!("{op_id}.{name}"), pair.private.as_bytes(), &pair.public);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cloudtik_model::{Address, Digest, Node, NodeRequest, Object, ResourceSpec, StepSpec, Value, Verb as NodeVerb};
 use cloudtik_planner::{Change, Operation, OperationKind, resource_identity, step_identity, step_inputs_preview};
-use cloudtik_provider_api::{CLUSTER_TAG, CallError, CreateRequest, Idempotency, KindSchema, UpdateRequest, Verb};
+use cloudtik_provider_api::{CLUSTER_TAG, CallError, CreateRequest, Idempotency, KindSchema, SecretKind, UpdateRequest, Verb};
 
 use crate::engine::machine::{Engine, Then, word_of};
 use crate::engine::objects::{instance_entry, kind_schema, permanent};
@@ -18,7 +18,7 @@ struct Prepared {
     operation: OpKind,
     doing: Doing,
     /// Made before the intent.
-    secrets: Vec<(String, cloudtik_provider_api::SecretKind)>,
+    secrets: Vec<(String, SecretKind)>,
     /// Written before the intent.
     before: Vec<Record>,
 }
@@ -118,7 +118,7 @@ impl Engine {
             OperationKind::Update => self.prepare_update(operation, op_id),
             OperationKind::Delete { id, deposed } => Ok(Prepared {
                 operation: OpKind::Delete { id: id.clone(), deposed: deposed.clone() },
-                doing: Doing::Call(Verb::Delete { id: id.clone() }),
+                doing: Doing::Call(Verb::Delete { id: id.clone(), data: self.planned(address)?.with_data }),
                 secrets: Vec::new(),
                 before: Vec::new(),
             }),
@@ -138,6 +138,9 @@ impl Engine {
         let spec = self.resource_spec(&operation.address)?;
         let kind = kind_schema(&self.input.schemas, &spec.provider, &spec.kind)?;
         let attributes = values::desired(&self.ledger.state, kind, &spec.attributes)?;
+        let given = |name: &str| attributes.get(name).is_some_and(|value| !value.is_null());
+        let needed = kind.secrets.iter().filter(|(name, secret)| *secret != SecretKind::Password || !given(name));
+        let secrets = needed.map(|(name, secret)| ((*name).to_owned(), *secret)).collect();
         let lineage = &self.ledger.state.lineage;
         let mut tags = spec.marks.clone();
         // Only so are two clusters of one name in two projects two clusters to a provider that has both.
@@ -168,7 +171,7 @@ impl Engine {
                 attributes,
                 secrets: BTreeMap::new(),
             })),
-            secrets: kind.secrets.iter().map(|(name, secret)| ((*name).to_owned(), *secret)).collect(),
+            secrets,
             before: before.into_iter().collect(),
         })
     }

@@ -1,7 +1,7 @@
 //! What happens to resources.
 
 use cloudtik_model::{Address, ChangeWord, Node, Object, Value};
-use cloudtik_planner::{Action, Mode, Settled};
+use cloudtik_planner::{Action, Mode, Observation, Settled};
 
 use crate::world::{World, address, of, text, thing, value};
 
@@ -104,6 +104,20 @@ fn what_is_fixed_is_refused_at_its_place_with_a_way_out() {
     assert!(diagnostic.help.as_ref().unwrap().contains("--replace 't_thing.a'"));
     world.replace.insert(address("t_thing.a"));
     assert_eq!(world.plan().fine().says("t_thing.a"), "replace, recreate: asked for by --replace");
+}
+
+#[test]
+fn what_cannot_be_done_is_said_before_anything_is() {
+    let disk = |size: i64| a().set("disk", size);
+    let mut world = World::with([disk(50)]);
+    world.converge().wants([disk(60)]);
+    world.converge().wants([disk(20)]);
+    let planned = world.plan();
+    assert_eq!(planned.errors(), ["`disk` of `t_thing.a` cannot change from 60 to 20"]);
+    let error = planned.diagnostics.iter().next().unwrap();
+    assert_eq!((error.primary.as_ref().unwrap().span.start, error.help.as_deref()), (12, Some("keep it")));
+    world.wants([disk(20).set("image", "x")]);
+    assert_eq!(world.plan().fine().says("t_thing.a"), "replace, rolling: disk and image changed", "a new one has any size");
 }
 
 #[test]
@@ -281,6 +295,72 @@ fn what_must_not_be_destroyed_stops_every_plan_that_would() {
         world.plan_for(Mode::Destroy).errors(),
         ["`t_thing.a` must not be destroyed, but this plan would: everything is to be destroyed"]
     );
+}
+
+/// `a` is data and stands on `b`, which stands on `c`; `d` stands on `b` too, and nothing stands on it.
+fn data() -> World {
+    let on = |name: &str, line: u32, other: &str| thing(name, line).set("link", of(other, "id"));
+    let c = thing("t_thing.c", 3).set("image", "x");
+    let mut world = World::with([on("t_thing.a", 1, "t_thing.b"), on("t_thing.b", 2, "t_thing.c"), c, on("t_thing.d", 4, "t_thing.b")]);
+    world.converge();
+    world.keep = [address("t_thing.a")].into();
+    world
+}
+
+#[test]
+fn data_that_is_kept_keeps_what_it_stands_on_and_nothing_else() {
+    let mut world = data();
+    let planned = world.plan_for(Mode::Destroy).fine();
+    assert_eq!(planned.says("t_thing.a"), "no-op: kept: it says `on_destroy = \"keep\"`");
+    assert_eq!(planned.says("t_thing.b"), "no-op: kept: `t_thing.a` stands on it");
+    assert_eq!(planned.says("t_thing.c"), "no-op: kept: `t_thing.a` stands on it");
+    assert_eq!(world.operations(&planned.plan), ["delete t_thing.d"]);
+    world.apply(&planned.plan, usize::MAX);
+    assert_eq!(world.plan_for(Mode::Destroy).fine().text(), "No changes. There is nothing to destroy.\n");
+    let again = world.plan().fine();
+    assert_eq!(world.operations(&again.plan), ["create t_thing.d"], "it is taken up as it was");
+
+    world.keep.clear();
+    let planned = world.plan_for(Mode::Destroy).fine();
+    assert!(planned.change("t_thing.a").with_data);
+    world.apply(&planned.plan, usize::MAX);
+    assert!(world.state.resources.is_empty());
+}
+
+#[test]
+fn data_that_leaves_the_spec_is_kept_with_what_it_stands_on() {
+    let mut world = data();
+    world.wants([thing("t_thing.c", 3).set("image", "x")]);
+    let planned = world.plan().fine();
+    assert_eq!(world.operations(&planned.plan), ["delete t_thing.d"]);
+    world.wants([thing("t_thing.c", 3).set("image", "y")]);
+    let title = "`t_thing.c` is what `t_thing.a` stands on, which is kept, but this plan would make it anew: image changed";
+    assert_eq!(world.plan().errors(), [title]);
+}
+
+#[test]
+fn data_that_is_gone_keeps_nothing() {
+    let mut world = data();
+    world.observed.insert(address("t_thing.a"), Observation::Gone);
+    let planned = world.plan_for(Mode::Destroy).fine();
+    assert_eq!(world.operations(&planned.plan), ["forget t_thing.a", "delete t_thing.d", "delete t_thing.b", "delete t_thing.c"]);
+}
+
+#[test]
+fn data_that_is_kept_is_not_made_anew() {
+    let mut world = World::with([a().set("image", "x")]);
+    world.converge().wants([a().set("image", "y")]);
+    world.keep = [address("t_thing.a")].into();
+    let planned = world.plan();
+    assert_eq!(planned.errors(), ["`t_thing.a` is kept, but this plan would make it anew: image changed"]);
+    let help = planned.diagnostics.iter().next().unwrap().help.clone().unwrap();
+    assert!(help.contains("--delete-data 't_thing.a'"), "{help}");
+    world.keep.clear();
+    assert!(world.plan().fine().change("t_thing.a").with_data);
+    // What was never finished is made anew, and takes nothing with it.
+    world.keep = [address("t_thing.a")].into();
+    world.state.resources.values_mut().for_each(|entry| entry.current.iter_mut().for_each(|object| object.tainted = true));
+    assert!(!world.plan().fine().change("t_thing.a").with_data);
 }
 
 #[test]

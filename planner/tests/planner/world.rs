@@ -42,6 +42,10 @@ fn kind(name: &'static str, more: Vec<AttributeSchema>) -> KindSchema {
     let mut attributes = vec![
         A::optional("name", Type::String, ChangeWord::Live, ""),
         A::optional("size", Type::Number, ChangeWord::Live, ""),
+        A::optional("disk", Type::Number, ChangeWord::Live, "").refusing(|before, after| {
+            let size = |of: &Value| of.get("disk").and_then(Value::as_number).cloned();
+            (size(after) < size(before)).then(|| "keep it".to_owned())
+        }),
         A::optional("image", Type::String, ChangeWord::Rolling, ""),
         A::optional("cidr", Type::String, ChangeWord::Recreate, "").or_computed(),
         A::with_default("count", Type::Number, 1_i64, ChangeWord::Live, ""),
@@ -241,6 +245,7 @@ pub(crate) struct World {
     pub(crate) state: State,
     pub(crate) observed: BTreeMap<Address, Observation>,
     pub(crate) replace: BTreeSet<Address>,
+    pub(crate) keep: BTreeSet<Address>,
     pub(crate) settled: Vec<Settled>,
     pub(crate) notes: Vec<String>,
     pub(crate) offline: bool,
@@ -259,6 +264,7 @@ impl World {
             state,
             observed: BTreeMap::new(),
             replace: BTreeSet::new(),
+            keep: BTreeSet::new(),
             settled: Vec::new(),
             notes: Vec::new(),
             offline: false,
@@ -300,7 +306,7 @@ impl World {
             _ => None,
         };
         let (plan, diagnostics) = plan(PlanInput {
-            keep: std::collections::BTreeSet::new(),
+            keep: self.keep.clone(),
             graph: &self.graph,
             state: &self.state,
             observed: &self.observed,

@@ -41,6 +41,8 @@ pub enum Verb {
     Delete {
         /// Its id.
         id: String,
+        /// Whether the data that it holds may go with it. Without, one that holds data, or is protected, may refuse.
+        data: bool,
     },
     /// The objects of the kind that carry this tag.
     FindByTag {

@@ -93,8 +93,14 @@ impl ResourceBuilder {
 
     /// With the place of an attribute: where the spec has it, if it has it.
     #[must_use]
-    pub fn origin(mut self, name: &str, fields: &Fields) -> Self {
-        if let Some(field) = fields.get(name) {
+    pub fn origin(self, name: &str, fields: &Fields) -> Self {
+        self.origin_of(name, fields, name)
+    }
+
+    /// The same of an attribute that the spec has under another name.
+    #[must_use]
+    pub fn origin_of(mut self, name: &str, fields: &Fields, written: &str) -> Self {
+        if let Some(field) = fields.get(written) {
             self.spec.origins.insert(name.into(), Origin { span: field.span, change: None });
         }
         self

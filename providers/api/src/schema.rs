@@ -20,7 +20,7 @@ pub enum Presence {
 }
 
 /// An attribute.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct AttributeSchema {
     /// Its name.
     pub name: &'static str,
@@ -34,9 +34,14 @@ pub struct AttributeSchema {
     pub sensitive: bool,
     /// When plans show it.
     pub shown: Shown,
+    /// Which changes of it nobody can make.
+    pub refuses: Option<Refuses>,
     /// One sentence for the reference.
     pub doc: &'static str,
 }
+
+/// From all attributes as they are and as they shall be: what to do instead of a change in place that cannot be made; none, where it can.
+pub type Refuses = fn(before: &Value, after: &Value) -> Option<String>;
 
 /// When the text of a plan shows an attribute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -53,24 +58,33 @@ impl AttributeSchema {
     /// An attribute that the spec must give.
     #[must_use]
     pub const fn required(name: &'static str, ty: Type, change: ChangeWord, doc: &'static str) -> Self {
-        Self { name, ty, presence: Presence::Required, change, sensitive: false, shown: Shown::Always, doc }
+        Self { name, ty, presence: Presence::Required, change, sensitive: false, shown: Shown::Always, refuses: None, doc }
     }
 
     /// An attribute that the spec may give.
     #[must_use]
     pub const fn optional(name: &'static str, ty: Type, change: ChangeWord, doc: &'static str) -> Self {
-        Self { name, ty, presence: Presence::Optional, change, sensitive: false, shown: Shown::Always, doc }
+        Self { name, ty, presence: Presence::Optional, change, sensitive: false, shown: Shown::Always, refuses: None, doc }
     }
 
     /// An attribute that the spec may give, and what it is without it.
     pub fn with_default(name: &'static str, ty: Type, default: impl Into<Value>, change: ChangeWord, doc: &'static str) -> Self {
-        Self { name, ty, presence: Presence::Default(default.into()), change, sensitive: false, shown: Shown::Always, doc }
+        Self { name, ty, presence: Presence::Default(default.into()), change, sensitive: false, shown: Shown::Always, refuses: None, doc }
     }
 
     /// An attribute that the provider gives.
     #[must_use]
     pub const fn computed(name: &'static str, ty: Type, doc: &'static str) -> Self {
-        Self { name, ty, presence: Presence::Computed, change: ChangeWord::None, sensitive: false, shown: Shown::Always, doc }
+        Self {
+            name,
+            ty,
+            presence: Presence::Computed,
+            change: ChangeWord::None,
+            sensitive: false,
+            shown: Shown::Always,
+            refuses: None,
+            doc,
+        }
     }
 
     /// The same, given by the provider when the spec does not.
@@ -91,6 +105,13 @@ impl AttributeSchema {
     #[must_use]
     pub const fn shown(mut self, shown: Shown) -> Self {
         self.shown = shown;
+        self
+    }
+
+    /// The same, without the changes that cannot be made.
+    #[must_use]
+    pub const fn refusing(mut self, refuses: Refuses) -> Self {
+        self.refuses = Some(refuses);
         self
     }
 
@@ -167,6 +188,8 @@ pub enum SecretKind {
     SshHostKey,
     /// The public half of the key that logs in to the nodes of the cluster. The private half stays where it is.
     LoginKey,
+    /// A value that nobody has to think of, for the attribute of that name where the spec gives none: letters and digits.
+    Password,
 }
 
 /// From the given attributes of an object to computed ones, by name.

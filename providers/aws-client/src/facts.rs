@@ -8,6 +8,7 @@ use aws_sdk_ec2::types::{
     ArchitectureValues, AvailabilityZone, AvailabilityZoneOptInStatus, AvailabilityZoneState, Filter, Image, InternetGateway, Route,
     RouteTable, Subnet, Tag, Vpc, VpcCidrBlockState, VpcCidrBlockStateCode,
 };
+use aws_sdk_rds::types::DbEngineVersion;
 use cloudtik_model::Value;
 use cloudtik_provider_api::{CallError, ErrorClass, FactQuestion, WORKSPACE_TAG};
 
@@ -69,6 +70,7 @@ async fn answer_one(aws: &Aws, question: &str, arguments: Given<'_>) -> Result<V
         "client" => client(aws, arguments).await,
         "network" => network(aws, arguments).await,
         "image" => image(aws, arguments).await,
+        "database_version" => database_version(aws, arguments).await,
         _ => Err(refused("question", "nobody answers it")),
     }
 }
@@ -100,6 +102,20 @@ fn is_usable(zone: &AvailabilityZone) -> bool {
     let is_available = zone.state() == Some(&AvailabilityZoneState::Available);
     let is_plain = zone.zone_type().is_none_or(|kind| kind == "availability-zone");
     is_available && is_plain && zone.opt_in_status() != Some(&AvailabilityZoneOptInStatus::NotOptedIn)
+}
+
+/// The newest major version of the engine of a database.
+async fn database_version(aws: &Aws, arguments: Given<'_>) -> Result<Value, CallError> {
+    let engine = arguments.text("engine")?;
+    let pages = || aws.rds.describe_db_engine_versions().engine(engine).into_paginator().items().send().collect::<Result<Vec<_>, _>>();
+    let all = aws.read("rds:DescribeDBEngineVersions", pages).await?;
+    let offered = all.iter().filter(|version| version.status().is_none_or(|status| status == "available"));
+    let newest = offered.filter_map(DbEngineVersion::major_engine_version).max_by_key(|version| numbers(version));
+    newest.map(Value::from).ok_or_else(|| strange("rds:DescribeDBEngineVersions", "version"))
+}
+
+fn numbers(version: &str) -> Vec<u32> {
+    version.split('.').map(|number| number.parse().unwrap_or_default()).collect()
 }
 
 /// The networks of the region, but for that of the workspace.

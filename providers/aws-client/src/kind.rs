@@ -67,6 +67,11 @@ pub(crate) trait Kind {
     /// Removes one, and waits until nothing that it depends on is held by it.
     fn delete(aws: &Aws, id: &str) -> impl Future<Output = Result<(), CallError>> + Send;
 
+    /// The same, with the data that it holds and whatever protects it.
+    fn delete_with_data(aws: &Aws, id: &str) -> impl Future<Output = Result<(), CallError>> + Send {
+        Self::delete(aws, id)
+    }
+
     /// Finishes what a create began that was interrupted: waits until the object can be used, and does the parts of the create that come after
     /// its first request. Of an object that was found by the tag of its create, or by its name; that one may be of another create, so the object
     /// may only be waited for where names are unique.
@@ -103,8 +108,12 @@ async fn answered<K: Kind>(aws: &Aws, verb: &Verb) -> Result<Answer, CallError> 
             K::update(aws, request).await?;
             Answer::Object(updated::<K>(aws, request).await?)
         }
-        Verb::Delete { id } => {
-            K::delete(aws, id).await?;
+        Verb::Delete { id, data } => {
+            if *data {
+                K::delete_with_data(aws, id).await?
+            } else {
+                K::delete(aws, id).await?
+            }
             Answer::Done
         }
         Verb::FindByTag { key, value } => Answer::Found(found_by_tag::<K>(aws, key, value).await?),

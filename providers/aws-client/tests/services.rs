@@ -16,7 +16,8 @@ use std::collections::BTreeMap;
 use cloudtik_aws::kinds;
 use cloudtik_model::Value;
 use cloudtik_provider_api::{
-    Answer, CLUSTER_TAG, Connection, DialTarget, ErrorClass, ROLE_TAG, STATUS_PREFIX, UpdateRequest, Verb, WORKER_ROLE,
+    Answer, CLUSTER_TAG, Connection, DialTarget, ErrorClass, ObjectAnswer, ROLE_TAG, STATUS_PREFIX, Secret, UpdateRequest, Verb,
+    WORKER_ROLE,
 };
 
 use stage::{Stage, failed, made};
@@ -95,11 +96,11 @@ fn rights_of_roles() {
     stage.live(kinds::IAM_ROLE_POLICY_ATTACHMENT, &attachment, &object([]));
     let aws = object([("role", text(&first)), ("policy_arn", text("arn:aws:iam::aws:policy/ReadOnlyAccess"))]);
     stage.create(kinds::IAM_ROLE_POLICY_ATTACHMENT, &aws);
-    let error = failed(stage.call(kinds::IAM_ROLE, Verb::Delete { id: first.clone() }));
+    let error = failed(stage.call(kinds::IAM_ROLE, Verb::Delete { id: first.clone(), data: false }));
     assert!(error.class == ErrorClass::Conflict && error.message.contains("ReadOnlyAccess"), "{error}");
     let profile = object([("name", text("profile-1")), ("role", text(&first)), ("tags", tags(&[("a", "1")]))]);
     stage.live(kinds::IAM_INSTANCE_PROFILE, &profile, &object([("role", text(&second)), ("tags", tags(&[("a", "2")]))]));
-    let gone = failed(stage.call(kinds::IAM_ROLE, Verb::Delete { id: "nobody".to_owned() }));
+    let gone = failed(stage.call(kinds::IAM_ROLE, Verb::Delete { id: "nobody".to_owned(), data: false }));
     assert_eq!(gone.class, ErrorClass::Gone);
 }
 
@@ -148,25 +149,16 @@ fn buckets() {
 }
 
 #[test]
-fn a_bucket_goes_with_its_objects_only_where_it_says_so() {
+fn a_bucket_goes_with_its_objects_only_where_they_are_given_up() {
     let Some(stage) = Stage::open() else { return };
     let bucket = object([("bucket", text("cloudtik-bucket-3")), ("versioning", block(object([("enabled", true.into())])))]);
     let object_ = stage.create(kinds::S3_BUCKET, &bucket);
     for _ in 0..2 {
         put(stage.port(), "/cloudtik-bucket-3/k");
     }
-    let error = failed(stage.call(kinds::S3_BUCKET, Verb::Delete { id: object_.id.clone() }));
+    let error = failed(stage.call(kinds::S3_BUCKET, Verb::Delete { id: object_.id.clone(), data: false }));
     assert!(error.class == ErrorClass::Conflict && error.help.is_some(), "{error}");
-    let update = UpdateRequest {
-        id: object_.id.clone(),
-        op_id: "u".into(),
-        epoch: 1,
-        changed: ["on_destroy".to_owned()].into(),
-        attributes: with(&object_.attributes, [("on_destroy", text("delete"))]),
-        before: object_.attributes.clone(),
-    };
-    made(stage.call(kinds::S3_BUCKET, Verb::Update(update)));
-    stage.delete(kinds::S3_BUCKET, &object_.id);
+    stage.delete_with_data(kinds::S3_BUCKET, &object_.id);
 }
 
 /// Writes an object as any program would.
@@ -239,7 +231,7 @@ fn machines() {
         Some(&text("required"))
     );
     stage.delete(kinds::INSTANCE, &made.id);
-    let gone = failed(stage.call(kinds::INSTANCE, Verb::Delete { id: "i-00000000000000000".to_owned() }));
+    let gone = failed(stage.call(kinds::INSTANCE, Verb::Delete { id: "i-00000000000000000".to_owned(), data: false }));
     assert_eq!(gone.class, ErrorClass::Gone);
 }
 
@@ -360,6 +352,41 @@ fn databases() {
         ("tags", tags(&[("b", "1")])),
     ]);
     stage.live(kinds::DB_INSTANCE, &database, &changes);
+
+    let protected = with(&database, [("identifier", text("database-2")), ("deletion_protection", true.into())]);
+    let protected = stage.create(kinds::DB_INSTANCE, &protected);
+    let error = failed(stage.call(kinds::DB_INSTANCE, Verb::Delete { id: protected.id.clone(), data: false }));
+    assert!(error.help.as_ref().is_some_and(|help| help.contains("--delete-data")), "{error:?}");
+    stage.delete_with_data(kinds::DB_INSTANCE, &protected.id);
+}
+
+/// What is generated for a parameter that is encrypted stays what it is, and is marked.
+#[test]
+fn generated_values() {
+    let Some(stage) = Stage::open() else { return };
+    let secret = object([("name", text("/test/password")), ("type", text("SecureString"))]);
+    let mut request = stage.request(kinds::SSM_PARAMETER, &secret);
+    let password = Secret { private: "gener4ted".to_owned(), public: String::new() };
+    request.secrets = [("value".to_owned(), password)].into();
+    let made_ = made(stage.call(kinds::SSM_PARAMETER, Verb::Create(request.clone())));
+    let is_kept = |object: &ObjectAnswer| {
+        let value = object.attributes.get("value").unwrap();
+        assert!(value.as_str() == Some("gener4ted") && value.is_sensitive(), "{value:?}");
+    };
+    is_kept(&made_);
+    is_kept(&stage.list(kinds::SSM_PARAMETER, &[&made_.id])[0].object);
+    let update = UpdateRequest {
+        id: made_.id.clone(),
+        op_id: "u".into(),
+        epoch: 1,
+        changed: ["description".to_owned()].into(),
+        attributes: with(&secret, [("description", text("d"))]),
+        before: made_.attributes.clone(),
+    };
+    is_kept(&made(stage.call(kinds::SSM_PARAMETER, Verb::Update(update))));
+    request.attributes = with(&request.attributes, [("name", text("/test/open")), ("type", text("String"))]);
+    let error = failed(stage.call(kinds::SSM_PARAMETER, Verb::Create(request)));
+    assert!(error.message.contains("one is generated for type `SecureString` only"), "{error}");
 }
 
 /// Two subnets that the server has, in two zones.

@@ -8,6 +8,7 @@
 //! | `client` | `vpc` or null, `workspace` | `{ vpc_id, account, region, cidr_blocks, route_table_ids, destinations }`; `destinations` are where its routes lead, but for `local`, everywhere, and the workspace |
 //! | `network` | `vpc` or null, `workspace` | `{ vpc_id, cidr_blocks, subnets, internet_gateway_id }`; `subnets` are `{ id, cidr_block, zone }`, without those of the workspace |
 //! | `image` | `owner`, `name`, `architecture`, or `parameter`, or `id` | `{ id, name, user, root_device_name, architecture }` |
+//! | `database_version` | `engine` | the newest major version of it, such as `17` or `8.4` |
 //!
 //! Without `vpc` the network is that of the machine that asks. Objects of a workspace carry its name in the tag `cloudtik:workspace`: asking
 //! anew, once they are there, must not give another answer because of them.
@@ -15,9 +16,9 @@
 //! All answers but `account` are pinned under their key, so what an answer depends on is part of the key: another configuration, region, client
 //! or image is another question.
 
-use cloudtik_model::spec::{ClusterSpec, NodeSpec, WorkspaceSpec};
+use cloudtik_model::spec::{ClusterSpec, NodeSpec, Part, WorkspaceSpec};
 use cloudtik_model::{Address, ProviderRef, Type, Value};
-use cloudtik_provider_api::{FactQuestion, Facts, fact, real_name};
+use cloudtik_provider_api::{FactQuestion, Facts, engine, fact, real_name};
 use ipnet::Ipv4Net;
 
 use crate::image::Image;
@@ -36,6 +37,9 @@ pub const CLIENT: &str = "client";
 pub const NETWORK: &str = "network";
 /// An image.
 pub const IMAGE: &str = "image";
+
+/// The newest version of the engine of a database.
+pub const DATABASE_VERSION: &str = "database_version";
 
 /// What a plan of these specs must ask.
 pub(crate) fn questions(
@@ -83,6 +87,11 @@ fn of_workspace(provider: &ProviderRef, config: &Value, workspace: &WorkspaceSpe
     if spec.mode != Mode::Shared && spec.cidr.is_none() {
         all.push(pinned(key(VPCS), VPCS, Value::object([("workspace", name())])));
     }
+    let says = |part: &Part, name: &str| part.fields.get(name).is_some_and(|field| !field.value.is_null());
+    for (label, part) in workspace.database.iter().filter(|(_, part)| !says(part, "existing") && !says(part, "version")) {
+        let arguments = Value::object([("engine", engine(part).into())]);
+        all.push(pinned(version_key(config, workspace, label, part), DATABASE_VERSION, arguments));
+    }
     all
 }
 
@@ -112,6 +121,11 @@ pub(crate) fn workspace_key(config: &Value, workspace: &WorkspaceSpec, question:
     let client = workspace.client.as_ref().filter(|_| question == CLIENT);
     let (provider, config) = client.map_or((&workspace.provider, config), |client| (&client.provider, &client.config));
     key_below(provider, config, &workspace.address, question, network.as_deref())
+}
+
+/// The key of the version of a database that says none.
+pub(crate) fn version_key(config: &Value, workspace: &WorkspaceSpec, label: &str, part: &Part) -> String {
+    key_below(&workspace.provider, config, &workspace.address.child("database").child(label), "version", Some(engine(part)))
 }
 
 /// The key of the image of a node.

@@ -212,6 +212,7 @@ mod tests {
             egress: BTreeMap::new(),
             identity: Part::default(),
             storage: BTreeMap::new(),
+            database: BTreeMap::new(),
             depends_on: std::collections::BTreeSet::new(),
             lifecycle: Lifecycle::default(),
         }

@@ -92,6 +92,24 @@ pub fn bucket(workspace: &str, region: &str, label: &str) -> String {
     format!("cloudtik-{workspace}-{region}-{label}")
 }
 
+/// The name of a database, and of its firewall. The predecessor had one, without a label.
+#[must_use]
+pub fn database(workspace: &str, label: &str) -> String {
+    if label == "default" { format!("cloudtik-{workspace}-db") } else { format!("cloudtik-{workspace}-db-{label}") }
+}
+
+/// The name of what says where databases may lie.
+#[must_use]
+pub fn database_subnets(workspace: &str) -> String {
+    format!("cloudtik-{workspace}-db-subnet-group")
+}
+
+/// The name of what keeps the password of a database.
+#[must_use]
+pub fn database_password(workspace: &str, label: &str) -> String {
+    format!("/cloudtik/{workspace}/database/{label}/password")
+}
+
 /// The name of the record of a workspace.
 #[must_use]
 pub fn record(workspace: &str) -> String {

@@ -42,7 +42,7 @@ pub const READ_WRITE: &[&str] =
 /// Of a key that encrypts objects.
 pub const KEY: &[&str] = &["kms:Decrypt", "kms:GenerateDataKey"];
 
-/// What reads the record of the workspace and who may launch.
+/// What reads parameters: the record of the workspace, who may launch, and passwords of databases. What is encrypted by the key of SSM needs no more.
 pub const RECORD: &[&str] = &["ssm:GetParameter"];
 
 /// What lets workers be launched with their identity.
@@ -83,6 +83,15 @@ pub(crate) struct HeadNeeds {
     pub(crate) stores: Vec<Store>,
 }
 
+/// What a worker works with.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct WorkerNeeds {
+    /// The object stores.
+    pub(crate) stores: Vec<Store>,
+    /// The names of the parameters with the passwords of databases.
+    pub(crate) passwords: Vec<String>,
+}
+
 /// Who may take a role: machines.
 pub(crate) fn trust() -> Value {
     let statement = json!({ "Effect": "Allow", "Principal": { "Service": "ec2.amazonaws.com" }, "Action": "sts:AssumeRole" });
@@ -111,22 +120,21 @@ pub(crate) fn head(place: &Place, needs: &HeadNeeds) -> Value {
         let to_machines = json!({ "StringEquals": { "iam:PassedToService": "ec2.amazonaws.com" } });
         statements.push(allow("PassWorkerIdentity", PASS, &[role], Some(&to_machines)));
     }
-    let records = [format!("parameter/cloudtik/{}/*", place.workspace), "parameter/cloudtik/fence/*".to_owned()];
-    let region = place.region.clone();
-    let records = records.map(|path| {
-        let account = writer.places.text(&place.account);
-        writer.arn_in("ssm", &region, &account, &path)
-    });
+    let records = [format!("/cloudtik/{}/*", place.workspace), "/cloudtik/fence/*".to_owned()].map(|name| writer.parameter(&name));
     statements.push(allow("ReadRecords", RECORD, &records, None));
     statements.extend(writer.stores(&needs.stores, |_| "read-write".to_owned()));
     document(statements, &writer.places)
 }
 
 /// What workers may do.
-pub(crate) fn worker(place: &Place, stores: &[Store]) -> Value {
+pub(crate) fn worker(place: &Place, needs: &WorkerNeeds) -> Value {
     let mut writer = Writer::new(place);
     let mut statements = vec![allow("Look", WORKER_LOOK, &["*".to_owned()], None)];
-    statements.extend(writer.stores(stores, |store| store.worker_access.clone()));
+    statements.extend(writer.stores(&needs.stores, |store| store.worker_access.clone()));
+    if !needs.passwords.is_empty() {
+        let passwords: Vec<String> = needs.passwords.iter().map(|name| writer.parameter(name)).collect();
+        statements.push(allow("ReadPasswordsOfDatabases", RECORD, &passwords, None));
+    }
     document(statements, &writer.places)
 }
 
@@ -192,6 +200,10 @@ impl<'a> Writer<'a> {
     fn ec2_of(&mut self, kind: &str, id: &Value) -> String {
         let id = self.places.text(id);
         self.ec2(&format!("{kind}/{id}"))
+    }
+
+    fn parameter(&mut self, name: &str) -> String {
+        self.arn("ssm", &self.place.account, &format!("parameter{name}"))
     }
 
     fn role(&mut self, path_and_name: &Value) -> String {
@@ -267,6 +279,10 @@ mod tests {
         vec![store("a", "read-write", Some(key)), store("b", "read", None), store("c", "none", None)]
     }
 
+    fn of_worker(passwords: &[&str]) -> WorkerNeeds {
+        WorkerNeeds { stores: stores(), passwords: passwords.iter().map(|name| (*name).to_owned()).collect() }
+    }
+
     fn actions(document: &Value) -> BTreeSet<String> {
         let json: Json = serde_json::from_str(document.as_str().unwrap()).unwrap();
         let statements = json["Statement"].as_array().unwrap().clone();
@@ -282,13 +298,18 @@ mod tests {
         let needs = HeadNeeds { worker_role: Some("/cloudtik-w-worker-role".into()), subnets: vec!["subnet-1".into()], stores: stores() };
         let head = head(&place(), &needs);
         assert_eq!(actions(&head), listed(&[LOOK, LAUNCH, KEEP, BUCKET, READ_WRITE, KEY, RECORD, PASS]));
-        assert_eq!(actions(&worker(&place(), &stores())), listed(&[WORKER_LOOK, BUCKET, READ, READ_WRITE, KEY]));
+        assert_eq!(
+            actions(&worker(&place(), &of_worker(&["/cloudtik/w/database/d/password"]))),
+            listed(&[WORKER_LOOK, BUCKET, READ, READ_WRITE, KEY, RECORD])
+        );
         assert!(head.as_str().unwrap().contains("arn:aws:iam::123456789012:role/cloudtik-w-worker-role"), "{head:?}");
     }
 
     #[test]
     fn keys_are_named_in_three_ways() {
-        let named = |key| worker(&place(), &[store("a", "read", Some(key))]).as_str().unwrap().to_owned();
+        let named = |key| {
+            worker(&place(), &WorkerNeeds { stores: vec![store("a", "read", Some(key))], passwords: vec![] }).as_str().unwrap().to_owned()
+        };
         let whole = "arn:aws:kms:us-west-2:123456789012:key/k";
         assert!(named(whole).contains(whole) && named("k").contains(whole));
         assert!(named("alias/mine").contains(r#""kms:ResourceAliases":["alias/mine"]"#));

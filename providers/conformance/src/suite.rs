@@ -247,7 +247,7 @@ impl Bench<'_> {
     /// Removes what the case made.
     fn clean_up(&mut self) -> Result<(), String> {
         for id in std::mem::take(&mut self.made) {
-            match self.call(Verb::Delete { id }) {
+            match self.call(Verb::Delete { id, data: false }) {
                 Answer::Done => {}
                 Answer::Failed(error) if error.class == ErrorClass::Gone => {}
                 other => return Err(format!("a delete answered {other:?}")),
@@ -366,7 +366,7 @@ fn update(bench: &mut Bench<'_>) -> Result<(), String> {
 fn delete(bench: &mut Bench<'_>) -> Result<(), String> {
     let request = bench.request();
     let made = bench.create(request.clone())?;
-    match bench.call(Verb::Delete { id: made.id.clone() }) {
+    match bench.call(Verb::Delete { id: made.id.clone(), data: false }) {
         Answer::Done => {}
         other => return Err(format!("a delete answered {other:?}")),
     }
@@ -376,7 +376,7 @@ fn delete(bench: &mut Bench<'_>) -> Result<(), String> {
     if !bench.by_tag(&request.op_id)?.is_empty() {
         return Err("it is still found after its delete".to_owned());
     }
-    match bench.call(Verb::Delete { id: made.id }) {
+    match bench.call(Verb::Delete { id: made.id, data: false }) {
         Answer::Failed(error) if error.class == ErrorClass::Gone => Ok(()),
         other => Err(format!("a second delete answered {other:?}")),
     }
@@ -385,7 +385,7 @@ fn delete(bench: &mut Bench<'_>) -> Result<(), String> {
 fn gone(bench: &mut Bench<'_>) -> Result<(), String> {
     let request = bench.request();
     let made = bench.create(request.clone())?;
-    bench.call(Verb::Delete { id: made.id.clone() });
+    bench.call(Verb::Delete { id: made.id.clone(), data: false });
     let update = UpdateRequest {
         epoch: 1,
         id: made.id.clone(),
@@ -403,7 +403,7 @@ fn gone(bench: &mut Bench<'_>) -> Result<(), String> {
 fn list(bench: &mut Bench<'_>) -> Result<(), String> {
     let (one, two) = (bench.request(), bench.request());
     let (one, two) = (bench.create(one)?, bench.create(two)?);
-    bench.call(Verb::Delete { id: one.id.clone() });
+    bench.call(Verb::Delete { id: one.id.clone(), data: false });
     let found = bench.find(Verb::List { ids: [one.id, two.id.clone()].into_iter().collect() })?;
     match found.as_slice() {
         [found] if found.object == two => Ok(()),

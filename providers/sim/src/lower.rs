@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use cloudtik_model::Value;
 use cloudtik_model::spec::{ClusterSpec, WorkspaceSpec, WorkspaceUse};
-use cloudtik_provider_api::{ClusterStart, Lowered, WorkspaceStart, no_effect, no_effect_of_cloud};
+use cloudtik_provider_api::{ClusterStart, Lowered, WorkspaceStart, existing_databases, no_effect, no_effect_of_cloud};
 
 use crate::kinds::{BUCKET_KIND, FIREWALL_KIND, INSTANCE_KIND, NETWORK_KIND};
 
@@ -22,8 +22,10 @@ pub(crate) fn workspace(workspace: &WorkspaceSpec) -> Lowered {
         resources.push(bucket.build());
         storage.push((Arc::clone(label), export));
     }
-    let exports = Value::object(start.exports.into_iter().chain([("storage", Value::object(storage))]));
-    Lowered { resources, exports, gates: start.gates, diagnostics: no_effect_of_cloud(workspace), ..Lowered::default() }
+    let (database, mut diagnostics) = existing_databases(workspace);
+    diagnostics.extend(no_effect_of_cloud(workspace));
+    let exports = Value::object(start.exports.into_iter().chain([("storage", Value::object(storage)), ("database", database)]));
+    Lowered { resources, exports, gates: start.gates, diagnostics, ..Lowered::default() }
 }
 
 /// `cluster.c.head`, and a worker of each group.

@@ -115,7 +115,7 @@ impl World {
             Verb::Create(request) => self.create(kind, now_ms, call, request, invisible_ms),
             Verb::Read { id } => Answer::Read(self.objects.get(id).map(answer_of)),
             Verb::Update(request) => self.update(kind, now_ms, call, request),
-            Verb::Delete { id } => self.delete(now_ms, id),
+            Verb::Delete { id, .. } => self.delete(now_ms, id),
             Verb::FindByTag { key, value } => {
                 let carries = |object: &&SimObject| {
                     let given = object.attributes.get("tags").and_then(|tags| tags.get(key)?.as_str());

@@ -133,6 +133,7 @@ fn workspace() -> WorkspaceSpec {
         egress: BTreeMap::new(),
         identity: Part::default(),
         storage: [(Arc::from("default"), part(&[]))].into_iter().collect(),
+        database: BTreeMap::new(),
         depends_on: BTreeSet::new(),
         lifecycle: Lifecycle::default(),
     }
@@ -302,7 +303,7 @@ fn a_simulated_head_has_a_controller_that_keeps_what_it_is_told() {
     let old = ControllerRequest { version: CONTROLLER_VERSION + 1, call: ControllerCall::Status };
     assert!(matches!(now(cloud.controller(&head.id, &old).unwrap()), Ok(ControllerReply::Refused { .. })));
 
-    let delete = Verb::Delete { id: head.id.clone() };
+    let delete = Verb::Delete { id: head.id.clone(), data: false };
     let call = Call { provider: ProviderRef::new("sim"), address: Address::of("x", "x"), kind: "sim_instance".into(), verb: delete };
     assert_eq!(now(cloud.call(call)), Answer::Done);
     let gone = ControllerRequest { version: CONTROLLER_VERSION, call: ControllerCall::Status };

@@ -50,7 +50,7 @@ impl World {
                 let visible = self.workers.iter().filter(|(_, at)| **at <= now_ms);
                 Answer::Found(visible.map(|(id, _)| found(id, WORKER_ROLE)).chain([found("i-head", HEAD_ROLE)]).collect())
             }
-            Verb::Delete { id } => {
+            Verb::Delete { id, .. } => {
                 self.deletes.push(id.clone());
                 if let Some(left) = self.refusals.get_mut(id).filter(|left| **left > 0) {
                     *left -= 1;

@@ -114,7 +114,7 @@ impl World {
             Verb::FindByTag { key, value } => {
                 Answer::Found(self.instances.values().filter(|found| found.tags.get(key) == Some(value)).cloned().collect())
             }
-            Verb::Delete { id } => {
+            Verb::Delete { id, .. } => {
                 self.deletes.push(id.clone());
                 self.instances.remove(id);
                 Answer::Done

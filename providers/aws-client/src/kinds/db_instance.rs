@@ -118,8 +118,11 @@ impl Kind for DbInstance {
         let changed = |name: &str| request.changed.contains(name);
         let own = if KEPT.iter().any(|(name, _)| changed(name)) { kept(given) } else { BTreeMap::new() };
         rds::retag(aws, Given(&request.before).text("arn")?, request, own).await?;
-        let settings = request.changed.iter().filter(|name| *name != "tags" && !is_only_kept(name));
-        if settings.count() == 0 {
+        // It has that version already, and only says it shorter or longer.
+        let is_same = Given(&request.before).maybe_text("engine_version").zip(given.maybe_text("engine_version"));
+        let is_same = is_same.is_some_and(|(is, asked)| version_said(is, Some(asked)) == asked);
+        let is_said = |name: &str| name == "tags" || is_only_kept(name) || name == "engine_version" && is_same;
+        if request.changed.iter().all(|name| is_said(name)) {
             return Ok(());
         }
         let text = |name: &'static str| given.owned(name).filter(|_| changed(name));
@@ -132,8 +135,7 @@ impl Kind for DbInstance {
             .db_instance_identifier(&request.id)
             // Otherwise changes wait for the night in which the database is maintained.
             .apply_immediately(true)
-            .set_engine_version(text("engine_version"))
-            .set_allow_major_version_upgrade(changed("engine_version").then_some(true))
+            .set_engine_version(text("engine_version").filter(|_| !is_same))
             .set_db_instance_class(text("instance_class"))
             .set_allocated_storage(number("allocated_storage"))
             .set_storage_type(text("storage_type"))
@@ -154,7 +156,8 @@ impl Kind for DbInstance {
         if database.db_instance_status() != Some("deleting") {
             let (marks, _) = rds::parted(database.tag_list());
             let skip = marks.get(SKIP_SNAPSHOT_TAG).is_some_and(|word| word == "true");
-            let snapshot = (!skip).then(|| marks.get(SNAPSHOT_TAG).cloned().unwrap_or_else(|| snapshot_name(&database)));
+            let named = marks.get(SNAPSHOT_TAG).filter(|name| !name.is_empty());
+            let snapshot = (!skip).then(|| named.cloned().unwrap_or_else(|| snapshot_name(&database)));
             let send = aws.rds.delete_db_instance().db_instance_identifier(id).skip_final_snapshot(skip);
             let sent = aws.write("rds:DeleteDBInstance", send.set_final_db_snapshot_identifier(snapshot).send()).await;
             sent.map_err(|error| with_help(error, &database))?;
@@ -164,6 +167,22 @@ impl Kind for DbInstance {
             Ok(database.map_or(Seen::Done(()), |database| Seen::NotYet(status(&database).to_owned())))
         };
         wait::until(id, GONE_WITHIN, ask).await
+    }
+
+    /// What protects it is for all others.
+    async fn delete_with_data(aws: &Aws, id: &str) -> Result<(), CallError> {
+        let database = one(aws, id).await?.ok_or_else(|| gone(id))?;
+        if database.deletion_protection() == Some(true) && database.db_instance_status() != Some("deleting") {
+            let send = aws.rds.modify_db_instance().db_instance_identifier(id).deletion_protection(false).apply_immediately(true);
+            aws.write("rds:ModifyDBInstance", send.send()).await?;
+            let ask = || async {
+                let is_off = one(aws, id).await?.is_none_or(|database| database.deletion_protection() != Some(true));
+                Ok(if is_off { Seen::Done(()) } else { Seen::NotYet("protected".to_owned()) })
+            };
+            wait::until(id, CHANGED_WITHIN, ask).await?;
+            available(aws, id, CHANGED_WITHIN).await?;
+        }
+        Self::delete(aws, id).await
     }
 
     async fn complete(aws: &Aws, found: Found) -> Result<Found, CallError> {
@@ -191,7 +210,7 @@ fn snapshot_name(database: &Answered) -> String {
 
 fn with_help(error: CallError, database: &Answered) -> CallError {
     if database.deletion_protection() == Some(true) {
-        return error.help("write `deletion_protection = false` and apply, then destroy");
+        return error.help("give its data up with `--delete-data`, or write `deletion_protection = false` and apply before");
     }
     if error.code.starts_with("DBSnapshotAlreadyExists") {
         return error.help("write another `final_snapshot_identifier` and apply, then destroy");

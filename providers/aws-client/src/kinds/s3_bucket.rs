@@ -20,12 +20,13 @@ use crate::error::strange;
 use crate::kind::{Kind, Query};
 use crate::{tags, wait};
 
-/// The mark that says whether a bucket that is not empty may go.
+/// The mark that says what becomes of a bucket when its workspace is destroyed: whoever looks at it without the state knows it by that.
 const ON_DESTROY_TAG: &str = "cloudtik:on_destroy";
-/// What it says then.
-const DELETE: &str = "delete";
 /// What a bucket without it means.
 const KEEP: &str = "keep";
+
+/// What AWS says of a bucket with objects that is to go.
+const NOT_EMPTY: &str = "BucketNotEmpty";
 
 /// The one region that has no name as a place for buckets, and where a second create of a bucket of one's own is no error.
 const FIRST_REGION: &str = "us-east-1";
@@ -100,21 +101,21 @@ impl Kind for S3Bucket {
         Ok(())
     }
 
-    /// One that is not empty goes only where its mark says that its objects may.
+    /// One that is not empty stays.
     async fn delete(aws: &Aws, id: &str) -> Result<(), CallError> {
-        let mut rounds = 0;
-        loop {
-            let error = match aws.write("s3:DeleteBucket", aws.s3.delete_bucket().bucket(id).send()).await {
-                Err(error) if error.code == "BucketNotEmpty" && rounds < ROUNDS_MAX => error,
+        let help = "its objects are not deleted: give them up with `--delete-data`, or empty it by hand";
+        let sent = aws.write("s3:DeleteBucket", aws.s3.delete_bucket().bucket(id).send()).await;
+        sent.map(drop).map_err(|error| if error.code == NOT_EMPTY { error.help(help) } else { error })
+    }
+
+    async fn delete_with_data(aws: &Aws, id: &str) -> Result<(), CallError> {
+        for _ in 0..ROUNDS_MAX {
+            match aws.write("s3:DeleteBucket", aws.s3.delete_bucket().bucket(id).send()).await {
+                Err(error) if error.code == NOT_EMPTY => empty(aws, id).await?,
                 other => return other.map(drop),
-            };
-            let word = read_tags(aws, id).await?.remove(ON_DESTROY_TAG);
-            if word.as_deref() != Some(DELETE) {
-                return Err(error.help("its objects are not deleted: write `on_destroy = \"delete\"` and apply, or empty it by hand"));
             }
-            empty(aws, id).await?;
-            rounds += 1;
         }
+        Self::delete(aws, id).await
     }
 }
 

@@ -10,9 +10,12 @@ use cloudtik_provider_api::{CallError, CreateRequest, Found, ObjectAnswer, Updat
 use crate::attributes::{Given, Said};
 use crate::aws::Aws;
 use crate::each::each;
-use crate::error::strange;
+use crate::error::{refused, strange};
 use crate::kind::{Kind, Query};
 use crate::tags;
+
+/// The attribute with the text, and the name under which one is generated.
+const VALUE: &str = "value";
 
 /// Names that one request for values takes, as AWS has it.
 const VALUES_MAX: usize = 10;
@@ -27,15 +30,18 @@ impl Kind for SsmParameter {
     async fn create(aws: &Aws, request: &CreateRequest) -> Result<ObjectAnswer, CallError> {
         let given = Given(&request.attributes);
         let name = given.text("name")?;
-        let send = put(aws, name, given).set_tags(Some(written(&tags::of_create(request))?)).overwrite(false).send();
+        let kind = given.maybe_text("type").unwrap_or(ParameterType::String.as_str());
+        let generated = request.secrets.get(VALUE).map(|secret| secret.private.as_str());
+        let text = given.maybe_text(VALUE).or(generated.filter(|_| kind == ParameterType::SecureString.as_str()));
+        let text = text.ok_or_else(|| refused("value", "it has no `value`, and one is generated for type `SecureString` only"))?;
+        let send = put(aws, name, given, text).set_tags(Some(written(&tags::of_create(request))?)).overwrite(false).send();
         let made = aws.write("ssm:PutParameter", send).await?;
         let (_, own) = marks::part(tags::of_create(request));
         let arn = aws.arn("ssm", aws.account().await?, &format!("parameter/{}", name.trim_start_matches('/')));
-        let kind = given.maybe_text("type").unwrap_or(ParameterType::String.as_str());
         let said = Said::of(kinds::SSM_PARAMETER)
             .set("name", name)
             .set("type", kind)
-            .set("value", value(given.maybe_text("value"), kind))
+            .set(VALUE, value(Some(text), kind))
             .set("description", given.maybe_text("description"))
             .set("tier", made.tier().map_or(ParameterTier::Standard.as_str(), ParameterTier::as_str))
             .set("tags", own)
@@ -68,7 +74,10 @@ impl Kind for SsmParameter {
         if ["type", "value", "description", "tier"].iter().any(|name| request.changed.contains(*name)) {
             // A description that is left out would stay.
             let description = given.maybe_text("description").unwrap_or_default();
-            let send = put(aws, &request.id, given).description(description).overwrite(true).send();
+            // One that was generated stays.
+            let text = given.maybe_text(VALUE).or(Given(&request.before).maybe_text(VALUE));
+            let text = text.ok_or_else(|| refused("value", "it has no `value`"))?;
+            let send = put(aws, &request.id, given, text).description(description).overwrite(true).send();
             aws.write("ssm:PutParameter", send).await?;
         }
         let Some((set, removed)) = tags::of_update(request) else { return Ok(()) };
@@ -90,12 +99,12 @@ impl Kind for SsmParameter {
     }
 }
 
-fn put(aws: &Aws, name: &str, given: Given<'_>) -> aws_sdk_ssm::operation::put_parameter::builders::PutParameterFluentBuilder {
+fn put(aws: &Aws, name: &str, given: Given<'_>, text: &str) -> aws_sdk_ssm::operation::put_parameter::builders::PutParameterFluentBuilder {
     aws.ssm
         .put_parameter()
         .name(name)
         .set_type(given.maybe_text("type").map(ParameterType::from))
-        .set_value(given.owned("value"))
+        .value(text)
         .set_description(given.owned("description"))
         .set_tier(given.maybe_text("tier").map(ParameterTier::from))
 }
@@ -146,7 +155,7 @@ fn found(described: &ParameterMetadata, parameter: &Parameter, all: BTreeMap<Str
     let object = Said::of(kinds::SSM_PARAMETER)
         .set("name", name)
         .set("type", kind)
-        .set("value", value(parameter.value(), kind))
+        .set(VALUE, value(parameter.value(), kind))
         .set("description", described.description().filter(|text| !text.is_empty()))
         .set("tier", described.tier().map_or(ParameterTier::Standard.as_str(), ParameterTier::as_str))
         .set("tags", own)

@@ -170,7 +170,7 @@ impl Client {
 
     /// The error of a call that is refused, or `None`.
     pub(crate) fn delete(&self, kind: &str, id: &str) -> Option<CallError> {
-        match self.call(kind, Verb::Delete { id: id.to_owned() }) {
+        match self.call(kind, Verb::Delete { id: id.to_owned(), data: false }) {
             Answer::Done => None,
             Answer::Failed(error) => Some(error),
             other => panic!("{kind}: delete: {other:?}"),

@@ -118,7 +118,12 @@ impl Stage {
     }
 
     pub(crate) fn delete(&self, kind: &str, id: &str) {
-        assert_eq!(self.call(kind, Verb::Delete { id: id.to_owned() }), Answer::Done, "{kind} {id}");
+        assert_eq!(self.call(kind, Verb::Delete { id: id.to_owned(), data: false }), Answer::Done, "{kind} {id}");
+    }
+
+    /// The same, with what it holds.
+    pub(crate) fn delete_with_data(&self, kind: &str, id: &str) {
+        assert_eq!(self.call(kind, Verb::Delete { id: id.to_owned(), data: true }), Answer::Done, "{kind} {id}");
     }
 
     pub(crate) fn list(&self, kind: &str, ids: &[&str]) -> Vec<Found> {

@@ -1,7 +1,7 @@
 //! What keeps data under a name: object stores, parameters, stacks of resources.
 
 use cloudtik_model::{ChangeWord, Type};
-use cloudtik_provider_api::{AttributeSchema, KindSchema, Shown};
+use cloudtik_provider_api::{AttributeSchema, KindSchema, SecretKind, Shown};
 
 use super::{arn, block, fixed, flag, given, live, named, names, seconds, tags, word};
 
@@ -29,13 +29,16 @@ pub(super) fn kinds() -> Vec<KindSchema> {
             attributes: vec![
                 fixed("name", "Its name: `/a/path`."),
                 word("type", "String", in_place, "`String`, `StringList` or `SecureString`."),
-                AttributeSchema::required("value", Type::String, in_place, "Its value.").shown(Shown::Changes),
+                live("value", "Its value; without one, of type `SecureString`, 32 letters and digits that are generated once.")
+                    .or_computed()
+                    .shown(Shown::Changes),
                 live("description", "What it is."),
                 word("tier", "Standard", in_place, "`Standard` or `Advanced`."),
                 tags(),
                 arn(),
                 AttributeSchema::computed("version", Type::Number, "How often it was written."),
             ],
+            secrets: &[("value", SecretKind::Password)],
             ..named(names::SSM_PARAMETER, "name", "A value under a name.")
         },
         KindSchema {

@@ -9,7 +9,7 @@ use super::layout::Layout;
 use super::maker::Maker;
 use crate::kinds;
 use crate::names;
-use crate::policies::{self, HeadNeeds, Place, Store};
+use crate::policies::{self, HeadNeeds, Place, Store, WorkerNeeds};
 use crate::text::joined;
 
 /// Whose identity it is.
@@ -39,7 +39,7 @@ pub(super) fn profile(maker: &Maker<'_>, who: Who) -> Value {
 }
 
 /// Puts in what is made.
-pub(super) fn identities(maker: &mut Maker<'_>, layout: &Layout, stores: Vec<Store>, found: &mut Diagnostics) {
+pub(super) fn identities(maker: &mut Maker<'_>, layout: &Layout, stores: Vec<Store>, passwords: Vec<String>, found: &mut Diagnostics) {
     let place = Place {
         partition: layout.account.partition.clone(),
         region: layout.account.region.clone(),
@@ -51,7 +51,7 @@ pub(super) fn identities(maker: &mut Maker<'_>, layout: &Layout, stores: Vec<Sto
     }
     check_pass(maker, found);
     if field(maker, WORKERS.part).is_none() {
-        identity(maker, WORKERS, policies::worker(&place, &stores));
+        identity(maker, WORKERS, policies::worker(&place, &WorkerNeeds { stores: stores.clone(), passwords }));
     }
     if field(maker, HEAD.part).is_none() {
         let made = field(maker, WORKERS.part).is_none();

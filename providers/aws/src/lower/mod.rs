@@ -1,6 +1,7 @@
 //! What a workspace and a cluster become.
 
 mod cluster;
+mod database;
 mod identity;
 mod layout;
 mod maker;

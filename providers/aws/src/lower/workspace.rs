@@ -1,10 +1,11 @@
-//! A workspace: its network, firewall, object stores, identities, and the record of all of it.
+//! A workspace: its network, firewall, object stores, databases, identities, and the record of all of it.
 
 use cloudtik_model::spec::{Part, WorkspaceSpec};
 use cloudtik_model::{Diagnostics, Type, Value};
 use cloudtik_provider_api::{Facts, Lowered, record, reference};
 
 use super::check_tags;
+use super::database::databases;
 use super::identity::{HEAD, WORKERS, identities, profile};
 use super::indexed;
 use super::layout::Layout;
@@ -40,8 +41,9 @@ pub(crate) fn workspace(config: &Value, workspace: &WorkspaceSpec, facts: &Facts
     network(&mut maker, &layout);
     firewall(&mut maker, &layout, &mut found);
     let (storage, needed) = stores(&mut maker, &layout, &mut found);
-    identities(&mut maker, &layout, needed, &mut found);
-    let shared = exports(&maker, &layout, storage);
+    let (database, passwords) = databases(&mut maker, &layout, config, facts, &mut found);
+    identities(&mut maker, &layout, needed, passwords, &mut found);
+    let shared = exports(&maker, &layout, storage, database);
     let exports = Value::object(shared);
     keep_record(&mut maker, &exports);
     let gates = BEFORE.iter().map(|part| maker.at(part)).collect();
@@ -49,7 +51,7 @@ pub(crate) fn workspace(config: &Value, workspace: &WorkspaceSpec, facts: &Facts
 }
 
 /// What references to the workspace see, and others read in its record.
-fn exports(maker: &Maker<'_>, layout: &Layout, storage: Value) -> Vec<(&'static str, Value)> {
+fn exports(maker: &Maker<'_>, layout: &Layout, storage: Value, database: Value) -> Vec<(&'static str, Value)> {
     let nat = if layout.makes_subnets() { layout.spec.nat.count(layout.zones.len()) } else { 0 };
     // With subnets that are given nobody knows, and those who gave them do.
     let egress = !layout.makes_subnets() || layout.spec.nat != Nat::None;
@@ -73,6 +75,7 @@ fn exports(maker: &Maker<'_>, layout: &Layout, storage: Value) -> Vec<(&'static 
         ("firewall", firewall),
         ("identity", Value::object([HEAD, WORKERS].map(|who| (who.part, profile(maker, who))))),
         ("storage", storage),
+        ("database", database),
     ]
 }
 

@@ -177,6 +177,19 @@ impl Call {
         call
     }
 
+    /// A query to another service with the same credentials. Its signature is wrong there, which the server does not look at.
+    pub(crate) fn asking_of(&self, service: &str, version: &str, action: &str) -> Self {
+        let mut call = self.asking(action, &[("Version", version)]);
+        call.parameters.insert("Version".to_owned(), version.to_owned());
+        for (name, value) in &mut call.http.headers {
+            if name.eq_ignore_ascii_case("authorization") {
+                *value = value.replace(&format!("/{}/aws4_request", self.service), &format!("/{service}/aws4_request"));
+            }
+        }
+        call.service = service.to_owned();
+        call
+    }
+
     /// The body of the parameters as they are now, of a query.
     pub(crate) fn body(&self) -> Bytes {
         if self.protocol != Protocol::Query {

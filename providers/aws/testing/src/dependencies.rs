@@ -11,6 +11,9 @@ use crate::xml::Element;
 pub(crate) trait World {
     /// A describe call with filters, each with one value.
     fn describe(&self, action: &str, filters: &[(&str, &str)]) -> impl Future<Output = io::Result<Element>> + Send;
+
+    /// The databases, those that are being deleted among them.
+    fn databases(&self) -> impl Future<Output = io::Result<Vec<Element>>> + Send;
 }
 
 /// Why a call cannot be made now, if it cannot.
@@ -24,6 +27,7 @@ pub(crate) async fn refusal(world: &(impl World + Sync), call: &Call) -> io::Res
         "ec2:AttachInternetGateway" => of_attach(world, given("VpcId"), given("InternetGatewayId")).await?,
         "ec2:ReleaseAddress" => of_address(world, given("AllocationId")).await?,
         "ec2:DeletePlacementGroup" => of_group(world, given("GroupName")).await?,
+        "rds:DeleteDBSubnetGroup" => of_database_subnets(world, given("DBSubnetGroupName")).await?,
         _ => None,
     })
 }
@@ -51,7 +55,10 @@ async fn of_subnet(world: &(impl World + Sync), id: &str) -> io::Result<Option<R
     let gateways = world.describe("DescribeNatGateways", &[("subnet-id", id)]).await?;
     let endpoints = world.describe("DescribeVpcEndpoints", &[]).await?;
     let endpoint_has_address = |endpoint: &Element| endpoint.items("subnetIdSet").iter().any(|subnet| subnet.text == id);
+    // In which of the subnets of its group a database lies is its own choice.
+    let has_database = names_one(&world.databases().await?, "SubnetIdentifier", id);
     let is_used = !machines.is_empty()
+        || has_database
         || gateways.items("natGatewaySet").iter().any(|gateway| gateway.get(&["subnetId"]) == id && gateway_is_there(gateway))
         || endpoints.items("vpcEndpointSet").iter().any(|endpoint| endpoint_is_there(endpoint) && endpoint_has_address(endpoint));
     Ok(is_used.then(|| violation("subnet", id)))
@@ -70,6 +77,7 @@ async fn of_firewall(world: &(impl World + Sync), id: &str) -> io::Result<Option
     };
     let endpoints = world.describe("DescribeVpcEndpoints", &[]).await?;
     let is_used = machines.iter().any(has_it)
+        || names_one(&world.databases().await?, "VpcSecurityGroupId", id)
         || firewalls.items("securityGroupInfo").iter().any(names_it)
         || endpoints.items("vpcEndpointSet").iter().any(|endpoint| endpoint_is_there(endpoint) && has_it(endpoint));
     Ok(is_used.then(|| Refusal::new("DependencyViolation", format!("resource {id} has a dependent object"))))
@@ -114,6 +122,17 @@ async fn of_group(world: &(impl World + Sync), name: &str) -> io::Result<Option<
     Ok(is_used.then(|| Refusal::new("InvalidPlacementGroup.InUse", text)))
 }
 
+async fn of_database_subnets(world: &(impl World + Sync), name: &str) -> io::Result<Option<Refusal>> {
+    let is_used = names_one(&world.databases().await?, "DBSubnetGroupName", name);
+    let text = format!("Cannot delete the subnet group '{name}' because at least one database instance is still using it.");
+    Ok(is_used.then(|| Refusal::new("InvalidDBSubnetGroupStateFault", text)))
+}
+
+/// Whether one of these databases names something.
+fn names_one(databases: &[Element], element: &str, name: &str) -> bool {
+    databases.iter().any(|database| database.texts(element).iter().any(|text| text == name))
+}
+
 /// The instances that are there: one that is shutting down still is.
 async fn instances(world: &(impl World + Sync), filters: &[(&str, &str)]) -> io::Result<Vec<Element>> {
     let found = world.describe("DescribeInstances", filters).await?;
@@ -142,6 +161,10 @@ mod tests {
         async fn describe(&self, action: &str, _: &[(&str, &str)]) -> io::Result<Element> {
             Ok(self.0.get(action).cloned().unwrap_or_else(|| Element::text("Nothing", "")))
         }
+
+        async fn databases(&self) -> io::Result<Vec<Element>> {
+            Ok(self.0.get("DescribeDBInstances").map(|answer| answer.items("DBInstances").to_vec()).unwrap_or_default())
+        }
     }
 
     fn things(action: &'static str, set: &str, parts: &[(&str, &str)]) -> Things {
@@ -150,7 +173,8 @@ mod tests {
     }
 
     fn code(things: &Things, action: &str, parameter: (&str, &str)) -> Option<String> {
-        let call = Call { service: "ec2".to_owned(), ..Call::default() }.asking(action, &[parameter]);
+        let service = if action.contains("DB") { "rds" } else { "ec2" };
+        let call = Call { service: service.to_owned(), ..Call::default() }.asking(action, &[parameter]);
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(refusal(things, &call)).unwrap().map(|refusal| refusal.code)
     }
@@ -176,6 +200,16 @@ mod tests {
         let gateway = things("DescribeNatGateways", "natGatewaySet", &[("state", "available"), ("allocationId", "eipalloc-1")]);
         assert_eq!(code(&gateway, "ReleaseAddress", ("AllocationId", "eipalloc-1")).as_deref(), Some("AuthFailure"));
         assert_eq!(code(&gateway, "ReleaseAddress", ("AllocationId", "eipalloc-2")), None);
+        let parts = [("SubnetIdentifier", "subnet-1"), ("VpcSecurityGroupId", "sg-1"), ("DBSubnetGroupName", "g")];
+        let database = things("DescribeDBInstances", "DBInstances", &parts);
+        for (action, parameter, mine, other) in [
+            ("DeleteSubnet", "SubnetId", "subnet-1", "subnet-2"),
+            ("DeleteSecurityGroup", "GroupId", "sg-1", "sg-2"),
+            ("DeleteDBSubnetGroup", "DBSubnetGroupName", "g", "h"),
+        ] {
+            assert!(code(&database, action, (parameter, mine)).is_some(), "{action}");
+            assert_eq!(code(&database, action, (parameter, other)), None, "{action}");
+        }
         let other = things("DescribeInternetGateways", "internetGatewaySet", &[("internetGatewayId", "igw-2")]);
         assert_eq!(code(&other, "AttachInternetGateway", network).as_deref(), Some("InvalidParameterValue"));
     }

@@ -17,6 +17,30 @@ pub(crate) fn rehearsal(call: &Call) -> Option<Refusal> {
     is_one.then(|| Refusal::new("DryRunOperation", "Request would have succeeded, but DryRun flag is set.").status(412))
 }
 
+/// Versions of engines of databases, with the major one of each. RDS offers more, of these as well.
+const ENGINE_VERSIONS: [(&str, &str, &str); 5] = [
+    ("postgres", "16", "16.9"),
+    ("postgres", "17", "17.4"),
+    ("postgres", "17", "17.5"),
+    ("mysql", "8.0", "8.0.42"),
+    ("mysql", "8.4", "8.4.5"),
+];
+
+/// The answer to a question that the server does not know.
+pub(crate) fn answered(call: &Call) -> Option<Answer> {
+    if call.name() != "rds:DescribeDBEngineVersions" {
+        return None;
+    }
+    let versions = ENGINE_VERSIONS.iter().filter(|(engine, ..)| call.get("Engine").is_none_or(|asked| asked == *engine));
+    let version = |(engine, major, version): &(&str, &str, &str)| {
+        let parts = [("Engine", *engine), ("MajorEngineVersion", major), ("EngineVersion", version), ("Status", "available")];
+        Element::with("DBEngineVersion", parts.map(|(name, text)| Element::text(name, text)).to_vec())
+    };
+    let all = Element::with("DBEngineVersions", versions.map(version).collect());
+    let result = Element::with("DescribeDBEngineVersionsResult", vec![all]);
+    Some(Answer::xml(200, &Element::with("DescribeDBEngineVersionsResponse", vec![result])))
+}
+
 /// The call with what AWS adds to it by itself.
 pub(crate) fn completed(call: &Call) -> Call {
     let mut call = call.clone();

@@ -36,6 +36,10 @@ const fn make(action: &'static str, state: &'static str) -> Begin {
     Begin { action, parameter: None, shown: (state, "0"), ends: false }
 }
 
+const fn change(action: &'static str, parameter: &'static str, state: &'static str) -> Begin {
+    Begin { action, parameter: Some(parameter), shown: (state, "0"), ends: false }
+}
+
 const fn end(action: &'static str, parameter: &'static str, state: &'static str) -> Begin {
     Begin { action, parameter: Some(parameter), shown: (state, "32"), ends: true }
 }
@@ -81,7 +85,11 @@ const LIVES: &[Life] = &[
         id: "DBInstanceIdentifier",
         state: &["DBInstanceStatus"],
         number: None,
-        begins: &[make("rds:CreateDBInstance", "creating"), end("rds:DeleteDBInstance", "DBInstanceIdentifier", "deleting")],
+        begins: &[
+            make("rds:CreateDBInstance", "creating"),
+            change("rds:ModifyDBInstance", "DBInstanceIdentifier", "modifying"),
+            end("rds:DeleteDBInstance", "DBInstanceIdentifier", "deleting"),
+        ],
         filter: "",
         span: |times| times.database,
     },

@@ -213,6 +213,11 @@ impl Shared {
                 return Ok(Some(Refused::With(refusal)));
             }
             if state.config.gaps
+                && let Some(answer) = gaps::answered(call)
+            {
+                return Ok(Some(Refused::Known(answer)));
+            }
+            if state.config.gaps
                 && let Some(refusal) = gaps::rehearsal(call).or_else(|| state.groups.refusal(call))
             {
                 return Ok(Some(Refused::With(refusal)));
@@ -341,6 +346,9 @@ fn no_server(error: &io::Error) -> Refusal {
     Refusal::new("ServiceUnavailable", format!("the server behind the proxy does not answer: {error}")).status(503)
 }
 
+/// The version of the API of RDS: it never had another one since.
+const RDS_VERSION: &str = "2014-10-31";
+
 /// The server's things, as the account of a call would be shown them.
 struct Seen<'a> {
     shared: &'a Shared,
@@ -360,5 +368,15 @@ impl World for Seen<'_> {
         state.lives.show(&state.config.times, self.shared.now(), &mut document);
         state.groups.show(&mut document);
         Ok(document)
+    }
+
+    async fn databases(&self) -> io::Result<Vec<Element>> {
+        let call = self.call.asking_of("rds", RDS_VERSION, "DescribeDBInstances");
+        let answer = upstream::send(self.shared.server, &call.http, call.body()).await?;
+        let mut databases: Vec<Element> =
+            answer.document().map(|document| document.items("DBInstances").to_vec()).filter(|_| answer.is_success()).unwrap_or_default();
+        let state = self.shared.state();
+        databases.extend(state.lives.forgotten(&state.config.times, self.shared.now(), None));
+        Ok(databases)
     }
 }

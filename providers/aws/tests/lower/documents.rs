@@ -5,8 +5,9 @@ use serde_json::Value as Json;
 
 use crate::support::{attribute, compiled, facts, golden};
 
-const STORES: &str = "provider \"aws\" {}\nworkspace \"w\" {\n storage \"default\" {}\n storage \"input\" {\n worker_access = \"read\"\n }\n\
-                      storage \"secret\" {\n worker_access = \"none\"\n kms_key_id = \"arn:aws:kms:us-west-2:123456789012:key/k\"\n }\n}\n";
+const SPEC: &str = "provider \"aws\" {}\nworkspace \"w\" {\n storage \"default\" {}\n storage \"input\" {\n worker_access = \"read\"\n }\n\
+                      storage \"secret\" {\n worker_access = \"none\"\n kms_key_id = \"arn:aws:kms:us-west-2:123456789012:key/k\"\n }\n\
+                      database \"catalog\" {\n engine = \"postgres\"\n }\n}\n";
 
 fn pretty(document: &Value) -> String {
     let json: Json = serde_json::from_str(document.as_str().unwrap()).unwrap();
@@ -15,7 +16,7 @@ fn pretty(document: &Value) -> String {
 
 #[test]
 fn heads_and_workers_may_do_what_the_files_say() {
-    let graph = compiled(STORES, &facts(STORES));
+    let graph = compiled(SPEC, &facts(SPEC));
     for who in ["head", "workers"] {
         let document = attribute(&graph, &format!("workspace.w.iam_role_policy.{who}"), "policy");
         golden(&format!("iam/{who}.json"), &pretty(&document));
@@ -26,7 +27,7 @@ fn heads_and_workers_may_do_what_the_files_say() {
 /// A document is read back as it was written only in this form.
 #[test]
 fn documents_are_compact_and_in_order() {
-    let graph = compiled(STORES, &facts(STORES));
+    let graph = compiled(SPEC, &facts(SPEC));
     for who in ["head", "workers"] {
         let document = attribute(&graph, &format!("workspace.w.iam_role_policy.{who}"), "policy");
         let text = document.as_str().unwrap();

@@ -25,6 +25,10 @@ const MODES: &[(&str, &str)] = &[
         "workspace \"w\" {\n network {\n mode = \"shared\"\n subnets = { public = [], private = [\"subnet-1\", \"subnet-2\"] }\n }\n}\n",
     ),
     (
+        "databases",
+        "workspace \"w\" {\n database \"default\" {\n engine = \"postgres\"\n }\n database \"catalog\" {\n engine = \"mysql\"\n version = \"8.0\"\n password = \"s3cret-s3cret\"\n backup = \"14d\"\n on_destroy = \"delete\"\n final_snapshot = false\n }\n database \"theirs\" {\n engine = \"mysql\"\n existing = { address = \"db.example\", username = \"u\", password = \"s3cret-s3cret\" }\n }\n}\n",
+    ),
+    (
         "identities",
         "workspace \"w\" {\n identity {\n head = \"theirs\"\n worker_policies = [\"arn:aws:iam::aws:policy/ReadOnlyAccess\"]\n path = \"/team/\"\n }\n firewall {\n egress \"dns\" {\n ports = [\"53\"]\n to = [\"10.0.0.0/8\"]\n protocol = \"udp\"\n }\n }\n}\n",
     ),
@@ -271,4 +275,36 @@ fn a_head_is_not_told_whose_credentials_are_used_here() {
     let (compiled, ..) = run(&format!("{provider}workspace \"w\" {{}}\n{CLUSTER}"), &Facts::new());
     let config = compiled.head_configs.values().next().unwrap().provider_config.clone();
     assert_eq!(config, Value::object([("region", Value::from("us-west-2"))]));
+}
+
+#[test]
+fn a_database_is_what_its_block_says() {
+    let source = MODES.iter().find(|(name, _)| *name == "databases").map(|(_, source)| *source).unwrap();
+    let graph = compiled(source, &facts(source));
+    let of = |label: &str, name: &str| attribute(&graph, &format!("workspace.w.database.{label}"), name);
+    assert_eq!((of("default", "identifier"), of("catalog", "identifier")), ("cloudtik-w-db".into(), "cloudtik-w-db-catalog".into()));
+    assert_eq!((of("default", "engine_version"), of("catalog", "engine_version")), ("17".into(), "8.0".into()));
+    assert_eq!((of("default", "port"), of("catalog", "port")), (5_432_u64.into(), 3_306_u64.into()));
+    assert_eq!((of("default", "backup_retention_period"), of("catalog", "backup_retention_period")), (7_u64.into(), 14_u64.into()));
+    assert_eq!((of("default", "skip_final_snapshot"), of("catalog", "skip_final_snapshot")), (false.into(), true.into()));
+    assert_eq!((of("default", "on_destroy"), of("catalog", "on_destroy")), ("keep".into(), "delete".into()));
+    assert_eq!((of("default", "storage_encrypted"), of("default", "publicly_accessible")), (true.into(), false.into()));
+    let password = |label: &str| attribute(&graph, &format!("workspace.w.database_password.{label}"), "value");
+    assert_eq!(password("default"), Value::NULL, "it is generated");
+    assert!(password("catalog").is_sensitive() && password("theirs").is_sensitive());
+    assert!(of("default", "password").is_sensitive() && of("default", "password").is_deferred());
+    let late = compiled(source, &Facts::new());
+    assert!(attribute(&late, "workspace.w.database.default", "engine_version").is_deferred());
+}
+
+/// What is secret is in no record.
+#[test]
+fn clusters_of_other_projects_are_told_where_a_password_is() {
+    let source = MODES.iter().find(|(name, _)| *name == "databases").map(|(_, source)| *source).unwrap();
+    let record = attribute(&compiled(source, &facts(source)), "workspace.w.record", "value");
+    let text = format!("{record:?}");
+    assert!(!record.has_sensitive() && !text.contains("s3cret-s3cret"), "{text}");
+    for place in ["ssm:/cloudtik/w/database/default/password", "ssm:/cloudtik/w/database/theirs/password", "db.example"] {
+        assert!(text.contains(place), "{place}: {text}");
+    }
 }

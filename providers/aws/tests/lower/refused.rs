@@ -229,3 +229,47 @@ fn the_client_is_reached_through_a_configuration_that_is_for_it() {
          10 warning no-effect: `client_vpc` has no effect in mode `public-head`",
     );
 }
+
+/// In a database of a workspace in a network: the line that is looked at is the fourth.
+#[track_caller]
+fn database(network: &str, attributes: &str, expected: &str) {
+    let source = format!("workspace \"w\" {{\n network {{ {network} }}\n database \"d\" {{\n{attributes}\n }}\n}}\n");
+    says(&source, &facts(&source), expected);
+}
+
+#[test]
+fn databases_must_be_possible() {
+    let engine = "engine = \"postgres\"";
+    database("", engine, "");
+    database(
+        "zones = 1",
+        engine,
+        "3 error aws-database-zones: a database needs private subnets in 2 zones, and the workspace has one zone",
+    );
+    let given = "\nmode = \"shared\"\nsubnets = { public = [], private = [\"subnet-1\"] }\n";
+    database(
+        given,
+        engine,
+        "6 error aws-database-zones: a database needs private subnets in 2 zones, and the workspace has one private subnet",
+    );
+    database(
+        "",
+        "backup = \"36d\"\nengine = \"mysql\"",
+        "4 error aws-database-backup: AWS keeps back-ups for 35 days at most, and not for 36",
+    );
+    database("", "backup = \"12h\"\nengine = \"mysql\"", "4 error bad-value: `backup`: `12h` is no number of days");
+    for password in ["short", "with space", "with/slash", "with@at-sign"] {
+        let attributes = format!("password = \"{password}\"\nengine = \"mysql\"");
+        database("", &attributes, "4 error aws-database-password: AWS takes no such password");
+    }
+    database("", "engine = \"oracle\"", "4 error bad-value: `engine`: `oracle` is none of its words");
+    database("", "", "3 error missing-attribute: `database` needs `engine`");
+    let existing = "existing = { address = \"a\", username = \"u\", password = \"s3cret-s3cret\" }\nengine = \"mysql\"\ndisk_gib = 60";
+    database("zones = 1", existing, "6 warning no-effect: `disk_gib` has no effect beside `existing`: that database is never changed");
+    let source = format!("workspace \"w\" {{\n database \"a-label-that-is-far-too-long-for-a-name-of-a-database\" {{ {engine} }}\n}}\n");
+    says(
+        &source,
+        &facts(&source),
+        "2 error aws-database-name: `cloudtik-w-db-a-label-that-is-far-too-long-for-a-name-of-a-database` is no name of a database",
+    );
+}

@@ -96,6 +96,7 @@ pub(crate) fn answer(question: &FactQuestion) -> Value {
         "vpcs" => Value::list([Value::object([("id", Value::from("vpc-0")), ("cidr_blocks", strings(&["10.0.0.0/16"]))])]),
         "client" => client(question),
         "network" => network(),
+        "database_version" => if question.arguments.get("engine") == Some(&"mysql".into()) { "8.4" } else { "17" }.into(),
         "image" => Value::object([
             ("id", Value::from("ami-0123456789abcdef0")),
             ("name", "ubuntu".into()),

@@ -65,7 +65,7 @@ impl LocalCloud {
             Verb::Create(request) => self.create(kind?, &call.address.to_string(), request).await,
             Verb::Read { id } => self.read(kind?, &id).await,
             Verb::Update(request) => self.update(kind?, request).await,
-            Verb::Delete { id } => self.delete(kind?, &id, &call.address.to_string()).await,
+            Verb::Delete { id, .. } => self.delete(kind?, &id, &call.address.to_string()).await,
             Verb::FindByTag { key, value } => self.find(query(kind?, [(key, value)])).await.map(Answer::Found),
             Verb::FindByName { name } => self.find_by_name(kind?, &name).await,
             Verb::List { ids } => self.list(kind?, &ids).await,

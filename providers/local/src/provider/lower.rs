@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use cloudtik_model::spec::{ClusterSpec, Field, Fields, NodeSpec, WorkspaceSpec, WorkspaceUse};
 use cloudtik_model::{Diagnostic, Diagnostics, Number, ProviderRef, Span, Value};
-use cloudtik_provider_api::{ClusterStart, Facts, Lowered, WorkspaceStart, no_effect, no_effect_of_cloud, written};
+use cloudtik_provider_api::{ClusterStart, Facts, Lowered, WorkspaceStart, existing_databases, no_effect, no_effect_of_cloud, written};
 
 use super::form::{form_of, known};
 use super::kinds::{BUCKET_KIND, FIREWALL_KIND, INSTANCE_KIND, MODE, NETWORK_KIND};
@@ -42,7 +42,9 @@ pub(super) fn workspace(config: &Value, workspace: &WorkspaceSpec, facts: &Facts
         resources.push(bucket.field(&part.fields, "on_destroy").build());
         storage.push((Arc::clone(label), export));
     }
-    let own = [("region", "local".into()), ("mode", mode), ("storage", Value::object(storage))];
+    let (database, of_databases) = existing_databases(workspace);
+    found.extend(of_databases);
+    let own = [("region", "local".into()), ("mode", mode), ("storage", Value::object(storage)), ("database", database)];
     let exports = Value::object(start.exports.into_iter().chain(own));
     Lowered { resources, exports, gates: start.gates, diagnostics: found, ..Lowered::default() }
 }

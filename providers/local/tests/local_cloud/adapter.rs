@@ -67,7 +67,7 @@ impl Adapter {
     }
 
     async fn delete(&self, kind: &str, id: &str) {
-        assert_eq!(self.call(kind, Verb::Delete { id: id.to_owned() }).await, Answer::Done);
+        assert_eq!(self.call(kind, Verb::Delete { id: id.to_owned(), data: false }).await, Answer::Done);
     }
 
     async fn network(&self) -> ObjectAnswer {
@@ -262,7 +262,7 @@ fn looking(form: Form) {
         assert_eq!(adapter.read(NETWORK_KIND, "net-none").await, None);
         let by_tag = Verb::FindByTag { key: "cloudtik:op".into(), value: "x".into() };
         assert_eq!(adapter.call(BUCKET_KIND, by_tag).await, Answer::Found(Vec::new()));
-        assert_eq!(failed(adapter.call(BUCKET_KIND, Verb::Delete { id: "b-none".into() }).await).class, ErrorClass::Gone);
+        assert_eq!(failed(adapter.call(BUCKET_KIND, Verb::Delete { id: "b-none".into(), data: false }).await).class, ErrorClass::Gone);
         assert!(!adapter.stage.client.options().state_dir.exists(), "something was started");
         let question = |isolation: &str| FactQuestion {
             key: "k".into(),
@@ -309,7 +309,7 @@ fn another_inventory(form: Form) {
                 Verb::List { ids: ids.iter().map(|id| (*id).to_owned()).collect() },
                 Verb::Read { id: network.id.clone() },
                 Verb::Update(update),
-                Verb::Delete { id: network.id.clone() },
+                Verb::Delete { id: network.id.clone(), data: false },
                 Verb::PublishStatus { id: network.id.clone(), status: BTreeMap::new() },
             ] {
                 let said = verb.as_str();
@@ -334,7 +334,7 @@ fn another_inventory(form: Form) {
         // Somebody says that it is lost.
         cloudtik_local::forget_inventory(other.stage.client.options(), &name).unwrap();
         assert_eq!(other.list(NETWORK_KIND, &[&network.id]).await, []);
-        assert_eq!(failed(other.call(NETWORK_KIND, Verb::Delete { id: network.id }).await).class, ErrorClass::Gone);
+        assert_eq!(failed(other.call(NETWORK_KIND, Verb::Delete { id: network.id, data: false }).await).class, ErrorClass::Gone);
         std::fs::remove_file(other.stage.client.options().state_dir.join("lost")).unwrap();
         other.nothing_is_left().await;
     });

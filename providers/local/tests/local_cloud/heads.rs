@@ -338,7 +338,7 @@ fn provider(form: Form) {
         }
         let Answer::Object(next) = call(create("op-2")).await else { panic!() };
         assert_ne!(next.id, made.id);
-        assert_eq!(call(Verb::Delete { id: next.id.clone() }).await, Answer::Done);
+        assert_eq!(call(Verb::Delete { id: next.id.clone(), data: false }).await, Answer::Done);
         // What a head knows and its local cloud does not have any more is gone, wherever that keeps its inventory.
         assert_eq!(call(Verb::Read { id: next.id.clone() }).await, Answer::Read(None));
         assert_eq!(call(Verb::List { ids: [next.id].into() }).await, Answer::Found(Vec::new()));
