@@ -21,6 +21,9 @@ use crate::node::NodeSteps;
 use crate::secrets::Aside;
 use crate::workers::Group;
 
+/// The node's own program, which is on the search path of its daemons.
+const PROGRAM: &str = "cloudtik";
+
 /// What the supervisor of the head calls it.
 const DAEMON: &str = "cloudtik-controller";
 
@@ -46,6 +49,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) evaluated: &'a Evaluated,
     pub(crate) workspace: &'a WorkspaceUse,
     pub(crate) provider: &'a ProviderRef,
+    /// What the controller has of the provider's configuration.
     pub(crate) config: &'a Value,
     pub(crate) head: NodeSteps,
     pub(crate) groups: Vec<(Group<'a>, ResourceSpec, NodeSteps)>,
@@ -236,12 +240,8 @@ fn bring_up(head: &Address, config: &HeadConfig) -> Vec<StepSpec> {
         ];
         steps.push(step(address, StepKind::File, format!("send {}", artifact.file), inputs));
     }
-    let program = ExprKind::Index {
-        of: Arc::new(Expr::from(ExprKind::Reference(head.clone())).attribute("ssh").attribute("run_step")),
-        key: Arc::new(Expr::literal(0_u64)),
-    };
-    let words = ["controller", "run", "--root"].map(Value::from);
-    let argv = std::iter::once(Value::deferred(Type::String, program.into())).chain(words).chain([controller_path("")]);
+    let words = [PROGRAM, "controller", "run", "--root"].map(Value::from);
+    let argv = words.into_iter().chain([controller_path("")]);
     let number = |number: u64| Input::Value(number.into());
     let inputs = vec![
         ("name", Input::Value(DAEMON.into())),

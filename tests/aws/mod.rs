@@ -16,11 +16,13 @@ pub mod specs;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use cloudtik_aws_testing::{Account, Config, Endpoint, Moto, Proxy, Request};
+use cloudtik_aws_testing::{Account, Config, Endpoint, Machines, Moto, Proxy, Request};
 use serde_json::Value as Json;
+use tempfile::TempDir;
 
 use super::support::stage::{Ran, Stage};
 
@@ -56,7 +58,21 @@ impl World {
     /// `None`: there is no server to test against, which was said.
     pub fn new(config: Config) -> Option<Self> {
         let moto = Moto::start_or_say(Path::new(env!("CARGO_TARGET_TMPDIR")))?;
-        let proxy = Proxy::start(moto.address(), config).unwrap();
+        Some(Self::of(moto, Ipv4Addr::LOCALHOST, config))
+    }
+
+    /// A world whose instances are machines, of an image that this script has run on. `None`: that cannot be had here, which was said.
+    pub fn with_machines(config: Config, image: &str) -> Option<(Self, Machines, TempDir)> {
+        let moto = Moto::start_or_say(Path::new(env!("CARGO_TARGET_TMPDIR")))?;
+        let folder = tempfile::Builder::new().prefix("ctm-").tempdir().unwrap();
+        let machines = Machines::start_or_say(folder.path(), moto.endpoint(), image)?;
+        Some((Self::of(moto, machines.host(), config), machines, folder))
+    }
+
+    /// With a proxy at an address of this machine.
+    fn of(moto: Moto, at: Ipv4Addr, config: Config) -> Self {
+        let proxy = Proxy::listen((at, 0).into(), moto.address(), config).unwrap();
+        let local = format!("127.0.0.1,{at}");
         let mut stage = Stage::new(Stage::any_form());
         for (name, value) in [
             ("AWS_ENDPOINT_URL", proxy.url().as_str()),
@@ -65,14 +81,14 @@ impl World {
             ("AWS_SECRET_ACCESS_KEY", "test"),
             ("AWS_EC2_METADATA_DISABLED", "true"),
             // A proxy of this machine's environment leads to the world outside, and the account is on this machine.
-            ("NO_PROXY", "127.0.0.1"),
-            ("no_proxy", "127.0.0.1"),
+            ("NO_PROXY", local.as_str()),
+            ("no_proxy", local.as_str()),
         ] {
             stage.set(name, value);
         }
         let server = moto.endpoint();
         let client = Endpoint::new(proxy.address(), REGION);
-        Some(Self { proxy, stage, accounts: vec![Account::new(server.clone())], server, client, _moto: moto })
+        Self { proxy, stage, accounts: vec![Account::new(server.clone())], server, client, _moto: moto }
     }
 
     /// Runs a command in another project, which lies below this one.

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// The boot file of a node, written by the provider that launches it and read by `cloudtik node --boot FILE`. Mode 0600: it names the
+/// The boot file of a node, written by the provider that launches it or by whoever brings the agent to it, and read by
+/// `cloudtik node --boot FILE`. Mode 0600: it names the
 /// bootstrap host key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -30,6 +31,9 @@ pub struct NodeBoot {
     pub authorized_keys: Vec<String>,
     /// The environment of every process of the node.
     pub env: BTreeMap<String, String>,
+    /// Whether the machine's own OpenSSH lets people in. Then the agent opens no SSH server, and what is said of one here says nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub openssh: bool,
 }
 
 impl NodeBoot {

@@ -107,8 +107,7 @@ fn the_steps_that_bring_up_the_controller_come_after_the_first_contact() {
         Input::Value(value) => cloudtik_lang::preview(value),
         other => panic!("{other:?}"),
     };
-    let argv =
-        Value::list(["<cluster.c.head.ssh.run_step[0]>", "controller", "run", "--root", "<node.dirs.data>/controller"].map(Value::from));
+    let argv = Value::list(["cloudtik", "controller", "run", "--root", "<node.dirs.data>/controller"].map(Value::from));
     assert_eq!(input(daemon, "argv"), argv);
     let file = step("cluster.c.head.controller.artifact[\"big.bin\"]");
     let Input::Artifact(artifact) = &file.inputs["artifact"] else { panic!("no artifact") };

@@ -138,6 +138,11 @@ impl Inner {
         let ssh = Instance::of(&worker.object.attributes).ok_or("its provider does not say how to log in")?;
         let address = worker.tags.get(ADDRESS_TAG).cloned().unwrap_or_else(|| worker.object.id.clone());
         let authorized_keys = vec![login_key.to_owned(), key.public.clone()];
+        if ssh.bring_to.is_some() {
+            let node = worker.object.attributes.get("node").and_then(|node| node.get("address"));
+            let at = node.and_then(Value::as_str).ok_or("its provider does not say its address")?;
+            return self.link.let_in(head, (at, &ssh), host_key, &authorized_keys).await;
+        }
         let identity = Digest::of(authorized_keys.join("\n"));
         let request = NodeRequest {
             version: NodeRequest::VERSION,

@@ -9,7 +9,9 @@ use cloudtik_model::{
     ProviderRef,
 };
 use cloudtik_provider_api::{CallError, Connection as Dialed, DialTarget, ErrorClass, Instance};
-use cloudtik_ssh::{ConnectOptions, Connection, ExecOptions, ExitStatus, HostKeyPolicy, Pool, PrivateKey, PublicHostKey, SshError, Stdin};
+use cloudtik_ssh::{
+    ConnectOptions, Connection, ExecOptions, ExitStatus, HostKeyPolicy, Pool, PrivateKey, PublicHostKey, PublicUserKey, SshError, Stdin,
+};
 use tokio::time::{Instant, sleep};
 
 use crate::carry::NO_CONTROLLER;
@@ -42,6 +44,15 @@ enum Failed {
         /// What happened.
         text: String,
     },
+}
+
+impl Failed {
+    fn text(self) -> String {
+        match self {
+            Self::Finally(error) => error.message,
+            Self::Down { text, .. } => text,
+        }
+    }
 }
 
 impl Link {
@@ -149,15 +160,27 @@ impl Link {
         if let Some(simulated) = self.reach.simulated_step(place.provider, place.instance, request).await {
             return simulated.map_err(|error| error.message);
         }
-        let connection = self.connect(place, key).await.map_err(|failed| match failed {
-            Failed::Finally(error) => error.message,
-            Failed::Down { text, .. } => text,
-        })?;
+        let connection = self.connect(place, key).await.map_err(Failed::text)?;
         let output = connection.exec(&place.ssh.run_step, frame(request)?).await.map_err(|error| causes(&error))?;
         let text = output.stdout.text();
         let replies = text.lines().filter_map(|line| serde_json::from_str(line).ok());
         let end = replies.into_iter().find(|reply| !matches!(reply, NodeReply::Output { .. }));
         end.ok_or_else(|| format!("it did not say how the step ended ({})", output.exit))
+    }
+
+    /// Lets people log in to a worker whose SSH server is not its agent's, through its head.
+    pub(crate) async fn let_in(
+        &self,
+        head: &HeadTarget,
+        worker: (&str, &Instance),
+        host_key: &str,
+        people: &[String],
+    ) -> Result<(), String> {
+        let people: Vec<PublicUserKey> =
+            people.iter().map(|line| line.parse()).collect::<Result<_, _>>().map_err(|error| causes(&error))?;
+        let (address, ssh) = worker;
+        let connection = self.through(head, (address, ssh.port), &ssh.user, host_key).await.map_err(|error| error.message)?;
+        connection.make_own_host_key(&people).await.map(drop).map_err(|error| causes(&error))
     }
 
     async fn once(&self, head: &HeadTarget, request: &ControllerRequest) -> Result<ControllerReply, Failed> {

@@ -10,8 +10,8 @@ use cloudtik_model::NodeBoot;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::actions::Workshop;
-use crate::door::SshDoor;
+use crate::actions::{Door, Workshop};
+use crate::door::{MachineDoor, SshDoor};
 use crate::durable::{self, beside};
 use crate::error::NodeError;
 use crate::layout::{Layout, environment};
@@ -73,11 +73,14 @@ async fn serve(boot: NodeBoot, boot_path: &Path) -> Result<(), NodeError> {
     let reaping = tokio::spawn(reaper::run(children.clone()));
     let base = Arc::new(environment(&boot, &layout));
     let cell = Arc::new(OnceLock::new());
-    let door = SshDoor::new(&boot, boot_path, &layout, &base, Arc::clone(&cell))?;
-    let server = door.server();
-    door.open(&boot, boot_path).await?;
+    let door = if boot.openssh { None } else { Some(SshDoor::new(&boot, boot_path, &layout, &base, Arc::clone(&cell))?) };
+    let server = door.as_ref().map(SshDoor::server);
+    if let Some(door) = &door {
+        door.open(&boot, boot_path).await?;
+    }
+    let door: Box<dyn Door> = door.map_or_else(|| Box::new(MachineDoor) as Box<dyn Door>, |door| Box::new(door));
     let supervisor = Supervisor::open(layout.clone(), Arc::clone(&base), children.clone())?;
-    let workshop = Workshop { layout: layout.clone(), base, children, supervisor, door: Box::new(door) };
+    let workshop = Workshop { layout: layout.clone(), base, children, supervisor, door };
     let agent = Arc::new(Agent::new(workshop, boot.instance_id.clone()));
     // It is set once, here.
     let _ = cell.set(Arc::downgrade(&agent));
@@ -96,7 +99,9 @@ async fn serve(boot: NodeBoot, boot_path: &Path) -> Result<(), NodeError> {
     bringing.abort();
     agent.break_off_runs();
     agent.supervisor().stop_all().await;
-    server.stop();
+    if let Some(server) = server {
+        server.stop();
+    }
     reaper::sweep().await;
     durable::remove(&control::socket_path(layout.root()))?;
     ended

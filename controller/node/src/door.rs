@@ -1,4 +1,5 @@
-//! The node's SSH server: its keys, its environment, and the one command that is handled without a process.
+//! The node's SSH server: its keys, its environment, and the one command that is handled without a process. Or that of the machine, which is none
+//! of the agent's business.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -103,6 +104,27 @@ impl Door for SshDoor {
 
     fn view(&self) -> HostKeysView {
         self.host_keys.view(&self.server)
+    }
+}
+
+/// The SSH server of the machine itself, which is OpenSSH's. Whoever makes first contact with it does so over SSH, before there is an agent.
+pub(crate) struct MachineDoor;
+
+impl Door for MachineDoor {
+    fn host_key(&self) -> Option<String> {
+        None
+    }
+
+    fn make_host_key(&self, _run_id: &str) -> Result<String, NodeError> {
+        Err(NodeError::MachineDoor)
+    }
+
+    fn let_in(&self, _people: &[String]) -> Result<(), NodeError> {
+        Err(NodeError::MachineDoor)
+    }
+
+    fn view(&self) -> HostKeysView {
+        HostKeysView::default()
     }
 }
 

@@ -70,6 +70,9 @@ pub enum NodeError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The agent was asked for what only its own SSH server could do.
+    #[error("this machine's SSH server is not the agent's: host keys and people are changed over SSH")]
+    MachineDoor,
     /// The runtime could not be started, or a stream broke.
     #[error("cannot {action}")]
     System {

@@ -59,7 +59,7 @@ impl StoredHostKey {
 }
 
 /// What `node status` shows.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub(crate) struct HostKeysView {
     /// Public halves that connections may see.
     shown: Vec<String>,

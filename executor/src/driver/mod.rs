@@ -6,6 +6,7 @@
 #![expect(clippy::disallowed_methods, reason = "the driver is where tasks are started, and where clocks and chance are read")]
 
 mod artifacts;
+mod bring;
 mod clouds;
 mod crash;
 mod node;

@@ -12,6 +12,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, 
 use tokio::time::{Instant, sleep};
 
 use super::artifacts::ArtifactCache;
+use super::bring::{self, Brought, Failure};
 use super::{Clouds, DriverObserver, OwnNode, TimeoutsOf};
 use crate::engine::{StepAnswer, StepJob};
 
@@ -40,6 +41,7 @@ pub(super) struct Nodes {
     timeouts: TimeoutsOf,
     own: Option<OwnNode>,
     pool: Pool,
+    brought: Brought,
 }
 
 impl Nodes {
@@ -51,7 +53,7 @@ impl Nodes {
         timeouts: TimeoutsOf,
         own: Option<OwnNode>,
     ) -> Self {
-        Self { clouds, cache, project, observer, timeouts, own, pool: Pool::new() }
+        Self { clouds, cache, project, observer, timeouts, own, pool: Pool::new(), brought: Brought::default() }
     }
 
     /// Runs a step, or checks one. `key` is the private key to log in with.
@@ -82,25 +84,29 @@ impl Nodes {
         let mut sent = false;
         loop {
             let connection = self.connect(job, &instance, &options, sent).await?;
-            if let Err(error) = self.send_artifacts(&connection, &job.artifacts, &instance).await {
-                match error {
-                    ArtifactFailure::Lost if reconnects < RECONNECTS_MAX => {
-                        reconnects += 1;
-                        continue;
-                    }
-                    ArtifactFailure::Lost => return Err(lost(job, sent)),
-                    ArtifactFailure::Failed(error) => return Err(error),
-                }
-            }
-            match self.exchange(&connection, job, &instance, &mut sent).await {
+            match self.once(&connection, job, &instance, &mut sent).await {
                 Ok(reply) => return Ok(reply),
-                Err(Lost) if reconnects < RECONNECTS_MAX => {
+                Err(Failure::Finally(error)) => return Err(error),
+                Err(Failure::Lost) if reconnects < RECONNECTS_MAX => {
                     reconnects += 1;
+                    self.brought.forget(&job.instance_id);
                     self.pool.forget(&job.instance_id).await;
                 }
-                Err(Lost) => return Err(lost(job, sent)),
+                Err(Failure::Lost) => return Err(lost(job, sent)),
             }
         }
+    }
+
+    /// One try, over one connection.
+    async fn once(&self, connection: &Connection, job: &StepJob, instance: &Instance, sent: &mut bool) -> Result<NodeReply, Failure> {
+        if let Some(folder) = &instance.bring_to {
+            if let Some(reply) = bring::first_contact(connection, job).await {
+                return reply;
+            }
+            self.brought.bring(connection, job, instance, folder).await?;
+        }
+        self.send_artifacts(connection, &job.artifacts, instance).await?;
+        Ok(self.exchange(connection, job, instance, sent).await?)
     }
 
     /// Runs a step on the node that this process runs on: the step runner is a child of ours, and artifacts are copied.
@@ -180,17 +186,17 @@ impl Nodes {
         }
     }
 
-    async fn send_artifacts(&self, connection: &Connection, artifacts: &[Artifact], instance: &Instance) -> Result<(), ArtifactFailure> {
+    async fn send_artifacts(&self, connection: &Connection, artifacts: &[Artifact], instance: &Instance) -> Result<(), Failure> {
         for artifact in artifacts {
-            let file = self.cache.file(artifact, &self.project).await.map_err(|error| ArtifactFailure::Failed(artifact_error(&error)))?;
+            let file = self.cache.file(artifact, &self.project).await.map_err(|error| Failure::Finally(artifact_error(&error)))?;
             let target = format!("{}/{}", instance.artifacts, artifact.sha256);
             let options = UploadOptions { make_parents: true, ..UploadOptions::default() };
             match connection.upload(UploadSource::File(file), &target, &options).await {
                 Ok(_) => {}
-                Err(SshError::Disconnected { .. }) => return Err(ArtifactFailure::Lost),
+                Err(SshError::Disconnected { .. }) => return Err(Failure::Lost),
                 Err(error) => {
                     let message = format!("{} cannot be sent: {error}", artifact.file);
-                    return Err(ArtifactFailure::Failed(CallError::new(ErrorClass::Permanent, "upload", message)));
+                    return Err(Failure::Finally(CallError::new(ErrorClass::Permanent, "upload", message)));
                 }
             }
         }
@@ -261,9 +267,10 @@ fn with_complaint(mut reply: NodeReply, complaint: Option<String>) -> NodeReply 
 /// The connection is gone.
 struct Lost;
 
-enum ArtifactFailure {
-    Lost,
-    Failed(CallError),
+impl From<Lost> for Failure {
+    fn from(_: Lost) -> Self {
+        Self::Lost
+    }
 }
 
 fn lost(job: &StepJob, sent: bool) -> CallError {

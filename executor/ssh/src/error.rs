@@ -150,6 +150,15 @@ pub enum SshError {
         detail: String,
     },
 
+    /// The machine at the other end could not do what it was asked.
+    #[error("the machine could not {doing}: {detail}")]
+    Machine {
+        /// What it was asked.
+        doing: &'static str,
+        /// Its last words, and how the command ended.
+        detail: String,
+    },
+
     /// A key's text could not be read.
     #[error("this is not {expected}: {reason}")]
     KeyParse {
@@ -208,7 +217,7 @@ impl SshError {
         match self {
             Self::Disconnected { command_may_have_run, .. } => *command_may_have_run,
             Self::Timeout { discarded, .. } => *discarded,
-            Self::NoExitStatus { .. } | Self::StdinRead { .. } | Self::UploadRemote { .. } => true,
+            Self::NoExitStatus { .. } | Self::StdinRead { .. } | Self::UploadRemote { .. } | Self::Machine { .. } => true,
             _ => false,
         }
     }

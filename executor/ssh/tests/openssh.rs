@@ -20,8 +20,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use cloudtik_ssh::{
-    ConnectOptions, Connection, ExecOptions, ExitStatus, HostKeyPolicy, PrivateKey, PublicHostKey, SshError, UploadOptions, UploadSource,
-    dial_tcp, generate_ed25519,
+    ConnectOptions, Connection, ExecOptions, ExitStatus, HostKeyPolicy, PrivateKey, PublicHostKey, PublicUserKey, SshError, UploadOptions,
+    UploadSource, dial_tcp, generate_ecdsa_p256, generate_ed25519,
 };
 use support::{Fixture, is_disconnected, noise, process_runs, sh, stdout_of, with_stdin};
 use tokio::io::AsyncReadExt;
@@ -130,6 +130,86 @@ fn spawn(config: &Path, log: &Path) -> Child {
     let _ = std::fs::create_dir("/run/sshd");
     let log = std::fs::OpenOptions::new().create(true).append(true).open(log).unwrap();
     Command::new(SSHD).args(["-D", "-e", "-f"]).arg(config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap()
+}
+
+/// A machine as far as its SSH server goes: in mounts of its own, with the host key of its launch and nobody's but the login key. Needs root.
+struct Machine {
+    sshd: Sshd,
+    launch_key: PublicHostKey,
+}
+
+impl Machine {
+    /// `None`: it cannot be had here, which was said.
+    async fn start() -> Option<Self> {
+        let is_root = Command::new("id").arg("-u").output().unwrap().stdout == b"0\n";
+        if !sshd_is_here() || !is_root {
+            assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "a machine's own mounts need root");
+            eprintln!("NOT CHECKED: first contact with OpenSSH needs root, for mounts of the server's own.");
+            return None;
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let (user_key, launch, port) = (PrivateKey::generate().unwrap(), generate_ecdsa_p256().unwrap(), free_port());
+        write_secret(&directory.path().join("launch"), &launch.private_openssh);
+        std::fs::write(directory.path().join("login"), user_key.public_line().unwrap()).unwrap();
+        let text = format!("ListenAddress 127.0.0.1\nPort {port}\nPidFile none\nUsePAM no\nPermitRootLogin prohibit-password\n");
+        std::fs::write(directory.path().join("sshd_config"), text).unwrap();
+        // Only these two folders are the machine's own; its user is root, whose home is one of them.
+        let script = "set -e\nfor own in /etc/ssh /root; do mount -t tmpfs -o mode=700 tmpfs $own; done\n\
+                      cp launch /etc/ssh/ssh_host_ecdsa_key\ncp sshd_config /etc/ssh\nmkdir -m 700 ~/.ssh\n\
+                      cp login ~/.ssh/authorized_keys\nmkdir -p /run/sshd\nexec /usr/sbin/sshd -D -e\n";
+        let log = std::fs::File::create(directory.path().join("log")).unwrap();
+        let child = Command::new("unshare")
+            .args(["--mount", "--propagation", "private", "/bin/sh", "-c", script])
+            .current_dir(directory.path())
+            .env("HOME", "/root")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let launch_key: PublicHostKey = launch.public_openssh.parse().unwrap();
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        let mut sshd = Sshd { child, address, host_key: launch_key.clone(), user_key, directory };
+        sshd.wait_until_it_listens().await;
+        Some(Self { sshd, launch_key })
+    }
+
+    /// A connection that is pinned to a key, as whoever has this login key.
+    async fn connect(&self, host_key: &PublicHostKey, login: &PrivateKey) -> Result<Connection, SshError> {
+        let options = ConnectOptions::new("root", vec![login.clone()], HostKeyPolicy::Pinned(vec![host_key.clone()]));
+        self.sshd.open(&options).await
+    }
+}
+
+#[tokio::test]
+async fn a_machine_makes_its_own_host_key_and_forgets_that_of_its_launch() {
+    let Some(machine) = Machine::start().await else { return };
+    let (login, ana, ben) = (machine.sshd.user_key.clone(), PrivateKey::generate().unwrap(), PrivateKey::generate().unwrap());
+    let people = |keys: &[&PrivateKey]| -> Vec<PublicUserKey> { keys.iter().map(|key| key.public_user_key().unwrap()).collect() };
+    let first = machine.connect(&machine.launch_key, &login).await.unwrap();
+    assert_eq!(first.find_own_host_key(&[]).await.unwrap(), None);
+    // Whoever comes again gets the same answer, and the connection goes on.
+    let own = first.make_own_host_key(&people(&[&ana])).await.unwrap();
+    assert_eq!(first.make_own_host_key(&people(&[&ana])).await.unwrap(), own);
+    let again = machine.connect(&machine.launch_key, &login).await.unwrap();
+    assert_eq!(again.find_own_host_key(&people(&[&ana])).await.unwrap(), Some(own.clone()));
+    assert_eq!(again.find_own_host_key(&people(&[&ben])).await.unwrap(), None, "others were let in");
+    let refused = again.retire_launch_host_key().await.unwrap_err();
+    assert!(refused.to_string().contains("was shown no key of the machine's own"), "{refused}");
+
+    let proof = machine.connect(&own, &ana).await.unwrap();
+    proof.retire_launch_host_key().await.unwrap();
+    proof.retire_launch_host_key().await.unwrap();
+    let error = machine.connect(&machine.launch_key, &login).await.unwrap_err();
+    assert!(matches!(error, SshError::HostKeyMismatch { .. }), "{error}");
+
+    // The people of one answer are no longer those of the next; who launched it stays.
+    assert_eq!(proof.make_own_host_key(&people(&[&ben])).await.unwrap(), own);
+    for login in [&login, &ben] {
+        machine.connect(&own, login).await.unwrap();
+    }
+    let error = machine.connect(&own, &ana).await.unwrap_err();
+    assert!(matches!(error, SshError::AuthRefused { .. }), "{error}");
 }
 
 fn free_port() -> u16 {

@@ -278,10 +278,13 @@ pub struct Instance {
     pub run_step: Vec<String>,
     /// Where uploaded artifacts go, by digest.
     pub artifacts: String,
+    /// Of a machine with an SSH server of its own and nothing of ours: the folder that our program and its agent are brought to over SSH. Without
+    /// it the node comes with both.
+    pub bring_to: Option<String>,
 }
 
 impl Instance {
-    /// Reads it from the attributes of a node object: `ssh = { user, port, run_step, artifacts }`.
+    /// Reads it from the attributes of a node object: `ssh = { user, port, run_step, artifacts, bring_to }`.
     #[must_use]
     pub fn of(attributes: &Value) -> Option<Self> {
         let ssh = attributes.get("ssh")?;
@@ -290,6 +293,7 @@ impl Instance {
             port: u16::try_from(ssh.get("port")?.as_number()?.as_u64()?).ok()?,
             run_step: ssh.get("run_step")?.elements()?.map(|part| part.as_str().map(str::to_owned)).collect::<Option<_>>()?,
             artifacts: ssh.get("artifacts")?.as_str()?.to_owned(),
+            bring_to: ssh.get("bring_to").and_then(Value::as_str).map(str::to_owned),
         })
     }
 }

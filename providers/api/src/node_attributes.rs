@@ -8,8 +8,13 @@ use crate::AttributeSchema;
 /// filled with.
 #[must_use]
 pub fn node_attributes() -> [AttributeSchema; 2] {
-    let ssh =
-        Type::object([("user", Type::String), ("port", Type::Number), ("run_step", Type::list(Type::String)), ("artifacts", Type::String)]);
+    let ssh = Type::object([
+        ("user", Type::String),
+        ("port", Type::Number),
+        ("run_step", Type::list(Type::String)),
+        ("artifacts", Type::String),
+        ("bring_to", Type::String),
+    ]);
     let node = Type::object([
         ("id", Type::String),
         ("sequence", Type::Number),

@@ -17,6 +17,7 @@ os.environ.update(
 )
 
 from moto.ec2.models.iam_instance_profile import IamInstanceProfileAssociationBackend
+from moto.ec2.models.instances import Instance
 from moto.ec2.models.launch_templates import LaunchTemplate
 from moto.ec2.models.nat_gateways import NatGatewayBackend
 from moto.ec2.models.route_tables import RouteBackend
@@ -101,6 +102,18 @@ def told_by_instance(associate):
     return associated
 
 
+def with_groups_of_card(attach):
+    """An instance does not tell of the groups that are given for its network card instead of for itself."""
+
+    def attach_eni(self, eni, device_index):
+        attachment = attach(self, eni, device_index)
+        if int(device_index) == 0 and not self.security_groups:
+            self.security_groups = list(eni._group_set)
+        return attachment
+
+    return attach_eni
+
+
 def kept_subnets(modify):
     """A group of subnets is lost when it is changed."""
 
@@ -133,6 +146,7 @@ NatGatewayBackend.delete_nat_gateway = without_address(NatGatewayBackend.delete_
 VPCEndPoint.get_filter_value = with_own_filters(VPCEndPoint.get_filter_value)
 S3Response.get_bucket_versioning = versioning
 VPCPeeringConnectionBackend.create_vpc_peering_connection = with_two_ends(VPCPeeringConnectionBackend.create_vpc_peering_connection)
+Instance.attach_eni = with_groups_of_card(Instance.attach_eni)
 RDSBackend.modify_db_subnet_group = kept_subnets(RDSBackend.modify_db_subnet_group)
 for name in ("associate_iam_instance_profile", "replace_iam_instance_profile_association"):
     told = told_by_instance(getattr(IamInstanceProfileAssociationBackend, name))

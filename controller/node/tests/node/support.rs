@@ -119,6 +119,7 @@ impl Node {
             bootstrap_host_key: key.display().to_string(),
             authorized_keys: vec![operator.public_openssh.clone()],
             env: BTreeMap::from([("GREETING".to_owned(), "hello".to_owned())]),
+            openssh: false,
         };
         let path = folder.path().join("boot.json");
         fs::write(&path, serde_json::to_vec(&boot).unwrap()).unwrap();

@@ -179,6 +179,15 @@ pub struct ExecOutput {
     pub stderr: Captured,
 }
 
+impl ExecOutput {
+    /// What is said of a command that did not do what it should: its last words, and how it ended.
+    #[must_use]
+    pub fn complaint(&self) -> String {
+        let said = self.stderr.text();
+        if said.trim().is_empty() { self.exit.to_string() } else { format!("{} ({})", said.trim(), self.exit) }
+    }
+}
+
 impl Connection {
     /// Runs a command and waits for its end.
     ///

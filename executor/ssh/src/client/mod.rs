@@ -3,6 +3,7 @@
 mod connection;
 mod exec;
 mod forward;
+mod openssh;
 mod pool;
 mod slots;
 mod upload;

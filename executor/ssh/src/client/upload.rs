@@ -127,9 +127,7 @@ impl Connection {
 }
 
 fn remote_error(path: &str, output: &ExecOutput) -> SshError {
-    let said = output.stderr.text();
-    let detail = if said.trim().is_empty() { output.exit.to_string() } else { format!("{} ({})", said.trim(), output.exit) };
-    SshError::UploadRemote { path: path.to_owned(), detail }
+    SshError::UploadRemote { path: path.to_owned(), detail: output.complaint() }
 }
 
 async fn digest(source: &UploadSource) -> Result<String, SshError> {

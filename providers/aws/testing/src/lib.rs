@@ -1,5 +1,5 @@
-//! What the tests of the AWS provider stand on: a proxy that does what AWS does and the API server of the tests does not, that server, and a
-//! look at everything that is in an account.
+//! What the tests of the AWS provider stand on: a proxy that does what AWS does and the API server of the tests does not, that server, a look at
+//! everything that is in an account, and machines for its instances.
 //!
 //! It knows nothing of the provider, nor of the AWS SDK: what a test sees must not come from the code that it tests.
 
@@ -18,6 +18,7 @@ mod lag;
 mod latency;
 mod listing;
 mod lives;
+mod machines;
 mod moto;
 mod proxy;
 mod record;
@@ -30,6 +31,7 @@ mod xml;
 pub use account::Account;
 pub use client::{Endpoint, Said};
 pub use config::{Config, Effect, Fault, Latency, Pages, Rate, Span, Times};
+pub use machines::Machines;
 pub use moto::Moto;
 pub use proxy::Proxy;
 pub use record::{Request, counts};

@@ -147,6 +147,7 @@ impl Node<'_> {
             bootstrap_host_key: root.join("keys").join(HOST_KEY_SECRET).to_string_lossy().into_owned(),
             authorized_keys: self.spec.authorized_keys.clone(),
             env: self.environment(),
+            openssh: false,
         }
     }
 

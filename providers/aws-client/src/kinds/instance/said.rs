@@ -20,8 +20,11 @@ const NODE_ROOT: &str = "/var/lib/cloudtik/node";
 /// Folders below it, by the names that specs use.
 const FOLDERS: [&str; 5] = ["conf", "data", "logs", "packages", "artifacts"];
 
-/// What a node executes for a step: the binary that the first contact brings, which is on the search path.
-const RUN_STEP: [&str; 3] = ["cloudtik", "node", "run-step"];
+/// What executes a step there: the program that was brought, which finds its agent by the folder in its environment.
+const RUN_STEP: [&str; 5] = ["env", "CLOUDTIK_NODE_ROOT=/var/lib/cloudtik/node", "/var/lib/cloudtik/node/bin/cloudtik", "node", "run-step"];
+
+/// What makes another user root, without ever asking for a password.
+const AS_ROOT: [&str; 2] = ["sudo", "-n"];
 
 /// The port of every image's SSH server.
 const SSH_PORT: i64 = 22;
@@ -118,11 +121,13 @@ fn folders(user: &str) -> BTreeMap<String, String> {
 }
 
 fn ssh(user: &str) -> Value {
+    let as_root = AS_ROOT.iter().filter(|_| user != ROOT);
     Value::object([
         ("user", user.into()),
         ("port", SSH_PORT.into_value()),
-        ("run_step", Value::list(RUN_STEP.map(Value::from))),
+        ("run_step", Value::list(as_root.chain(&RUN_STEP).map(|word| Value::from(*word)))),
         ("artifacts", format!("{NODE_ROOT}/artifacts").into_value()),
+        ("bring_to", NODE_ROOT.into()),
     ])
 }
 
@@ -151,6 +156,19 @@ mod tests {
         assert_eq!(dirs["home"], "/home/ubuntu");
         assert_eq!(folders("root")["home"], "/root");
         assert_eq!(dirs.keys().collect::<Vec<_>>(), ["artifacts", "conf", "data", "home", "logs", "packages", "root", "run", "tmp"]);
+    }
+
+    #[test]
+    fn the_program_is_where_it_is_brought_to() {
+        let words = |user: &str| -> Vec<String> {
+            let ssh = ssh(user);
+            let words = ssh.get("run_step").and_then(Value::elements).unwrap();
+            words.filter_map(Value::as_str).map(str::to_owned).collect()
+        };
+        let root = words("root");
+        assert_eq!(root[1], format!("CLOUDTIK_NODE_ROOT={NODE_ROOT}"));
+        assert_eq!(root[2], format!("{NODE_ROOT}/bin/cloudtik"));
+        assert_eq!(words("ubuntu"), [&["sudo".to_owned(), "-n".to_owned()][..], &root].concat());
     }
 
     #[test]

@@ -1,0 +1,318 @@
+//! Nodes on AWS, from end to end: each instance that the server of the tests launches is a machine of its own on this host, with OpenSSH's server and
+//! nothing of ours, and becomes a node over SSH.
+//!
+//! The moments of kills are random, the seed is printed.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::panic,
+    reason = "helpers of tests are no test functions to clippy"
+)]
+
+mod aws;
+mod support;
+
+use std::process::Command;
+use std::time::Duration;
+
+use aws::{APPLY, DESTROY, REGION, World};
+use cloudtik_aws_testing::{Config, Machines};
+use nix::sys::signal::Signal;
+use support::quickstart::workers_of;
+use support::random::Random;
+use support::wait_until;
+use tempfile::TempDir;
+
+const HEAD: &str = "cluster.c.head";
+const ROOT: &str = "/var/lib/cloudtik/node";
+
+/// What an image is given, so that it looks as if systemd ran there: who asks for the SSH server's restart gets it, and a unit that is enabled is started.
+const SYSTEMD: &str = r#"
+cat > /usr/local/bin/systemctl << 'END'
+#!/bin/sh
+echo "$*" >> /var/log/systemctl
+case "$*" in
+    "restart ssh.service") kill -HUP "$(pgrep -o -x sshd)" ;;
+    "enable --quiet --now cloudtik-node.service")
+        line=$(sed -n 's/^ExecStart=//p' /etc/systemd/system/cloudtik-node.service)
+        pgrep -f "^$line" > /dev/null || setsid $line > /dev/null 2>&1 < /dev/null & ;;
+esac
+END
+chmod 755 /usr/local/bin/systemctl
+mkdir -p /run/systemd/system
+"#;
+
+/// What an image is given, so that it says to be of another architecture.
+const ARM: &str = "printf '#!/bin/sh\\necho aarch64\\n' > /usr/local/bin/uname && chmod 755 /usr/local/bin/uname\n";
+
+/// An account, machines for its instances, and a project.
+struct Nodes {
+    world: World,
+    machines: Machines,
+    _folder: TempDir,
+}
+
+impl Nodes {
+    /// `None`: it cannot be tried here, which was said.
+    fn new(image: &str) -> Option<Self> {
+        let (world, machines, folder) = World::with_machines(Config::quick(), image)?;
+        let nodes = Self { world, machines, _folder: folder };
+        nodes.slim();
+        Some(nodes)
+    }
+
+    /// The program that is sent is the one beside that has the name of the architecture: without what only a debugger reads it is half as large.
+    fn slim(&self) {
+        let program = self.beside(std::env::consts::ARCH);
+        std::fs::copy(self.world.stage.root().join("bin/cloudtik"), &program).unwrap();
+        assert!(Command::new("strip").arg(program).status().unwrap().success());
+    }
+
+    fn beside(&self, architecture: &str) -> std::path::PathBuf {
+        self.world.stage.root().join(format!("bin/cloudtik-{architecture}"))
+    }
+
+    /// The image has the user `ubuntu`, who is not root.
+    fn image(&self) -> String {
+        let filter = [("Filter.1.Name", "name"), ("Filter.1.Value.1", "*ubuntu*")];
+        self.world.server.ec2("DescribeImages", &filter).unwrap().texts("imageId").remove(0)
+    }
+
+    /// Writes the spec, with this in the block of the cluster.
+    fn spec(&self, cluster: &str) {
+        let text = format!(
+            r#"provider "aws" {{
+  region       = "{REGION}"
+  endpoint_url = "{}"
+}}
+
+workspace "w" {{
+  network {{
+    cidr = "{}"
+  }}
+  firewall {{
+    ssh_from = ["{}/32"]
+  }}
+}}
+
+cluster "c" {{
+  workspace = workspace.w
+{cluster}}}
+"#,
+            self.world.proxy.url(),
+            self.machines.cidr(),
+            self.machines.host(),
+        );
+        self.world.stage.spec(&text);
+    }
+
+    /// A head with a file and a command.
+    fn head(&self, greeting: &str) {
+        let image = self.image();
+        self.spec(&format!(
+            r#"  head {{
+    instance_type = "m5.large"
+    image         = "{image}"
+    files = {{
+      "/etc/greeting" = {{ content = "{greeting} from ${{node.id}}\n" }}
+    }}
+    setup {{
+      before_runtimes = ["id -un > ${{node.dirs.data}}/who"]
+    }}
+  }}
+"#
+        ));
+    }
+
+    #[track_caller]
+    fn apply(&self) {
+        let ran = self.world.stage.run(&APPLY);
+        assert_eq!(ran.code(), Some(0), "{}\n{}", ran.text(), self.machines.consoles());
+        println!("apply took {:.1} s: {}", ran.took.as_secs_f64(), seconds(&ran.stderr));
+    }
+
+    /// What a script prints on the head, as root.
+    #[track_caller]
+    fn on_head(&self, script: &str) -> String {
+        let output = self.machines.run(&self.world.id(HEAD), script).unwrap();
+        format!("{}{}", String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    }
+
+    /// The workers that are ready: ids and addresses.
+    fn workers(&self) -> Vec<(String, String)> {
+        let ran = self.world.stage.run(&["status", "--json"]);
+        let json: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap_or_default();
+        if json["source"] != "head" {
+            println!("the head did not answer: {}", json["why"]);
+            return Vec::new();
+        }
+        let workers = workers_of(&json["status"]);
+        workers.into_values().filter(|worker| worker.state == "ready").map(|worker| (worker.id, worker.address)).collect()
+    }
+
+    /// Holds that etcd answers through nginx on the head.
+    #[track_caller]
+    fn is_served(&self) {
+        wait_until("etcd answers on the head", Duration::from_secs(60), || {
+            self.on_head("curl -s http://$(hostname -I | cut -d' ' -f1):8080/health").contains("\"health\":\"true\"")
+        });
+    }
+
+    /// Holds that the head is a node: its steps were done by its own agent, and nobody is shown the host key of the launch any more.
+    #[track_caller]
+    fn is_node(&self, greeting: &str) {
+        assert_eq!(self.on_head("cat /etc/greeting"), format!("{greeting} from {}\n", self.world.id(HEAD)));
+        assert_eq!(self.on_head(&format!("cat {ROOT}/data/who")), "root\n");
+        assert_eq!(self.on_head("cd /etc/ssh && ls ssh_host*"), "ssh_host_ed25519_key\nssh_host_ed25519_key.pub\n");
+        assert_eq!(self.on_head("ssh-keyscan -t ecdsa 127.0.0.1 2> /dev/null"), "");
+        let said = self.world.stage.expect(0, &["exec", "--", "id", "-un"]);
+        assert_eq!(said.stdout, "ubuntu\n", "{}", said.text());
+    }
+}
+
+/// A head and two workers in private subnets, whom only the head reaches: etcd on them, and nginx on the head as the way in.
+#[test]
+fn a_cluster_comes_is_mended_and_goes() {
+    let Some(nodes) = Nodes::new("") else { return };
+    let image = nodes.image();
+    nodes.spec(&format!(
+        r#"  head {{
+    instance_type = "m5.large"
+    image         = "{image}"
+  }}
+  workers "store" {{
+    instance_type = "m5.large"
+    image         = "{image}"
+    min           = 2
+    max           = 4
+    files = {{
+      "/etc/greeting" = {{ content = "hello from ${{node.address}}\n" }}
+    }}
+  }}
+  runtime "etcd" {{}}
+  runtime "nginx" {{
+    port  = 8080
+    proxy = {{ "/" = "backend" }}
+    discover "backend" {{
+      services = ["etcd"]
+    }}
+  }}
+"#
+    ));
+    let before = nodes.world.snapshot();
+    nodes.apply();
+    let workers = nodes.workers();
+    assert_eq!(workers.len(), 2, "{workers:?}");
+    nodes.is_served();
+    for (id, address) in &workers {
+        let greeting = nodes.machines.run(id, "cat /etc/greeting").unwrap().stdout;
+        assert_eq!(String::from_utf8(greeting).unwrap(), format!("hello from {address}\n"));
+    }
+    nodes.world.is_settled();
+    let said = nodes.world.stage.expect(0, &["exec", "--all", "--", "hostname"]);
+    for (_, address) in &workers {
+        assert!(said.stdout.contains(&format!("ip-{}", address.replace('.', "-"))), "{}", said.text());
+    }
+
+    // The head has the rights of its instance, and no others: nothing of the client's is there.
+    let head = nodes.world.id(HEAD);
+    let asked = nodes.machines.asked(&head);
+    assert!(asked.iter().any(|path| path.starts_with("/latest/meta-data/iam/security-credentials/cloudtik-w-head")), "{asked:?}");
+    let environments = "pgrep -f /bin/cloudtik | while read pid; do tr '\\0' '\\n' < /proc/$pid/environ; done | grep '^AWS_[AEPRS]'";
+    assert_eq!(nodes.on_head(&format!("{environments}; grep -rl AWS_ {ROOT}/boot.json {ROOT}/daemons {ROOT}/data")), "");
+
+    // A worker is lost.
+    let (lost, _) = workers[0].clone();
+    nodes.world.client.ec2("TerminateInstances", &[("InstanceId.1", &lost)]).unwrap();
+    wait_until("the worker is replaced", Duration::from_secs(90), || {
+        let workers = nodes.workers();
+        workers.len() == 2 && workers.iter().all(|(id, _)| *id != lost)
+    });
+    nodes.is_served();
+    nodes.world.is_settled();
+
+    nodes.world.expect(0, &DESTROY);
+    nodes.world.is_as(&before, "destroyed");
+    wait_until("the machines go", Duration::from_secs(5), || nodes.machines.ids().is_empty());
+}
+
+/// What took a second or more.
+fn seconds(said: &str) -> String {
+    let slow =
+        |line: &&str| line.ends_with('s') && (line.contains(" done in ") || line.contains(" created in ")) && !line.contains(" in 0.");
+    said.lines().filter(slow).collect::<Vec<_>>().join("; ")
+}
+
+#[test]
+fn a_machine_becomes_a_node() {
+    let Some(nodes) = Nodes::new("") else { return };
+    nodes.head("hello");
+    let before = nodes.world.snapshot();
+    nodes.apply();
+    nodes.is_node("hello");
+    nodes.world.is_settled();
+    let ours = nodes.on_head("find /etc /home /opt /root /run /srv /tmp /usr /var -name '*cloudtik*' -prune");
+    assert_eq!(ours, "/run/cloudtik\n/var/lib/cloudtik\n", "all that is ours is in one folder, but for what a boot clears");
+
+    // Where nothing starts the agent again, whoever has the next step does. What it has to do is sent once.
+    let program = nodes.on_head(&format!("stat -c %i {ROOT}/bin/cloudtik"));
+    nodes.on_head("pkill -KILL -f '/bin/cloudtik node --boot'");
+    nodes.head("again");
+    nodes.apply();
+    nodes.is_node("again");
+    assert_eq!(nodes.on_head(&format!("stat -c %i {ROOT}/bin/cloudtik")), program, "it was sent twice");
+
+    // Somebody else answers there.
+    nodes.on_head("cd /etc/ssh && rm ssh_host* && ssh-keygen -q -t ed25519 -N '' -f ssh_host_ed25519_key && kill -HUP $(pgrep -o -x sshd)");
+    nodes.head("never");
+    nodes.world.stage.fails(1, &APPLY, &["the host key is not the expected one", "nothing was sent and no login was tried"]);
+    assert_eq!(nodes.on_head("cut -d' ' -f1 /etc/greeting"), "again\n");
+
+    nodes.world.expect(0, &DESTROY);
+    nodes.world.is_as(&before, "destroyed");
+    wait_until("the machine goes", Duration::from_secs(5), || nodes.machines.ids().is_empty());
+}
+
+#[test]
+fn where_there_is_systemd_it_keeps_the_agent() {
+    let Some(nodes) = Nodes::new(&[SYSTEMD, ARM].concat()) else { return };
+    nodes.head("hello");
+    nodes.world.stage.fails(3, &APPLY, &["is a machine of the architecture aarch64", "bin/cloudtik-aarch64"]);
+    std::fs::rename(nodes.beside(std::env::consts::ARCH), nodes.beside("aarch64")).unwrap();
+    nodes.apply();
+    nodes.is_node("hello");
+    let unit = nodes.on_head("cat /etc/systemd/system/cloudtik-node.service");
+    for line in [&format!("ExecStart={ROOT}/bin/cloudtik node --boot {ROOT}/boot.json"), "Restart=always", "WantedBy=multi-user.target"] {
+        assert!(unit.lines().any(|found| found == line), "`{line}` is not in {unit}");
+    }
+    let asked = nodes.on_head("cat /var/log/systemctl");
+    for line in ["restart ssh.service", "daemon-reload", "enable --quiet --now cloudtik-node.service"] {
+        assert!(asked.lines().any(|found| found == line), "`{line}` is not in {asked}");
+    }
+    nodes.world.expect(0, &DESTROY);
+}
+
+/// Whoever applies is killed at any moment and comes again.
+#[test]
+fn kills_lose_no_machine() {
+    let mut random = Random::from_environment();
+    let Some(nodes) = Nodes::new("") else { return };
+    nodes.head("hello");
+    nodes.apply();
+    let replace = [&APPLY[..], &["--replace", HEAD]].concat();
+    for i in 0..4 {
+        let after = Duration::from_millis(400 + random.below(3_000));
+        println!("kill {i} after {after:?}");
+        let running = nodes.world.stage.start(&replace);
+        std::thread::sleep(after);
+        running.signal(Signal::SIGKILL);
+        running.wait();
+        nodes.apply();
+        nodes.is_node("hello");
+        nodes.world.is_settled();
+    }
+    nodes.world.expect(0, &DESTROY);
+}
