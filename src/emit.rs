@@ -53,7 +53,8 @@ fn chosen<'w>(all: &'w BTreeMap<Address, WorkspaceSpec>, of: Option<&Address>, f
         (_, None, _) => Err(Diagnostic::error("emit", format!("`--emit {format}` writes a workspace, and the spec has none"))
             .help("add `workspace \"w\" {}`")),
         (Some(address), ..) => all.get(address).ok_or_else(|| {
-            Diagnostic::error("emit", format!("`--workspace {address}`: there is no such workspace")).help(format!("there are {}", names()))
+            Diagnostic::error("emit", format!("`--workspace {address}`: there is no such workspace"))
+                .help(format!("the spec has {}", names()))
         }),
         (None, Some(only), None) => Ok(only),
         (None, Some(first), Some(_)) => {

@@ -145,6 +145,10 @@ cluster "c" {{
     fn workers(&self) -> Vec<(String, String)> {
         let ran = self.world.stage.run(&["status", "--json"]);
         let json: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap_or_default();
+        if json["source"] != "head" {
+            println!("the head did not answer: {}", json["why"]);
+            return Vec::new();
+        }
         let workers = workers_of(&json["status"]);
         workers.into_values().filter(|worker| worker.state == "ready").map(|worker| (worker.id, worker.address)).collect()
     }
