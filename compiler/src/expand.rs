@@ -16,7 +16,6 @@ use crate::cluster::expand_cluster;
 use crate::compile::NodeTimeouts;
 use crate::data::expand_data;
 use crate::declare::{Declaration, Declarations, Name};
-use crate::default_tags::with_default_tags;
 use crate::evaluate::{Evaluated, Evaluator, article, unknown_at_plan_time};
 use crate::input::{CompileInput, Given, text_expression};
 use crate::language::{resource_meta, top_level};
