@@ -35,6 +35,7 @@ mod events;
 mod failure;
 mod format;
 pub mod hidden;
+mod import;
 mod local;
 mod options;
 mod preflight;

@@ -12,6 +12,7 @@
 )]
 
 pub mod drift;
+pub mod predecessor;
 pub mod specs;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -49,7 +50,7 @@ pub struct World {
     pub client: Endpoint,
     /// What is looked at: the account, and whatever else a test is about.
     accounts: Vec<Account>,
-    _moto: Moto,
+    moto: Moto,
 }
 
 impl World {
@@ -72,7 +73,12 @@ impl World {
         }
         let server = moto.endpoint();
         let client = Endpoint::new(proxy.address(), REGION);
-        Some(Self { proxy, stage, accounts: vec![Account::new(server.clone())], server, client, _moto: moto })
+        Some(Self { proxy, stage, accounts: vec![Account::new(server.clone())], server, client, moto })
+    }
+
+    /// Where the server itself listens.
+    pub fn server_url(&self) -> String {
+        format!("http://{}", self.moto.address())
     }
 
     /// Runs a command in another project, which lies below this one.

@@ -240,6 +240,8 @@ pub(crate) struct World {
     pub(crate) graph: Graph,
     pub(crate) state: State,
     pub(crate) observed: BTreeMap<Address, Observation>,
+    /// What is there and nobody knows, by the address that takes it over.
+    pub(crate) strangers: BTreeMap<Address, StateEntry>,
     pub(crate) replace: BTreeSet<Address>,
     pub(crate) settled: Vec<Settled>,
     pub(crate) notes: Vec<String>,
@@ -258,6 +260,7 @@ impl World {
             graph: Graph::default(),
             state,
             observed: BTreeMap::new(),
+            strangers: BTreeMap::new(),
             replace: BTreeSet::new(),
             settled: Vec::new(),
             notes: Vec::new(),
@@ -299,11 +302,15 @@ impl World {
             "value" => Some(self.values.schema()),
             _ => None,
         };
+        let mut state = self.state.clone();
+        state.resources.extend(self.strangers.clone());
+        let imports = self.strangers.keys().map(|address| (address.clone(), Span::new(FileId(0), 7, 8))).collect();
         let (plan, diagnostics) = plan(PlanInput {
             keep: std::collections::BTreeSet::new(),
             graph: &self.graph,
-            state: &self.state,
+            state: &state,
             observed: &self.observed,
+            imports: &imports,
             schemas: &schemas,
             facts: BTreeMap::new(),
             pinned: BTreeSet::new(),
@@ -369,6 +376,11 @@ impl World {
                     assert!(entry.current.is_none(), "{}: the old object must be gone", change.address);
                 }
                 entry.current = Some(object);
+            }
+            OperationKind::Import => {
+                let object = self.made_object(change, change.id.clone().unwrap(), None);
+                self.entry(change).current = Some(object);
+                self.strangers.remove(&change.address);
             }
             OperationKind::Update | OperationKind::Record => {
                 let old = self.state.resources[&change.address].current.clone().unwrap();
@@ -536,6 +548,7 @@ impl World {
                 let word = match &o.kind {
                     OperationKind::Create | OperationKind::CreateReplacement { .. } => "create",
                     OperationKind::Update => "update",
+                    OperationKind::Import => "import",
                     OperationKind::Record => "record",
                     OperationKind::Observe => "observe",
                     OperationKind::Rewire => "rewire",

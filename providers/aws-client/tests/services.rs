@@ -118,6 +118,7 @@ fn policies_of_many_versions() {
             changed: ["policy".to_owned()].into(),
             attributes,
             before: object.attributes.clone(),
+            marks: std::collections::BTreeMap::new(),
         };
         let answer = made(stage.call(kinds::IAM_POLICY, Verb::Update(update)));
         assert_eq!(attribute(&answer.attributes, "policy"), document);
@@ -164,6 +165,7 @@ fn a_bucket_goes_with_its_objects_only_where_it_says_so() {
         changed: ["on_destroy".to_owned()].into(),
         attributes: with(&object_.attributes, [("on_destroy", text("delete"))]),
         before: object_.attributes.clone(),
+        marks: std::collections::BTreeMap::new(),
     };
     made(stage.call(kinds::S3_BUCKET, Verb::Update(update)));
     stage.delete(kinds::S3_BUCKET, &object_.id);

@@ -7,6 +7,7 @@
 //! | `vpcs` | `workspace` | `[{ id, cidr_blocks }]`: every network of the region but that of the workspace |
 //! | `client` | `vpc` or null, `workspace` | `{ vpc_id, account, region, cidr_blocks, route_table_ids, destinations }`; `destinations` are where its routes lead, but for `local`, everywhere, and the workspace |
 //! | `network` | `vpc` or null, `workspace` | `{ vpc_id, cidr_blocks, subnets, internet_gateway_id }`; `subnets` are `{ id, cidr_block, zone }`, without those of the workspace |
+//! | `workspace` | `workspace`, `vpc` of a shared network or null, `shared` | what is there of a workspace that is taken over: lists `networks` and `firewalls` of its name, and in its network `subnets`, `taken` ranges, `internet_gateways`, `nat_gateways`, `addresses`, `route_tables`, `endpoints`, `rules`, `peerings`; and `policies` of its roles. Each object has an `id` |
 //! | `image` | `owner`, `name`, `architecture`, or `parameter`, or `id` | `{ id, name, user, root_device_name, architecture }` |
 //!
 //! Without `vpc` the network is that of the machine that asks. Objects of a workspace carry its name in the tag `cloudtik:workspace`: asking
@@ -34,6 +35,8 @@ pub const VPCS: &str = "vpcs";
 pub const CLIENT: &str = "client";
 /// The network that is shared.
 pub const NETWORK: &str = "network";
+/// What is there of a workspace that is taken over.
+pub const WORKSPACE: &str = "workspace";
 /// An image.
 pub const IMAGE: &str = "image";
 
@@ -82,6 +85,11 @@ fn of_workspace(provider: &ProviderRef, config: &Value, workspace: &WorkspaceSpe
     }
     if spec.mode != Mode::Shared && spec.cidr.is_none() {
         all.push(pinned(key(VPCS), VPCS, Value::object([("workspace", name())])));
+    }
+    if workspace.import.is_some() {
+        let shared = spec.mode == Mode::Shared;
+        let arguments = [("workspace", name()), ("vpc", if shared { vpc() } else { Value::NULL }), ("shared", shared.into())];
+        all.push(pinned(key(WORKSPACE), WORKSPACE, Value::object(arguments)));
     }
     all
 }

@@ -214,6 +214,7 @@ mod tests {
             storage: BTreeMap::new(),
             depends_on: std::collections::BTreeSet::new(),
             lifecycle: Lifecycle::default(),
+            import: None,
         }
     }
 

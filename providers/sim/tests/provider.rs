@@ -135,6 +135,7 @@ fn workspace() -> WorkspaceSpec {
         storage: [(Arc::from("default"), part(&[]))].into_iter().collect(),
         depends_on: BTreeSet::new(),
         lifecycle: Lifecycle::default(),
+        import: None,
     }
 }
 

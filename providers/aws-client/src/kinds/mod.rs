@@ -46,6 +46,8 @@ use crate::kind::answer;
 
 pub(crate) use instance::Instance;
 pub(crate) use route_table::tables as route_tables;
+pub(crate) use security_group_rule::{has_ports as is_rule_with_ports, kind_of as kind_of_rule};
+pub(crate) use vpc_endpoint::prefix_lists;
 
 /// Makes a call by the functions of its kind. Each is a future of its own on the heap: one of all of them would not fit a stack.
 pub(crate) fn dispatch<'a>(aws: &'a Aws, call: &'a Call) -> BoxFuture<'a, Answer> {

@@ -30,7 +30,7 @@ mod xml;
 pub use account::Account;
 pub use client::{Endpoint, Said};
 pub use config::{Config, Effect, Fault, Latency, Pages, Rate, Span, Times};
-pub use moto::Moto;
+pub use moto::{Moto, environment};
 pub use proxy::Proxy;
 pub use record::{Request, counts};
 pub use state::Held;

@@ -41,6 +41,7 @@ fn workspace(network: &[(&'static str, Value)]) -> WorkspaceSpec {
         storage: [("default".into(), part(&[("on_destroy", "delete".into())], Span::NONE))].into_iter().collect(),
         depends_on: [Address::of("value", "v")].into_iter().collect(),
         lifecycle: Lifecycle::default(),
+        import: None,
     }
 }
 
