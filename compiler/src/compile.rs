@@ -247,7 +247,8 @@ fn questions(expansion: &Expansion<'_>, compiled: &mut Compiled, found: &mut Dia
                 compiled.questions.entry(name.clone()).or_default().push(question);
             }
         }
-        let kept = provider.facts_kept(&config.attributes, &workspaces);
+        let own: Vec<_> = workspaces.iter().copied().filter(|spec| spec.provider == *name).collect();
+        let kept = provider.facts_kept(&config.attributes, &own);
         compiled.pinned.extend(kept.iter().cloned());
         compiled.kept.extend(kept);
         compiled.notes.extend(provider.notes(name, &config.attributes, expansion.input.facts));

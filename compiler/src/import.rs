@@ -100,7 +100,7 @@ fn read(expansion: &mut Expansion<'_>, block: &Block, instance: &Instance, all: 
         return expansion.found.push(Diagnostic::error("import-id", "`id` is empty").at(id.span));
     };
     if let Some(spec) = resource_at(expansion, &to) {
-        if let Err(error) = check_part(expansion, block, &spec, to_span) {
+        if let Err(error) = check_part(expansion, block, instance, &spec, to_span) {
             return expansion.found.push(error);
         }
         all.parts.insert(to, Import { object: Imported::Id(text.to_owned()), whole: None, span: id.span });
@@ -119,10 +119,13 @@ fn resource_at(expansion: &Expansion<'_>, address: &Address) -> Option<ResourceS
 }
 
 /// What cannot be taken over by an id.
-fn check_part(expansion: &mut Expansion<'_>, block: &Block, spec: &ResourceSpec, at: Span) -> Result<(), Diagnostic> {
-    let provider = attribute(block, "provider").map(|attribute| attribute.value.span).zip(expansion.named_provider(block));
-    if let Some((span, named)) = provider
-        && *named != *spec.provider.as_str()
+fn check_part(expansion: &mut Expansion<'_>, block: &Block, instance: &Instance, spec: &ResourceSpec, at: Span) -> Result<(), Diagnostic> {
+    let named = attribute(block, "provider").and_then(|named| {
+        let used = expansion.named_configuration(&named.value, instance)?;
+        Some((named.value.span, used.provider))
+    });
+    if let Some((span, named)) = named
+        && named != spec.provider
     {
         let title = format!("`{}` is of provider `{}`, not of `{named}`", spec.address, spec.provider);
         return Err(Diagnostic::error("import-provider", title).at(span).help("leave `provider` out: that of the block is meant"));
