@@ -38,6 +38,7 @@ mod events;
 mod failure;
 mod format;
 pub mod hidden;
+mod import;
 mod inside;
 mod local;
 mod options;

@@ -14,7 +14,7 @@ use cloudtik_executor::durable::{
 };
 use cloudtik_executor::engine::{Limits, SettleMode, Settlement, SettlementInput, SettlementReport};
 use cloudtik_model::{
-    Address, Diagnostic, Diagnostics, Graph, HeadConfig, MemorySources, ProviderRef, SourceMap, SourceSet as _, State, Value,
+    Address, Diagnostic, Diagnostics, Graph, HeadConfig, MemorySources, ProviderRef, SourceMap, SourceSet as _, Span, State, Value,
 };
 use cloudtik_planner::{Change, Estimate, Mode, Plan, PlanInput, Settled, estimate, execution, plan};
 use cloudtik_provider_api::{CONTROLLER_PROVIDER, DATA_QUESTION, Deed, Facts, ProviderSchema, Requests, VALUE_KIND};
@@ -475,6 +475,7 @@ impl Project {
             observer.event(&Event::Stage("comparing with the world".to_owned()));
             world.observe(&ledger.state)?
         };
+        let imports = self.take_over(options, &compiled, &sources, ledger, &world)?;
         let locate = |span| sources.describe(span);
         let keep = kept(&ledger.state, options);
         check_addresses(options, &compiled.graph, &ledger.state)?;
@@ -483,6 +484,9 @@ impl Project {
         }
         let mut notes = compiled.notes.clone();
         notes.extend(moved.iter().map(|(to, from)| format!("{from} is now {to}")));
+        if options.offline && !compiled.imports.is_empty() {
+            notes.push("what `import` names was not looked for: without a network it is shown as if it were made".to_owned());
+        }
         if !options.destroy {
             if self.options.provider.is_none() {
                 notes.extend(remembered(&compiled.graph, &ledger.state));
@@ -493,6 +497,7 @@ impl Project {
             graph: &compiled.graph,
             state: &ledger.state,
             observed: &observed,
+            imports: &imports,
             schemas: &|name| self.schemas.get(name),
             pinned: compiled.pinned.iter().filter(|key| facts.contains_key(*key)).cloned().collect(),
             facts,
@@ -546,6 +551,25 @@ impl Project {
         estimate(&execution(plan, state).ok()?, limits(options).parallelism, &requests)
     }
 
+    /// Takes what is imported into the ledger, in memory, and gives its addresses with the places of their `import`.
+    fn take_over(
+        &self,
+        options: &PlanOptions,
+        compiled: &Compiled,
+        sources: &SourceMap,
+        ledger: &mut Ledger,
+        world: &World<'_>,
+    ) -> Result<BTreeMap<Address, Span>, Failure> {
+        if options.destroy || options.offline || compiled.imports.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let entries = world.imported(compiled, &ledger.state)?.map_err(|problems| Failure::error(problems, sources.clone()))?;
+        let place = |address: &Address| compiled.imports.get(address).map_or(Span::NONE, |import| import.span);
+        let imports = entries.keys().map(|address| (address.clone(), place(address))).collect();
+        ledger.state.resources.extend(entries);
+        Ok(imports)
+    }
+
     /// Compiles again with the facts of the state and those that the provider answers, until no question is open.
     fn with_facts(
         &self,
@@ -560,7 +584,7 @@ impl Project {
         if compiled.questions.is_empty() {
             return Ok((compiled, sources, warnings, facts));
         }
-        let asked = compiled.questions.values().flatten().map(|question| &question.key);
+        let asked = compiled.questions.values().flatten().map(|question| &question.key).chain(&compiled.kept);
         let known: Facts = asked.filter_map(|key| Some((key.clone(), state.facts.get(key)?.clone()))).collect();
         if !known.is_empty() {
             facts.extend(known);

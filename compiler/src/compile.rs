@@ -15,6 +15,7 @@ use cloudtik_syntax::Block;
 use crate::declare::{Name, declare, order};
 use crate::evaluate::Evaluator;
 use crate::expand::Expansion;
+use crate::import::{Imports, finish_imports};
 use crate::input::{CompileInput, gather};
 use crate::load::{Reads, load};
 use crate::moved::{finish_moves, read_moves};
@@ -41,6 +42,10 @@ pub struct Compiled {
     pub questions: BTreeMap<ProviderRef, Vec<FactQuestion>>,
     /// All questions, answered or not: which facts are pinned.
     pub pinned: BTreeSet<String>,
+    /// Keys of facts that are used where the state has them, and are asked of nobody.
+    pub kept: BTreeSet<String>,
+    /// What is there already and is taken over.
+    pub imports: Imports,
     /// Lines that a plan's reader should know.
     pub notes: Vec<String>,
     /// The files that were compiled, by path.
@@ -93,6 +98,7 @@ pub fn compile(input: &CompileInput<'_>) -> (Compiled, SourceMap, Diagnostics) {
         settings(&expansion, block, input, &mut compiled, &mut found);
     }
     finish_moves(&mut expansion);
+    compiled.imports = finish_imports(&mut expansion, &declarations.imports);
     spread_dependencies(&mut expansion);
     compiled.questions = std::mem::take(&mut expansion.questions);
     questions(&expansion, &mut compiled, &mut found);
@@ -244,6 +250,10 @@ fn questions(expansion: &Expansion<'_>, compiled: &mut Compiled, found: &mut Dia
                 compiled.questions.entry(name.clone()).or_default().push(question);
             }
         }
+        let own: Vec<_> = workspaces.iter().copied().filter(|spec| spec.provider == *name).collect();
+        let kept = provider.facts_kept(&config.attributes, &own);
+        compiled.pinned.extend(kept.iter().cloned());
+        compiled.kept.extend(kept);
         compiled.notes.extend(provider.notes(name, &config.attributes, expansion.input.facts));
         found.extend(provider.check_together(name, &config.attributes, &clusters, expansion.input.facts));
     }

@@ -103,6 +103,8 @@ pub(crate) struct Declarations {
     pub(crate) settings: Option<Block>,
     /// The `moved` blocks.
     pub(crate) moved: Vec<Block>,
+    /// The `import` blocks.
+    pub(crate) imports: Vec<Block>,
     /// Names that something refers to.
     pub(crate) referenced: BTreeSet<Name>,
 }
@@ -126,6 +128,10 @@ pub(crate) fn declare(body: Body, found: &mut Diagnostics) -> Declarations {
             }
             ("moved", ..) => {
                 declarations.moved.push(block);
+                continue;
+            }
+            ("import", ..) => {
+                declarations.imports.push(block);
                 continue;
             }
             ("locals", ..) => {
@@ -313,6 +319,14 @@ pub(crate) fn order(declarations: &mut Declarations, found: &mut Diagnostics) ->
                     graph.add_edge(*from, *to, ());
                 }
             }
+        });
+    }
+    for block in &declarations.imports {
+        body_attributes(&block.body, &mut |attribute| {
+            let named = references(&attribute.value)
+                .into_iter()
+                .filter_map(|reference| named_by(&reference.root, &attribute_names(&reference.steps)));
+            referenced.extend(named.filter(|name| declarations.by_name.contains_key(name)));
         });
     }
     // What makes things and names no configuration comes after all of them.

@@ -17,6 +17,7 @@ use crate::compile::NodeTimeouts;
 use crate::data::expand_data;
 use crate::declare::{Declaration, Declarations, Name};
 use crate::evaluate::{Evaluated, Evaluator, article, unknown_at_plan_time};
+use crate::import::whole_workspaces;
 use crate::input::{CompileInput, Given, text_expression};
 use crate::language::{resource_meta, top_level};
 use crate::load::Reads;
@@ -57,6 +58,10 @@ pub(crate) struct Expansion<'a> {
     pub(crate) timeouts: BTreeMap<Address, NodeTimeouts>,
     /// What groups of workers were called.
     pub(crate) moves: Moves,
+    /// Workspaces that are taken over whole, by label, with the place that says so.
+    pub(crate) whole: BTreeMap<Arc<str>, Span>,
+    /// The ids that their parts have, where the provider knows them.
+    pub(crate) there: BTreeMap<Address, BTreeMap<Address, String>>,
     /// What the controllers on heads are told, by cluster.
     pub(crate) head_configs: BTreeMap<Address, HeadConfig>,
     pub(crate) referenced: BTreeSet<Name>,
@@ -100,6 +105,8 @@ impl<'a> Expansion<'a> {
             notes: Vec::new(),
             timeouts: BTreeMap::new(),
             moves: Moves::new(),
+            whole: whole_workspaces(&declarations.imports),
+            there: BTreeMap::new(),
             head_configs: BTreeMap::new(),
             referenced: declarations.referenced.clone(),
             names: BTreeMap::new(),

@@ -103,8 +103,9 @@ pub fn top_level() -> BlockSchema {
             many(workspace()),
             many(cluster()),
             many(moved()),
+            many(import()),
         ],
-        later: &["module", "template", "import", "removed", "check", "policy"],
+        later: &["module", "template", "removed", "check", "policy"],
         ..BlockSchema::default()
     }
 }
@@ -119,6 +120,23 @@ fn moved() -> BlockSchema {
         attributes: vec![
             required("from", "What a group of workers was called: `cluster.c.workers.old`."),
             required("to", "What it is called now: `cluster.c.workers.new`."),
+        ],
+        ..BlockSchema::default()
+    }
+}
+
+fn import() -> BlockSchema {
+    let note = ChangeWord::None;
+    let [_, for_each, _] = meta();
+    let to = AttributeSchema::required("to", Type::Any, note, "Where it is in the spec: `workspace.w`, `aws_vpc.main`.");
+    let id = "The name of a workspace, or the provider's id of anything else.";
+    BlockSchema {
+        name: "import",
+        attributes: vec![
+            AttributeRule::new(to).reference(),
+            AttributeRule::new(AttributeSchema::required("id", Type::String, note, id)),
+            AttributeRule::optional("provider", Type::Any, note, "Which provider configuration; that of the block without it.").reference(),
+            for_each,
         ],
         ..BlockSchema::default()
     }

@@ -14,6 +14,7 @@ mod discover;
 mod evaluate;
 mod expand;
 mod files;
+mod import;
 mod input;
 pub mod language;
 mod load;
@@ -32,5 +33,6 @@ mod workers;
 mod workspace;
 
 pub use compile::{Compiled, NodeTimeouts, compile};
+pub use import::{Import, Imported, Imports};
 pub use input::{CompileInput, Providers, VariableArgument, VariableInputs};
 pub use missing::{MissingVariable, missing_variables};

@@ -42,9 +42,13 @@ pub(crate) fn expand_workspace(expansion: &mut Expansion<'_>, name: &Name, block
         let Some(real_name) = real_name.filter(|_| !failed) else { continue };
         let place = evaluated.fields.get("name").map_or(evaluated.span, |field| field.span);
         expansion.claim_name(format!("workspace `{real_name}` of provider `{}`", used.provider), place);
-        let spec = WorkspaceSpec { client, ..workspace_spec(&address, &used.provider, &evaluated, real_name) };
+        let import = expansion.whole.get(label).copied();
+        let spec = WorkspaceSpec { client, import, ..workspace_spec(&address, &used.provider, &evaluated, real_name) };
         let lowered = chosen.definition.lower_workspace(&used.config, &spec, expansion.input.facts);
         let shared = lowered.workspace(&spec);
+        if let Some(there) = &lowered.there {
+            expansion.there.insert(address.clone(), there.clone());
+        }
         let exports = take_lowered(expansion, &address, block, lowered, &evaluated, &wanted);
         postconditions(expansion, block, instance, &exports);
         values.push((instance.key.clone(), exports));
@@ -214,6 +218,7 @@ fn workspace_spec(address: &Address, provider: &ProviderRef, evaluated: &Evaluat
         database: named(Some(evaluated), "database"),
         depends_on: BTreeSet::new(),
         lifecycle: evaluated.lifecycle.clone(),
+        import: None,
     }
 }
 

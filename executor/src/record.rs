@@ -144,6 +144,17 @@ pub enum OpKind {
         /// All attributes that the spec sets.
         attributes: Value,
     },
+    /// Takes over an object that is there and that the state does not know: writes our marks on it, and what the spec wants otherwise.
+    Import {
+        /// The object.
+        id: String,
+        /// Names of the attributes that change.
+        changed: BTreeSet<String>,
+        /// All attributes that the spec sets.
+        attributes: Value,
+        /// Marks of the object from now on.
+        tags: BTreeMap<String, String>,
+    },
     /// Removes an object.
     Delete {
         /// The object.

@@ -30,7 +30,7 @@ pub fn estimate(
     let sent = execution.operations.iter().filter_map(|operation| {
         let deed = match operation.kind {
             OperationKind::Create | OperationKind::CreateReplacement { .. } => Deed::Create,
-            OperationKind::Update => Deed::Update,
+            OperationKind::Update | OperationKind::Import => Deed::Update,
             OperationKind::Delete { .. } => Deed::Delete,
             _ => return None,
         };

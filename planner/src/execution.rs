@@ -58,6 +58,8 @@ pub enum OperationKind {
     },
     /// Changes an object in place.
     Update,
+    /// Takes an object over that the state does not know, and changes it in place where that is planned.
+    Import,
     /// Writes what the spec wants into the state: its change does nothing to the object.
     Record,
     /// Writes what a read found into the state.
@@ -201,6 +203,7 @@ impl<'a> Builder<'a> {
             Action::Replace => OperationKind::CreateReplacement { deposes: change.create_before_destroy },
             Action::Update if change.is_record() => OperationKind::Record,
             Action::Update => OperationKind::Update,
+            Action::Import => OperationKind::Import,
             Action::Run => OperationKind::Run,
             Action::Delete | Action::Forget => OperationKind::Waypoint,
             Action::NoOp | Action::Adopt => {

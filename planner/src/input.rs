@@ -34,6 +34,8 @@ pub struct PlanInput<'a> {
     pub state: &'a State,
     /// What was read of the current objects; an address that is not here was not read.
     pub observed: &'a BTreeMap<Address, Observation>,
+    /// Addresses whose objects are taken over, with the place of the `import`: `state` has them as they were found, and nobody wrote that yet.
+    pub imports: &'a BTreeMap<Address, Span>,
     /// Schemas by provider type.
     pub schemas: &'a dyn Fn(&str) -> Option<&'a ProviderSchema>,
     /// Facts that the graph relies on, by key.

@@ -13,14 +13,15 @@
 //!   "output_changes": { "name": { "actions": ["update"], "before": 1, "after": 2, "after_unknown": false, "sensitive": false } },
 //!   "settled": [{ "address": "sim_token.c", "adopted": true, "text": "…" }],
 //!   "expected": { "calls": 95, "waiting_calls": 40, "ms": 154000 },
-//!   "notes": [], "summary": { "create": 0, "update": 0, "replace": 1, "delete": 0, "run": 0, "undo": 0, "forget": 0, "adopt": 0 }
+//!   "notes": [], "summary": { "create": 0, "update": 0, "replace": 1, "delete": 0, "run": 0, "undo": 0, "forget": 0, "adopt": 0, "import": 0 }
 //! }
 //! ```
 //!
 //! `resource_changes` is as in Terraform's plans, with these differences. `actions` has also `["run"]`, `["undo"]`, `["forget"]` and
 //! `["adopt"]`. What is not known is `null` in `after` and `true` at the same path in `after_unknown`. A sensitive value is never written:
 //! `null` stands for it, and its path is in `sensitive`. Of a step, `before` and `after` are its inputs, late values as `<node.address>`.
-//! A no-op has neither `before` nor `after`. `expected` is there where a provider counts its requests.
+//! A no-op has neither `before` nor `after`. What is taken over has `importing`, with its `id`, beside `["no-op"]` or `["update"]`; of all
+//! others that is `null`. `expected` is there where a provider counts its requests.
 
 use std::collections::BTreeMap;
 use std::str::FromStr as _;
@@ -54,7 +55,7 @@ pub fn to_json(plan: &Plan) -> Json {
         "notes": plan.notes,
         "summary": {
             "create": counts.create, "update": counts.update, "replace": counts.replace, "delete": counts.delete, "run": counts.run,
-            "undo": counts.undo, "forget": counts.forget, "adopt": counts.adopt,
+            "undo": counts.undo, "forget": counts.forget, "adopt": counts.adopt, "import": counts.import,
         },
     });
     if let (Some(expected), Some(parts)) = (&plan.expected, json.as_object_mut()) {
@@ -85,6 +86,7 @@ fn change_json(change: &Change) -> Json {
         "replace_paths": change.attributes.iter().filter(|a| a.forces_replacement).map(|a| a.path.as_str()).collect::<Vec<_>>(),
         "depends_on": change.depends_on.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "deposed": change.deposed,
+        "importing": change.id.as_ref().filter(|_| change.action == Action::Import).map(|id| json!({ "id": id })),
         "drift": change.drift.iter().map(|drift| drift.path.as_str()).collect::<Vec<_>>(),
         "change": {
             "actions": actions(change), "before": before, "after": after_known, "after_unknown": unknown, "sensitive": sensitive,
@@ -102,8 +104,9 @@ fn change_json(change: &Change) -> Json {
 fn actions(change: &Change) -> &'static [&'static str] {
     match (change.action, change.is_step()) {
         (Action::NoOp, _) => &["no-op"],
+        (Action::Import, _) if change.attributes.is_empty() => &["no-op"],
         (Action::Create, _) => &["create"],
-        (Action::Update, _) => &["update"],
+        (Action::Update | Action::Import, _) => &["update"],
         (Action::Replace, true) => &["undo", "run"],
         (Action::Replace, false) if change.create_before_destroy => &["create", "delete"],
         (Action::Replace, false) => &["delete", "create"],
@@ -123,7 +126,7 @@ fn after(change: &Change) -> Option<Value> {
     match change.desired.as_ref()? {
         Node::Step(step) => Some(step_inputs_preview(&step.inputs)),
         Node::Resource(spec) => {
-            let kept = change.before.as_ref().filter(|_| change.action == Action::Update).and_then(Value::entries);
+            let kept = change.before.as_ref().filter(|_| matches!(change.action, Action::Update | Action::Import)).and_then(Value::entries);
             let mut entries: BTreeMap<Arc<str>, Value> = kept.cloned().unwrap_or_default();
             for changed in change.attributes.iter().filter(|changed| changed.after.is_none()) {
                 entries.remove(changed.path.as_str());

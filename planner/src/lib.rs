@@ -6,6 +6,7 @@
 mod diff;
 mod estimate;
 mod execution;
+mod import;
 mod input;
 mod json;
 mod lint;

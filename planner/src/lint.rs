@@ -29,13 +29,19 @@ pub fn lint(plan: &Plan, state: &State) -> Vec<String> {
 fn lint_change(plan: &Plan, state: &State, change: &Change, fault: &mut dyn FnMut(String)) {
     let entry = state.resources.get(&change.address);
     let current = entry.and_then(|entry| entry.current.as_ref());
-    let wanted = matches!(change.action, Action::NoOp | Action::Create | Action::Update | Action::Replace | Action::Run | Action::Adopt);
+    let wanted = matches!(
+        change.action,
+        Action::NoOp | Action::Create | Action::Update | Action::Replace | Action::Run | Action::Adopt | Action::Import
+    );
     if wanted != change.desired.is_some() && !change.is_kept() {
         let has = if change.desired.is_some() { "something" } else { "nothing" };
         fault(format!("it is to {}, but the spec wants {has}", change.action.as_str()));
     }
     if matches!(change.action, Action::NoOp | Action::Update | Action::Replace | Action::Adopt) && current.is_none() {
         fault(format!("it is to {}, but nothing is there", change.action.as_str()));
+    }
+    if change.action == Action::Import && (current.is_some() || change.id.is_none()) {
+        fault("it is to be imported, and the state knows it, or the plan does not".to_owned());
     }
     let is_step_node = matches!(change.desired, Some(Node::Step(_)));
     if change.desired.is_some() && is_step_node != change.is_step() {
@@ -46,8 +52,8 @@ fn lint_change(plan: &Plan, state: &State, change: &Change, fault: &mut dyn FnMu
         (Action::Create | Action::Update, true) => fault("a step is run, not made".to_owned()),
         (Action::Create, false) if current.is_some() && change.id.is_some() => fault("it is to be made and is there".to_owned()),
         (Action::NoOp, _) if !change.attributes.is_empty() => fault("nothing is to be done, but attributes change".to_owned()),
-        (Action::Update, _) if change.attributes.iter().any(|attribute| attribute.forces_replacement) => {
-            fault("an attribute forces a replacement, but it is to be updated".to_owned());
+        (Action::Update | Action::Import, _) if change.attributes.iter().any(|attribute| attribute.forces_replacement) => {
+            fault("an attribute forces a replacement, but it is to be changed in place".to_owned());
         }
         _ => {}
     }

@@ -195,6 +195,8 @@ pub struct Counts {
     pub forget: usize,
     /// Objects of an interrupted run that are taken in.
     pub adopt: usize,
+    /// Objects that are taken over; those that are changed with it count as changed too.
+    pub import: usize,
     /// Results that change.
     pub outputs: usize,
 }
@@ -215,6 +217,10 @@ impl Plan {
                 (Action::Delete, false) if change.id.is_some() => &mut counts.delete,
                 (Action::Forget, _) => &mut counts.forget,
                 (Action::Adopt, _) => &mut counts.adopt,
+                (Action::Import, _) => {
+                    counts.update += usize::from(!change.attributes.is_empty());
+                    &mut counts.import
+                }
                 (Action::NoOp | Action::Delete, _) => continue,
             };
             *counter += 1;
@@ -250,6 +256,8 @@ pub enum Action {
     Run,
     /// An object that an interrupted run made is taken into the state.
     Adopt,
+    /// An object that is there and that the state does not know is taken over, and changed in place where `attributes` says so.
+    Import,
 }
 
 impl Action {
@@ -265,6 +273,7 @@ impl Action {
             Self::Forget => "forget",
             Self::Run => "run",
             Self::Adopt => "adopt",
+            Self::Import => "import",
         }
     }
 }

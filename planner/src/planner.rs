@@ -39,6 +39,7 @@ pub fn plan(input: PlanInput<'_>) -> (Plan, Diagnostics) {
     planner.wait_for_names();
     planner.add_before_removing();
     planner.adoptions();
+    planner.imports();
     let outputs = planner.outputs();
     planner.finish(outputs)
 }
@@ -234,6 +235,20 @@ impl<'a> Planner<'_, 'a> {
             {
                 change.action = Action::Adopt;
                 change.reason.clone_from(&settled.text);
+            }
+        }
+    }
+
+    /// What is taken over is imported, and changed in place where the spec wants it otherwise. An import never destroys.
+    fn imports(&mut self) {
+        let input = self.input;
+        for (address, span) in input.imports {
+            let object = input.state.resources.get(address).and_then(|entry| entry.current.as_ref());
+            let (Some(object), Some(change)) = (object, self.changes.get_mut(address)) else { continue };
+            if change.action == Action::Replace {
+                self.diagnostics.push(crate::import::replaces(change, &object.id, *span));
+            } else {
+                crate::import::take_over(change, object);
             }
         }
     }

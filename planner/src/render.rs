@@ -111,6 +111,7 @@ pub fn summary(plan: &Plan) -> String {
     }
     let more = [
         (counts.undo, format!("{} to undo", many(counts.undo, "step", "steps"))),
+        (counts.import, format!("{} to import", counts.import)),
         (counts.adopt, format!("{} to adopt", counts.adopt)),
         (counts.forget, format!("{} to forget", counts.forget)),
     ];
@@ -214,7 +215,7 @@ fn symbol(change: &Change) -> (&'static str, Paint) {
         Action::Delete => ("-", Paint::Removed),
         Action::Run => (">", Paint::Runs),
         Action::Forget => (".", Paint::Changed),
-        Action::Adopt => ("<", Paint::Added),
+        Action::Adopt | Action::Import => ("<", Paint::Added),
         Action::NoOp => (" ", Paint::Faint),
     }
 }

@@ -168,7 +168,7 @@ impl<'a> Planner<'_, 'a> {
     fn trigger_identities(&self, step: &StepSpec) -> BTreeMap<Address, Digest> {
         let identity = |change: &Change| match (&change.desired, change.action) {
             (Some(Node::Step(_)), _) => change.identity,
-            (Some(Node::Resource(spec)), Action::NoOp | Action::Update | Action::Adopt) => {
+            (Some(Node::Resource(spec)), Action::NoOp | Action::Update | Action::Adopt | Action::Import) => {
                 resource_identity(change.id.as_deref()?, &spec.attributes)
             }
             _ => None,

@@ -13,6 +13,7 @@
 
 pub mod alike;
 pub mod drift;
+pub mod predecessor;
 pub mod specs;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -52,7 +53,7 @@ pub struct World {
     pub client: Endpoint,
     /// What is looked at: the account, and whatever else a test is about.
     accounts: Vec<Account>,
-    _moto: Moto,
+    moto: Moto,
 }
 
 impl World {
@@ -89,7 +90,12 @@ impl World {
         }
         let server = moto.endpoint();
         let client = Endpoint::new(proxy.address(), REGION);
-        Self { proxy, stage, accounts: vec![Account::new(server.clone())], server, client, _moto: moto }
+        Self { proxy, stage, accounts: vec![Account::new(server.clone())], server, client, moto }
+    }
+
+    /// Where the server itself listens.
+    pub fn server_url(&self) -> String {
+        format!("http://{}", self.moto.address())
     }
 
     /// Changes a place of the spec.

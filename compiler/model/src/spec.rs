@@ -77,6 +77,8 @@ pub struct WorkspaceSpec {
     pub depends_on: BTreeSet<Address>,
     /// `lifecycle`
     pub lifecycle: Lifecycle,
+    /// Where the `import` stands that takes over a workspace which is there already.
+    pub import: Option<Span>,
 }
 
 /// The configuration through which the network of the client is reached.

@@ -226,6 +226,7 @@ impl Controller {
             graph: &graph,
             state: &state,
             observed: &observed,
+            imports: &BTreeMap::new(),
             schemas: &|name| schemas.get(name),
             facts: BTreeMap::new(),
             pinned: BTreeSet::new(),

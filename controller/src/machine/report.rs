@@ -52,6 +52,7 @@ impl Controller {
                 let what = match word {
                     OperationWord::Create => "made",
                     OperationWord::Update => "changed",
+                    OperationWord::Import => "imported",
                     OperationWord::Delete | OperationWord::DeleteDeposed => "removed",
                     OperationWord::Run => "done",
                     OperationWord::Undo => "undone",

@@ -180,10 +180,12 @@ impl Ledger {
             // It had no effect; or it was to go and is still there; or it was to come and went.
             (OpResult::Failed { .. } | OpResult::Cleared, _)
             | (OpResult::Object { .. }, OpKind::Delete { .. } | OpKind::Undo { .. })
-            | (OpResult::Deleted, OpKind::Create { .. })
-            | (OpResult::StepFailed { .. }, OpKind::Create { .. } | OpKind::Update { .. } | OpKind::Delete { .. } | OpKind::Undo { .. }) => {
-            }
-            (OpResult::Object { object }, OpKind::Create { .. } | OpKind::Update { .. } | OpKind::Run { .. }) => {
+            | (OpResult::Deleted, OpKind::Create { .. } | OpKind::Import { .. })
+            | (
+                OpResult::StepFailed { .. },
+                OpKind::Create { .. } | OpKind::Update { .. } | OpKind::Import { .. } | OpKind::Delete { .. } | OpKind::Undo { .. },
+            ) => {}
+            (OpResult::Object { object }, OpKind::Create { .. } | OpKind::Update { .. } | OpKind::Import { .. } | OpKind::Run { .. }) => {
                 let slot = self.slot(address, &intent.kind, &intent.provider, &intent.depends_on, intent.create_before_destroy);
                 put(slot, object.clone(), matches!(intent.operation, OpKind::Create { .. }));
             }

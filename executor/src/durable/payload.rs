@@ -110,7 +110,9 @@ fn with_marks(record: &Record) -> Cow<'_, Record> {
 fn is_sensitive(record: &Record) -> bool {
     match record {
         Record::Intent(intent) => match &intent.operation {
-            OpKind::Create { attributes, .. } | OpKind::Update { attributes, .. } => attributes.has_sensitive(),
+            OpKind::Create { attributes, .. } | OpKind::Update { attributes, .. } | OpKind::Import { attributes, .. } => {
+                attributes.has_sensitive()
+            }
             OpKind::Run { inputs, .. } => inputs.has_sensitive(),
             OpKind::Delete { .. } | OpKind::Undo { .. } => false,
         },

@@ -166,6 +166,7 @@ impl Engine {
             OperationKind::Create => self.prepare_create(operation, op_id, false, tried),
             OperationKind::CreateReplacement { deposes } => self.prepare_create(operation, op_id, *deposes, tried),
             OperationKind::Update => self.prepare_update(operation, op_id),
+            OperationKind::Import => self.prepare_import(operation, op_id),
             OperationKind::Delete { id, deposed } => Ok(Prepared {
                 operation: OpKind::Delete { id: id.clone(), deposed: deposed.clone() },
                 doing: Doing::Call(Verb::Delete { id: id.clone(), data: self.planned(address)?.with_data }),
@@ -192,16 +193,7 @@ impl Engine {
         let needed = kind.secrets.iter().filter(|(name, secret)| *secret != SecretKind::Password || !given(name));
         let secrets = needed.map(|(name, secret)| ((*name).to_owned(), *secret)).collect();
         let chosen = kind.alternatives(&attributes, room::number_of(&operation.address)).into_iter().nth(tried).unwrap_or_default();
-        let lineage = &self.ledger.state.lineage;
-        let mut tags = spec.marks.clone();
-        // Only so are two clusters of one name in two projects two clusters to a provider that has both.
-        if let Some(mark) = tags.get_mut(CLUSTER_TAG) {
-            *mark = format!("{lineage}/{mark}");
-        }
-        tags.extend(self.input.marks.clone());
-        tags.insert(ADDRESS_TAG.to_owned(), spec.address.to_string());
-        tags.insert(LINEAGE_TAG.to_owned(), lineage.clone());
-        tags.insert(OP_TAG.to_owned(), op_id.to_owned());
+        let tags = self.marks(spec, op_id);
         // An object that is gone from the provider must not be taken for one that this create replaces.
         let gone = !deposes && self.current(&operation.address).is_some();
         let before = gone.then(|| Record::Observed { address: operation.address.clone(), attributes: None });
@@ -228,6 +220,35 @@ impl Engine {
         })
     }
 
+    /// The marks of an object.
+    fn marks(&self, spec: &ResourceSpec, op_id: &str) -> BTreeMap<String, String> {
+        let lineage = &self.ledger.state.lineage;
+        let mut tags = spec.marks.clone();
+        // Only so are two clusters of one name in two projects two clusters to a provider that has both.
+        if let Some(mark) = tags.get_mut(CLUSTER_TAG) {
+            *mark = format!("{lineage}/{mark}");
+        }
+        tags.extend(self.input.marks.clone());
+        tags.insert(ADDRESS_TAG.to_owned(), spec.address.to_string());
+        tags.insert(LINEAGE_TAG.to_owned(), lineage.clone());
+        tags.insert(OP_TAG.to_owned(), op_id.to_owned());
+        tags
+    }
+
+    /// An import is an update that brings our marks: what it answers is the object of the state.
+    fn prepare_import(&self, operation: &Operation, op_id: &str) -> Result<Prepared, CallError> {
+        let spec = self.resource_spec(&operation.address)?;
+        let kind = kind_schema(&self.input.schemas, &spec.provider, &spec.kind)?;
+        let attributes = values::desired(&self.ledger.state, kind, &spec.attributes)?;
+        let planned = self.planned(&operation.address)?;
+        let id = planned.id.clone().ok_or_else(|| permanent("plan", "the plan does not say what is imported"))?;
+        let (changed, marks) = (changed_names(planned), self.marks(spec, op_id));
+        let intent = OpKind::Import { id: id.clone(), changed: changed.clone(), attributes: attributes.clone(), tags: marks.clone() };
+        let before = planned.before.clone().unwrap_or(Value::NULL);
+        let request = UpdateRequest { id, op_id: op_id.to_owned(), epoch: self.input.epoch, changed, attributes, before, marks };
+        Ok(Prepared { operation: intent, doing: Doing::Call(Verb::Update(request)), secrets: Vec::new(), before: Vec::new() })
+    }
+
     fn prepare_update(&self, operation: &Operation, op_id: &str) -> Result<Prepared, CallError> {
         let spec = self.resource_spec(&operation.address)?;
         let kind = kind_schema(&self.input.schemas, &spec.provider, &spec.kind)?;
@@ -246,6 +267,7 @@ impl Engine {
                 changed,
                 attributes,
                 before,
+                marks: BTreeMap::new(),
             })),
             secrets: Vec::new(),
             before: Vec::new(),

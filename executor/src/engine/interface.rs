@@ -386,6 +386,8 @@ pub enum OperationWord {
     Create,
     /// Changes one in place.
     Update,
+    /// Takes one over.
+    Import,
     /// Removes one.
     Delete,
     /// Removes one that was replaced.
@@ -407,6 +409,7 @@ impl OperationWord {
         match self {
             Self::Create => "create",
             Self::Update => "update",
+            Self::Import => "import",
             Self::Delete => "delete",
             Self::DeleteDeposed => "delete replaced",
             Self::Run => "run",
@@ -472,6 +475,7 @@ pub enum AddressStatus {
 pub struct Counts {
     pub created: usize,
     pub updated: usize,
+    pub imported: usize,
     pub deleted: usize,
     pub run: usize,
     pub undone: usize,

@@ -603,6 +603,7 @@ pub(crate) const fn word_of(operation: &Operation) -> OperationWord {
     match &operation.kind {
         OperationKind::Create | OperationKind::CreateReplacement { .. } => OperationWord::Create,
         OperationKind::Update => OperationWord::Update,
+        OperationKind::Import => OperationWord::Import,
         OperationKind::Delete { deposed: Some(_), .. } => OperationWord::DeleteDeposed,
         OperationKind::Delete { deposed: None, .. } => OperationWord::Delete,
         OperationKind::Forget => OperationWord::Forget,
@@ -620,6 +621,7 @@ const fn counter(counts: &mut Counts, word: OperationWord) -> &mut usize {
     match word {
         OperationWord::Create => &mut counts.created,
         OperationWord::Update => &mut counts.updated,
+        OperationWord::Import => &mut counts.imported,
         OperationWord::Delete | OperationWord::DeleteDeposed => &mut counts.deleted,
         OperationWord::Run => &mut counts.run,
         OperationWord::Undo => &mut counts.undone,

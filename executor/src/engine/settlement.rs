@@ -239,6 +239,8 @@ impl Settlement {
                 self.go(now_ms, index, phase);
             }
             OpKind::Update { .. } | OpKind::Delete { .. } => self.go(now_ms, index, Phase::Read),
+            // The state knows nothing of the object, and what an import does may be done again.
+            OpKind::Import { .. } => self.close(index, vec![], OpResult::Cleared, false, "it will be imported again"),
             OpKind::Run { .. } => self.go(now_ms, index, Phase::Node),
             // What undoes a step may be repeated, and the step stands in the state until an undo was confirmed: the next plan undoes again.
             OpKind::Undo { .. } => {

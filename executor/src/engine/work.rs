@@ -249,6 +249,15 @@ impl Engine {
                 }
                 (checked, object)
             }
+            // What is not as it shall be stays out of the state: in it, it would be broken, and made anew.
+            OpKind::Import { attributes, .. } => match values::check_answer(kind, attributes, &answer.attributes) {
+                Ok(()) => (Ok(()), resource_object(kind, answer, attributes, &intent.op_id)),
+                Err(mut error) => {
+                    error.help =
+                        Some("this is a fault of the provider; the object is there as before, and can be imported again".to_owned());
+                    return self.fail(id, error);
+                }
+            },
             _ => return self.fail(id, permanent("answer", "an object was answered where none was asked for")),
         };
         match checked {

@@ -309,6 +309,7 @@ impl Rig {
             graph,
             state,
             observed: &observed,
+            imports: &BTreeMap::new(),
             schemas: &schema,
             facts: BTreeMap::new(),
             pinned: std::collections::BTreeSet::new(),

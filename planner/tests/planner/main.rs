@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod executions;
+mod imports;
 #[cfg(test)]
 mod output;
 #[cfg(test)]

@@ -246,6 +246,8 @@ pub(crate) struct World {
     pub(crate) graph: Graph,
     pub(crate) state: State,
     pub(crate) observed: BTreeMap<Address, Observation>,
+    /// What is there and nobody knows, by the address that takes it over.
+    pub(crate) strangers: BTreeMap<Address, StateEntry>,
     pub(crate) replace: BTreeSet<Address>,
     pub(crate) keep: BTreeSet<Address>,
     pub(crate) settled: Vec<Settled>,
@@ -265,6 +267,7 @@ impl World {
             graph: Graph::default(),
             state,
             observed: BTreeMap::new(),
+            strangers: BTreeMap::new(),
             replace: BTreeSet::new(),
             keep: BTreeSet::new(),
             settled: Vec::new(),
@@ -307,11 +310,15 @@ impl World {
             "value" => Some(self.values.schema()),
             _ => None,
         };
+        let mut state = self.state.clone();
+        state.resources.extend(self.strangers.clone());
+        let imports = self.strangers.keys().map(|address| (address.clone(), Span::new(FileId(0), 7, 8))).collect();
         let (plan, diagnostics) = plan(PlanInput {
             keep: self.keep.clone(),
             graph: &self.graph,
-            state: &self.state,
+            state: &state,
             observed: &self.observed,
+            imports: &imports,
             schemas: &schemas,
             facts: BTreeMap::new(),
             pinned: BTreeSet::new(),
@@ -377,6 +384,11 @@ impl World {
                     assert!(entry.current.is_none(), "{}: the old object must be gone", change.address);
                 }
                 entry.current = Some(object);
+            }
+            OperationKind::Import => {
+                let object = self.made_object(change, change.id.clone().unwrap(), None);
+                self.entry(change).current = Some(object);
+                self.strangers.remove(&change.address);
             }
             OperationKind::Update | OperationKind::Record => {
                 let old = self.state.resources[&change.address].current.clone().unwrap();
@@ -544,6 +556,7 @@ impl World {
                 let word = match &o.kind {
                     OperationKind::Create | OperationKind::CreateReplacement { .. } => "create",
                     OperationKind::Update => "update",
+                    OperationKind::Import => "import",
                     OperationKind::Record => "record",
                     OperationKind::Observe => "observe",
                     OperationKind::Rewire => "rewire",

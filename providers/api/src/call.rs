@@ -133,6 +133,8 @@ pub struct UpdateRequest {
     pub attributes: Value,
     /// All attributes as they were found; of an update that is repeated after a crash, as the state has them.
     pub before: Value,
+    /// Marks that the object carries from now on: of one that is taken over, and that somebody else made. Empty: they stay as they are.
+    pub marks: BTreeMap<String, String>,
 }
 
 /// A secret on its way into a request. Never printed, never serialized.

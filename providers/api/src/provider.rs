@@ -29,6 +29,9 @@ pub struct Lowered {
     pub exports: Value,
     /// Of a workspace: what must be there before the first node of a cluster.
     pub gates: BTreeSet<Address>,
+    /// Of a workspace that an `import` takes over: the ids that its parts have, as far as they may be there. `None`: each part is looked for
+    /// by its marks.
+    pub there: Option<BTreeMap<Address, String>>,
     /// Errors and warnings, at their place in the spec.
     pub diagnostics: Diagnostics,
 }
@@ -69,6 +72,12 @@ pub trait Provider: Send + Sync {
         _workspaces: &[&WorkspaceSpec],
         _clusters: &[&ClusterSpec],
     ) -> Vec<FactQuestion> {
+        Vec::new()
+    }
+
+    /// Keys of answers that a plan of these workspaces relies on where the state has them, and that nobody is asked for otherwise: what was
+    /// found when a workspace was taken over.
+    fn facts_kept(&self, _config: &Value, _workspaces: &[&WorkspaceSpec]) -> Vec<String> {
         Vec::new()
     }
 

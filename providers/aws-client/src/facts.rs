@@ -17,6 +17,7 @@ use crate::aws::Aws;
 use crate::error::{refused, strange};
 use crate::kinds::{cloudformation_stack, route_tables};
 use crate::session::Identity;
+use crate::whole::whole;
 use crate::{metadata, tags};
 
 /// Where packets go that no other route is for: no range that must stay free.
@@ -73,6 +74,7 @@ async fn answer_one(aws: &Aws, question: &str, arguments: Given<'_>) -> Result<V
         "image" => image(aws, arguments).await,
         "database_version" => database_version(aws, arguments).await,
         "change_set" => cloudformation_stack::preview(aws, arguments).await,
+        "workspace" => whole(aws, arguments).await,
         _ => Err(refused("question", "nobody answers it")),
     }
 }
@@ -128,13 +130,13 @@ async fn other_vpcs(aws: &Aws, arguments: Given<'_>) -> Result<Value, CallError>
 }
 
 /// Whether something belongs to the workspace that is asked for. What it made must not change an answer when it is asked anew.
-fn is_of_workspace(tags: &[Tag], arguments: Given<'_>) -> bool {
+pub(crate) fn is_of_workspace(tags: &[Tag], arguments: Given<'_>) -> bool {
     let (marks, _) = tags::of_ec2(tags);
     arguments.maybe_text("workspace").is_some_and(|workspace| marks.get(WORKSPACE_TAG).is_some_and(|of| of == workspace))
 }
 
 /// The network that is named, or that of this machine.
-async fn named_or_own(aws: &Aws, arguments: Given<'_>) -> Result<String, CallError> {
+pub(crate) async fn named_or_own(aws: &Aws, arguments: Given<'_>) -> Result<String, CallError> {
     match arguments.owned("vpc") {
         Some(id) => Ok(id),
         None => metadata::network_of_this_machine(&aws.region).await,
@@ -196,7 +198,7 @@ async fn network(aws: &Aws, arguments: Given<'_>) -> Result<Value, CallError> {
     ]))
 }
 
-async fn subnets(aws: &Aws, vpc: &str) -> Result<Vec<Subnet>, CallError> {
+pub(crate) async fn subnets(aws: &Aws, vpc: &str) -> Result<Vec<Subnet>, CallError> {
     let pages = || {
         let request = aws.ec2.describe_subnets().filters(filter("vpc-id", vpc));
         request.into_paginator().items().send().collect::<Result<Vec<_>, _>>()
@@ -204,7 +206,7 @@ async fn subnets(aws: &Aws, vpc: &str) -> Result<Vec<Subnet>, CallError> {
     aws.read("ec2:DescribeSubnets", pages).await
 }
 
-async fn gateways(aws: &Aws, vpc: &str) -> Result<Vec<InternetGateway>, CallError> {
+pub(crate) async fn gateways(aws: &Aws, vpc: &str) -> Result<Vec<InternetGateway>, CallError> {
     let pages = || {
         let request = aws.ec2.describe_internet_gateways().filters(filter("attachment.vpc-id", vpc));
         request.into_paginator().items().send().collect::<Result<Vec<_>, _>>()
@@ -220,7 +222,7 @@ async fn vpc(aws: &Aws, id: &str) -> Result<Vpc, CallError> {
     })
 }
 
-async fn vpcs(aws: &Aws, of: Option<Filter>) -> Result<Vec<Vpc>, CallError> {
+pub(crate) async fn vpcs(aws: &Aws, of: Option<Filter>) -> Result<Vec<Vpc>, CallError> {
     let pages = || {
         let request = aws.ec2.describe_vpcs().set_filters(of.clone().map(|of| vec![of]));
         request.into_paginator().items().send().collect::<Result<Vec<_>, _>>()
@@ -306,7 +308,7 @@ fn login_user(owner: Option<&str>, name: &str) -> &'static str {
     by_owner.or_else(by_name).map_or("ec2-user", |(_, user)| *user)
 }
 
-fn filter(name: &str, value: &str) -> Filter {
+pub(crate) fn filter(name: &str, value: &str) -> Filter {
     Filter::builder().name(name).values(value).build()
 }
 

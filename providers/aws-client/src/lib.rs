@@ -23,5 +23,6 @@ mod session;
 mod status;
 mod tags;
 mod wait;
+mod whole;
 
 pub use cloud::connect;

@@ -15,19 +15,25 @@ pub(crate) const VALUE_CHARS_MAX: usize = 256;
 /// All tags that an object is made with, encoded.
 pub(crate) fn of_create(request: &CreateRequest) -> BTreeMap<String, String> {
     let mut tags = Given(&request.attributes).map("tags");
-    tags.extend(request.tags.iter().map(|(name, value)| (name.clone(), marks::encode(value))));
+    tags.extend(encoded_marks(&request.tags));
     tags
 }
 
 /// What an update does to the tags: those to write, and the names of those to remove. `None` when they stay.
 pub(crate) fn of_update(request: &UpdateRequest) -> Option<(BTreeMap<String, String>, BTreeSet<String>)> {
-    if !request.changed.contains("tags") {
+    let is_changed = request.changed.contains("tags");
+    if !is_changed && request.marks.is_empty() {
         return None;
     }
-    let (before, after) = (Given(&request.before).map("tags"), Given(&request.attributes).map("tags"));
+    let of = |attributes| if is_changed { Given(attributes).map("tags") } else { BTreeMap::new() };
+    let (before, after) = (of(&request.before), of(&request.attributes));
     let removed = before.keys().filter(|name| !after.contains_key(*name)).cloned().collect();
-    let written = after.into_iter().filter(|(name, value)| before.get(name) != Some(value)).collect();
-    Some((written, removed))
+    let changed = after.into_iter().filter(|(name, value)| before.get(name) != Some(value));
+    Some((changed.chain(encoded_marks(&request.marks)).collect(), removed))
+}
+
+fn encoded_marks(all: &BTreeMap<String, String>) -> impl Iterator<Item = (String, String)> {
+    all.iter().map(|(name, value)| (name.clone(), marks::encode(value)))
 }
 
 /// As EC2 takes them in a create.

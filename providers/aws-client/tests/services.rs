@@ -120,6 +120,7 @@ fn policies_of_many_versions() {
             changed: ["policy".to_owned()].into(),
             attributes,
             before: object.attributes.clone(),
+            marks: std::collections::BTreeMap::new(),
         };
         let answer = made(stage.call(kinds::IAM_POLICY, Verb::Update(update)));
         assert_eq!(attribute(&answer.attributes, "policy"), document);

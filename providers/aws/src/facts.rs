@@ -7,6 +7,7 @@
 //! | `vpcs` | `workspace` | `[{ id, cidr_blocks }]`: every network of the region but that of the workspace |
 //! | `client` | `vpc` or null, `workspace` | `{ vpc_id, account, region, cidr_blocks, route_table_ids, destinations }`; `destinations` are where its routes lead, but for `local`, everywhere, and the workspace |
 //! | `network` | `vpc` or null, `workspace` | `{ vpc_id, cidr_blocks, subnets, internet_gateway_id }`; `subnets` are `{ id, cidr_block, zone }`, without those of the workspace |
+//! | `workspace` | `workspace`, `vpc` of a shared network or null, `shared` | what is there of a workspace that is taken over: lists `networks` and `firewalls` of its name, and in its network `subnets`, `taken` ranges, `internet_gateways`, `nat_gateways`, `addresses`, `route_tables`, `endpoints`, `rules`, `peerings`; and `policies` of its roles. Each object has an `id` |
 //! | `image` | `owner`, `name`, `architecture`, or `parameter`, or `id` | `{ id, name, user, root_device_name, architecture }` |
 //! | `database_version` | `engine` | the newest major version of it, such as `17` or `8.4` |
 //! | `change_set` | `id` of a stack, and what it shall be | `{ notes, anew }`: what becomes of what is in it, and whether something of that is made anew; no plan is made of it, it is shown with one |
@@ -36,6 +37,8 @@ pub const VPCS: &str = "vpcs";
 pub const CLIENT: &str = "client";
 /// The network that is shared.
 pub const NETWORK: &str = "network";
+/// What is there of a workspace that is taken over.
+pub const WORKSPACE: &str = "workspace";
 /// An image.
 pub const IMAGE: &str = "image";
 /// What an update would do inside a stack.
@@ -94,6 +97,11 @@ fn of_workspace(provider: &ProviderRef, config: &Value, workspace: &WorkspaceSpe
     for (label, part) in workspace.database.iter().filter(|(_, part)| !says(part, "existing") && !says(part, "version")) {
         let arguments = Value::object([("engine", engine(part).into())]);
         all.push(pinned(version_key(config, workspace, label, part), DATABASE_VERSION, arguments));
+    }
+    if workspace.import.is_some() {
+        let shared = spec.mode == Mode::Shared;
+        let arguments = [("workspace", name()), ("vpc", if shared { vpc() } else { Value::NULL }), ("shared", shared.into())];
+        all.push(pinned(key(WORKSPACE), WORKSPACE, Value::object(arguments)));
     }
     all
 }

@@ -215,6 +215,7 @@ mod tests {
             database: BTreeMap::new(),
             depends_on: std::collections::BTreeSet::new(),
             lifecycle: Lifecycle::default(),
+            import: None,
         }
     }
 

@@ -17,6 +17,7 @@ pub mod policies;
 mod provider;
 mod text;
 pub mod waiting;
+mod whole;
 
 pub use first_boot::first_boot;
 pub use kinds::aws_schema;

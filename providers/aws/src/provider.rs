@@ -87,6 +87,10 @@ impl Provider for AwsProvider {
         facts::questions(provider, config, workspaces, clusters)
     }
 
+    fn facts_kept(&self, config: &Value, workspaces: &[&WorkspaceSpec]) -> Vec<String> {
+        workspaces.iter().map(|workspace| facts::workspace_key(config, workspace, facts::WORKSPACE)).collect()
+    }
+
     fn capabilities(&self, _provider: &ProviderRef, _config: &Value, _facts: &Facts) -> Option<Capabilities> {
         Some(Capability::ALL.into_iter().collect())
     }

@@ -114,6 +114,23 @@ def with_groups_of_card(attach):
     return attach_eni
 
 
+def whatever_it_says(equals):
+    """A rule for a group is another rule when its description is another, so no description of it can be changed."""
+
+    def is_equal(self, other):
+        pairs = [rule.source_group for rule in (self, other)]
+        bare = [{key: value for key, value in (pair or {}).items() if key != "Description"} for pair in pairs]
+        if bare[0] != bare[1]:
+            return False
+        if pairs[0] == pairs[1]:
+            return equals(self, other)
+        alike = copy.deepcopy(other)
+        alike.source_group = pairs[0]
+        return equals(self, alike)
+
+    return is_equal
+
+
 def kept_subnets(modify):
     """A group of subnets is lost when it is changed."""
 
@@ -151,6 +168,7 @@ RDSBackend.modify_db_subnet_group = kept_subnets(RDSBackend.modify_db_subnet_gro
 for name in ("associate_iam_instance_profile", "replace_iam_instance_profile_association"):
     told = told_by_instance(getattr(IamInstanceProfileAssociationBackend, name))
     setattr(IamInstanceProfileAssociationBackend, name, told)
+SecurityGroupRule.__eq__ = whatever_it_says(SecurityGroupRule.__eq__)
 # A rule for a group keeps its description with the group, and tells none.
 SecurityGroupRule.description = property(lambda self: (self.ip_range or self.source_group or {}).get("Description"))
 # A template would answer with its first tags for ever.

@@ -351,6 +351,7 @@ fn update(bench: &mut Bench<'_>) -> Result<(), String> {
             changed: [name.clone()].into_iter().collect(),
             attributes: Value::object(wanted.clone()),
             before: now.attributes.clone(),
+            marks: BTreeMap::new(),
         };
         // Made twice, as after a lost answer.
         for _ in 0..2 {
@@ -409,6 +410,7 @@ fn gone(bench: &mut Bench<'_>) -> Result<(), String> {
         changed: BTreeSet::new(),
         attributes: request.attributes,
         before: made.attributes,
+        marks: BTreeMap::new(),
     };
     match bench.call(Verb::Update(update)) {
         Answer::Failed(error) if error.class == ErrorClass::Gone => Ok(()),

@@ -297,6 +297,7 @@ impl World {
             return gone(&request.id);
         };
         object.attributes = after;
+        object.tags.extend(request.marks.clone());
         let answer = Answer::Object(answer_of(object));
         self.record(now_ms, EffectKind::Updated, call.address.to_string(), &request.id, &request.op_id);
         answer

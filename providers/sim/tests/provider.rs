@@ -136,6 +136,7 @@ fn workspace() -> WorkspaceSpec {
         database: BTreeMap::new(),
         depends_on: BTreeSet::new(),
         lifecycle: Lifecycle::default(),
+        import: None,
     }
 }
 

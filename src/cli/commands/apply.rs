@@ -105,6 +105,9 @@ fn counted(summary: &Summary, destroys: bool) -> String {
         parts.extend([format!("{} created", counts.created), format!("{} changed", counts.updated)]);
     }
     parts.push(format!("{} deleted", counts.deleted));
+    if counts.imported > 0 {
+        parts.push(format!("{} imported", counts.imported));
+    }
     if counts.run > 0 {
         parts.push(format!("{} run", many(counts.run, "step", "steps")));
     }

@@ -223,6 +223,7 @@ const fn said(word: OperationWord) -> Option<Said> {
     Some(match word {
         OperationWord::Create => Said { doing: "creating", done: "created" },
         OperationWord::Update => Said { doing: "changing", done: "changed" },
+        OperationWord::Import => Said { doing: "importing", done: "imported" },
         OperationWord::Delete => Said { doing: "deleting", done: "deleted" },
         OperationWord::DeleteDeposed => Said { doing: "deleting the replaced one", done: "deleted the replaced one" },
         OperationWord::Run => Said { doing: "running", done: "done" },

@@ -367,7 +367,15 @@ pub(crate) fn create(epoch: u64, attributes: Value) -> Verb {
 }
 
 pub(crate) fn update(id: &str, attributes: Value, before: Value) -> Verb {
-    Verb::Update(UpdateRequest { id: id.to_owned(), op_id: "op".to_owned(), epoch: 8, changed: BTreeSet::new(), attributes, before })
+    Verb::Update(UpdateRequest {
+        id: id.to_owned(),
+        op_id: "op".to_owned(),
+        epoch: 8,
+        changed: BTreeSet::new(),
+        attributes,
+        before,
+        marks: BTreeMap::new(),
+    })
 }
 
 pub(crate) fn group_attributes(min: u64, template: &str) -> Value {

@@ -76,11 +76,29 @@ impl Kind for IamRole {
     }
 
     async fn delete(aws: &Aws, id: &str) -> Result<(), CallError> {
-        match aws.write("iam:DeleteRole", aws.iam.delete_role().role_name(id).send()).await {
+        match remove(aws, id).await {
+            Err(error) if error.code == "DeleteConflict" => {}
+            other => return other,
+        }
+        detach(aws, id).await?;
+        match remove(aws, id).await {
             Err(error) if error.code == "DeleteConflict" => Err(with_what_is_left(aws, id, error).await),
-            other => other.map(drop),
+            other => other,
         }
     }
+}
+
+async fn remove(aws: &Aws, id: &str) -> Result<(), CallError> {
+    aws.write("iam:DeleteRole", aws.iam.delete_role().role_name(id).send()).await.map(drop)
+}
+
+/// Takes from a role the rights that have names of their own: they are there without it, and nothing is lost.
+async fn detach(aws: &Aws, id: &str) -> Result<(), CallError> {
+    let attached = aws.read("iam:ListAttachedRolePolicies", || aws.iam.list_attached_role_policies().role_name(id).send()).await?;
+    for arn in attached.attached_policies().iter().filter_map(|policy| policy.policy_arn()) {
+        there(aws.write("iam:DetachRolePolicy", aws.iam.detach_role_policy().role_name(id).policy_arn(arn).send()).await)?;
+    }
+    Ok(())
 }
 
 async fn bound(aws: &Aws, id: &str, boundary: Option<&str>) -> Result<(), CallError> {

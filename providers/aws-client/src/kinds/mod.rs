@@ -50,6 +50,8 @@ use crate::looks::Looks;
 pub(crate) use instance::{Instance, Rooms};
 pub(crate) use launch_template::remove as remove_launch_templates;
 pub(crate) use route_table::tables as route_tables;
+pub(crate) use security_group_rule::{has_ports as is_rule_with_ports, kind_of as kind_of_rule};
+pub(crate) use vpc_endpoint::prefix_lists;
 
 /// Tells what several kinds will look at in this moment.
 pub(crate) fn announce(looks: &Looks, calls: &[Call]) {

@@ -139,7 +139,8 @@ fn said(gateway: &Answered, own: BTreeMap<String, String>) -> Said {
     Said::of(kinds::NAT_GATEWAY)
         .set("subnet_id", gateway.subnet_id())
         .set("allocation_id", address.and_then(NatGatewayAddress::allocation_id))
-        .set("connectivity_type", gateway.connectivity_type().map(ConnectivityType::as_str))
+        // One that says nothing of it was made without a word, and is public.
+        .set("connectivity_type", gateway.connectivity_type().map_or("public", ConnectivityType::as_str))
         .set("tags", own)
         .set("public_ip", address.and_then(NatGatewayAddress::public_ip))
         .set("private_ip", address.and_then(NatGatewayAddress::private_ip))

@@ -6,7 +6,7 @@ use aws_sdk_ec2::types::{Filter, ResourceType, RouteTable as Answered};
 use cloudtik_aws::kinds;
 use cloudtik_provider_api::{CallError, CreateRequest, Found, ObjectAnswer, UpdateRequest};
 
-use super::ec2::{found, when_unused};
+use super::ec2::{found, is_conflict, when_unused};
 use super::made::client_token;
 use crate::attributes::{Given, Said};
 use crate::aws::Aws;
@@ -51,13 +51,27 @@ impl Kind for RouteTable {
     }
 
     async fn delete(aws: &Aws, id: &str) -> Result<(), CallError> {
-        when_unused(IN_USE, || aws.write("ec2:DeleteRouteTable", aws.ec2.delete_route_table().route_table_id(id).send())).await.map(drop)
+        when_unused(IN_USE, || async {
+            match aws.write("ec2:DeleteRouteTable", aws.ec2.delete_route_table().route_table_id(id).send()).await {
+                // The network's own table, which the predecessor has for public subnets, goes with the network.
+                Err(error) if is_conflict(&error) && is_main(aws, id).await? => Ok(()),
+                other => other.map(drop),
+            }
+        })
+        .await
     }
 }
 
 fn one(aws: &Aws, table: &Answered) -> Result<Found, CallError> {
     let id = table.route_table_id().ok_or_else(|| strange("ec2:DescribeRouteTables", "id"))?;
     Ok(found(table.tags(), |own| said(aws, id, table, own).answer(id)))
+}
+
+/// Whether it is the table that AWS made with the network.
+async fn is_main(aws: &Aws, id: &str) -> Result<bool, CallError> {
+    let of = BTreeSet::from([id.to_owned()]);
+    let found = tables(aws, Query::Ids(&of).filters("route-table-id", "tag:Name")).await?;
+    Ok(found.iter().flat_map(Answered::associations).any(|association| association.main() == Some(true)))
 }
 
 fn said(aws: &Aws, id: &str, table: &Answered, own: BTreeMap<String, String>) -> Said {

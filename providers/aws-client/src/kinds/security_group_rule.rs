@@ -144,11 +144,21 @@ fn permission(given: Given<'_>) -> Result<IpPermission, CallError> {
     Ok(builder.build())
 }
 
+/// Whether what a rule says of ports means something.
+pub(crate) fn has_ports(rule: &Answered) -> bool {
+    rule.ip_protocol().is_some_and(|protocol| WITH_PORTS.contains(&protocol))
+}
+
+/// The kind that a rule is of.
+pub(crate) fn kind_of(rule: &Answered) -> &'static str {
+    if rule.is_egress() == Some(true) { kinds::EGRESS_RULE } else { kinds::INGRESS_RULE }
+}
+
 fn said(kind: &'static str, aws: &Aws, id: &str, rule: &Answered, own: BTreeMap<String, String>) -> Said {
     if let Some(group) = rule.group_id() {
         aws.session.keep_other(id, group);
     }
-    let has_ports = rule.ip_protocol().is_some_and(|protocol| WITH_PORTS.contains(&protocol));
+    let has_ports = has_ports(rule);
     let arn = || rule.group_owner_id().map(|owner| aws.arn("ec2", owner, &format!("security-group-rule/{id}")));
     Said::of(kind)
         .set("security_group_id", rule.group_id())

@@ -235,7 +235,7 @@ async fn look(aws: &Aws, id: &str) -> Result<Option<Answered>, CallError> {
 }
 
 /// The lists of addresses of the services that endpoints of type `Gateway` lead to, by the service's name.
-async fn prefix_lists(aws: &Aws, endpoints: impl IntoIterator<Item = &Answered>) -> Result<BTreeMap<String, String>, CallError> {
+pub(crate) async fn prefix_lists(aws: &Aws, endpoints: impl IntoIterator<Item = &Answered>) -> Result<BTreeMap<String, String>, CallError> {
     let gateways = endpoints.into_iter().filter(|endpoint| endpoint.vpc_endpoint_type() == Some(&VpcEndpointType::Gateway));
     let services: BTreeSet<String> = gateways.filter_map(|endpoint| endpoint.service_name().map(str::to_owned)).collect();
     if services.is_empty() {

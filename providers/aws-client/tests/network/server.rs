@@ -156,6 +156,7 @@ impl Client {
             changed: changes.iter().map(|(name, _)| (*name).to_owned()).collect(),
             attributes: Value::object(attributes),
             before: before.attributes.clone(),
+            marks: std::collections::BTreeMap::new(),
         };
         let mut updated = None;
         for _ in 0..2 {

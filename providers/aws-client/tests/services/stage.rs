@@ -205,6 +205,7 @@ impl Stage {
             changed: changes.entries().unwrap().keys().map(ToString::to_string).collect(),
             attributes: Value::object(after),
             before: object.attributes.clone(),
+            marks: std::collections::BTreeMap::new(),
         };
         if update.changed.is_empty() {
             return object.clone();

@@ -6,7 +6,7 @@ use cloudtik_provider_api::{AttributeSchema, KindSchema};
 use super::{TAGGED, arn, choice, fixed, given, kind, live, names, number, seconds, tags, word};
 
 /// What makes two rules one: AWS takes it once.
-const SAME_RULE: &[&str] = &[
+pub(crate) const SAME_RULE: &[&str] = &[
     "security_group_id",
     "ip_protocol",
     "from_port",

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use cloudtik_model::{ChangeWord, ObjectField, Type};
 use cloudtik_provider_api::{AttributeSchema, Expected, Idempotency, KindSchema, ProviderSchema, Visibility};
 
+pub(crate) use firewall::SAME_RULE;
 pub use names::*;
 pub(crate) use requests::requests;
 

@@ -6,15 +6,17 @@ use std::sync::Arc;
 
 use cloudtik_model::spec::WorkspaceSpec;
 use cloudtik_model::{Diagnostic, Diagnostics, Type, Value};
-use cloudtik_provider_api::{Facts, fact};
+use cloudtik_provider_api::{Facts, fact, real_name};
 use ipnet::Ipv4Net;
 
 use super::{indexed, place};
-use crate::addresses::{LONGEST_PREFIX, SHORTEST_PREFIX, ZoneRanges, free_network, own_subnets, shared_subnets, zones_max};
+use crate::addresses::{LONGEST_PREFIX, SHORTEST_PREFIX, ZoneRanges, free_network, overlap, own_subnets, shared_subnets, zones_max};
 use crate::facts::{self, Account, workspace_key};
 use crate::lower::maker::id_of;
+use crate::names::{self, Named};
 use crate::network_spec::{Mode, NetworkSpec, Zones};
 use crate::text::part_of;
+use crate::whole::Whole;
 
 /// More zones than this have no room in any network; no region has as many.
 const ZONES_MAX: usize = 8;
@@ -37,6 +39,8 @@ pub(super) struct Layout {
     pub(super) private: Vec<Value>,
     /// The answer about the network of somebody else: that which is shared, or the client's.
     pub(super) other: Value,
+    /// What was there when it was taken over.
+    pub(super) whole: Option<Whole>,
 }
 
 impl Layout {
@@ -50,16 +54,28 @@ impl Layout {
             Mode::Peered => question(facts::CLIENT),
             Mode::Shared => question(facts::NETWORK),
         };
+        let whole = Whole::of(config, workspace, facts);
         let account = Account::of(&workspace.provider, config, facts);
         check_other(&other, &spec, &account, config, workspace, found);
         let (network, cidr) = match spec.mode {
             Mode::Shared => (part_of(&other, "vpc_id", Type::String), facts::first_range(&other)),
-            Mode::PublicHead | Mode::Peered => {
-                (id_of(&workspace.address.child("network")), own_cidr(&spec, &other, &question(facts::VPCS), workspace, found))
-            }
+            Mode::PublicHead | Mode::Peered => (
+                id_of(&workspace.address.child("network")),
+                own_cidr(&spec, whole.as_ref(), &other, &question(facts::VPCS), workspace, found),
+            ),
         };
-        let mut layout =
-            Self { account, network, cidr, zones: Vec::new(), ranges: Vec::new(), public: Vec::new(), private: Vec::new(), other, spec };
+        let mut layout = Self {
+            account,
+            network,
+            cidr,
+            zones: Vec::new(),
+            ranges: Vec::new(),
+            public: Vec::new(),
+            private: Vec::new(),
+            other,
+            whole,
+            spec,
+        };
         if let Some(given) = &layout.spec.given {
             (layout.public, layout.private) = (given.public.clone(), given.private.clone());
             return layout;
@@ -183,9 +199,19 @@ fn tags_of(config: &Value) -> Option<&BTreeMap<Arc<str>, Value>> {
 }
 
 /// The range of a network of our own: as written, or the first that is free.
-fn own_cidr(spec: &NetworkSpec, client: &Value, vpcs: &Value, workspace: &WorkspaceSpec, found: &mut Diagnostics) -> Value {
+fn own_cidr(
+    spec: &NetworkSpec,
+    whole: Option<&Whole>,
+    client: &Value,
+    vpcs: &Value,
+    workspace: &WorkspaceSpec,
+    found: &mut Diagnostics,
+) -> Value {
     if let Some(written) = &spec.cidr {
         return if check_cidr(written, workspace, found) { written.clone() } else { Value::NULL };
+    }
+    if let Some(range) = whole.and_then(Whole::cidr) {
+        return range;
     }
     if vpcs.is_deferred() {
         return part_of_type(vpcs);
@@ -242,13 +268,50 @@ fn zones(layout: &Layout, answer: &Value, workspace: &WorkspaceSpec, found: &mut
         }
         Zones::Count(count) => {
             let count = (*count).min(ZONES_MAX);
-            if let Some(there) = answer.elements().map(|zones| zones.len()).filter(|there| *there < count) {
-                let title = format!("the region has {there} zones, and `zones` asks for {count}");
-                found.push(Diagnostic::error("aws-zones", title).at(at).of(&workspace.address).help(format!("write `zones = {there}`")));
+            let there = layout.whole.as_ref().map(Whole::zones).unwrap_or_default();
+            if there.len() > count {
+                let title = format!("the workspace has subnets in the zones {}, and `zones` asks for {count}", there.join(", "));
+                let help = format!("write `zones = {}`: an import leaves nothing behind", there.len());
+                found.push(Diagnostic::error("aws-zones", title).at(at).of(&workspace.address).help(help));
             }
-            (0..count).map(|slot| facts::zone(answer, slot)).collect()
+            let answer = &zones_beside(&there, answer);
+            if let Some(all) = answer.elements().map(|zones| zones.len() + there.len()).filter(|all| *all < count) {
+                let title = format!("the region has {all} zones, and `zones` asks for {count}");
+                found.push(Diagnostic::error("aws-zones", title).at(at).of(&workspace.address).help(format!("write `zones = {all}`")));
+            }
+            let rest = count.saturating_sub(there.len());
+            let there = there.iter().take(count).map(|zone| Value::from(zone.as_str()));
+            there.chain((0..rest).map(|slot| facts::zone(answer, slot))).collect()
         }
     }
+}
+
+/// The zones of the region that have no subnets of the workspace yet.
+fn zones_beside(there: &[String], answer: &Value) -> Value {
+    match answer.elements() {
+        Some(all) if !there.is_empty() => {
+            Value::list(all.filter(|zone| !zone.as_str().is_some_and(|zone| there.iter().any(|used| used == zone))).cloned())
+        }
+        _ => answer.clone(),
+    }
+}
+
+/// The ranges of the subnets of a workspace that was taken over: those that are there, and for others what would be planned, where it is free.
+fn found_ranges(whole: &Whole, layout: &Layout, planned: &[ZoneRanges], name: &str) -> Vec<(Value, Value)> {
+    let mut taken = whole.taken();
+    let mut one = |named: Named, zone: &Value, planned: Ipv4Net| {
+        let there = zone.as_str().and_then(|zone| whole.subnet(&names::of(name, named), zone));
+        let is_free = |range: &Ipv4Net| !taken.iter().any(|other| overlap(range, other));
+        let networks: Vec<Ipv4Net> = layout.cidr.as_str().and_then(|range| range.parse().ok()).into_iter().collect();
+        let elsewhere = || shared_subnets(&networks, &taken, 1).and_then(|ranges| ranges.first().map(|zone| zone.public));
+        let range = there.or_else(|| Some(planned).filter(is_free)).or_else(elsewhere);
+        taken.extend(range);
+        range.map_or(Value::NULL, |range| range.to_string().into())
+    };
+    let zones = layout.zones.iter().zip(planned);
+    zones
+        .map(|(zone, planned)| (one(Named::PublicSubnet, zone, planned.public), one(Named::PrivateSubnet, zone, planned.private)))
+        .collect()
 }
 
 /// The ranges of the subnets, which follow from that of the network or from what is free in it.
@@ -283,6 +346,9 @@ fn ranges(layout: &Layout, workspace: &WorkspaceSpec, found: &mut Diagnostics) -
             found.push(Diagnostic::error("aws-cidr", title).at(at).of(&workspace.address).help(help));
             vec![(Value::NULL, Value::NULL); zones]
         },
-        text,
+        |planned| match &layout.whole {
+            Some(whole) => found_ranges(whole, layout, &planned, &real_name(&workspace.address, &workspace.fields)),
+            None => text(planned),
+        },
     )
 }

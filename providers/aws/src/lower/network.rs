@@ -12,6 +12,7 @@ use crate::kinds;
 use crate::names::{self, Named, WORKSPACE_VERSION, WORKSPACE_VERSION_TAG};
 use crate::network_spec::{Access, Mode};
 use crate::text::{joined, part_of};
+use crate::whole::Whole;
 
 /// Every address.
 const EVERYWHERE: &str = "0.0.0.0/0";
@@ -211,10 +212,12 @@ fn peering(maker: &mut Maker<'_>, layout: &Layout) {
 pub(super) fn firewall(maker: &mut Maker<'_>, layout: &Layout, found: &mut Diagnostics) {
     let address = maker.at("firewall");
     let name = names::firewall(&maker.name);
+    let description = layout.whole.as_ref().and_then(Whole::firewall_description);
+    let description = description.unwrap_or_else(|| format!("Nodes of the workspace {}", maker.name).into());
     let group = maker
         .tagged(&address, kinds::SECURITY_GROUP, &maker.workspace.firewall, &[("Name", &name)])
         .set("name", &*name)
-        .set("description", format!("Nodes of the workspace {}", maker.name))
+        .set("description", description)
         .set("vpc_id", layout.network.clone());
     maker.push(group);
     let client = layout.client_range().map(|range| (layout.spec.client_access, range)).filter(|(access, _)| *access != Access::None);

@@ -55,7 +55,9 @@ pub(crate) fn native(config: &Value, workspace: &WorkspaceSpec, facts: &Facts) -
     let exports = Value::object(shared);
     keep_record(&mut maker, &exports);
     let gates = BEFORE.iter().map(|part| maker.at(part)).collect();
-    Lowered { resources: maker.finish(), exports, gates, diagnostics: found, ..Lowered::default() }
+    let resources = maker.finish();
+    let there = workspace.import.map(|_| layout.whole.as_ref().map(|whole| whole.ids(&resources, &mut found)).unwrap_or_default());
+    Lowered { resources, exports, gates, diagnostics: found, there, ..Lowered::default() }
 }
 
 /// What references to the workspace see, and others read in its record.

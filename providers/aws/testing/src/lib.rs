@@ -35,7 +35,7 @@ pub use client::{Endpoint, Said};
 pub use config::{Config, Effect, Fault, Latency, Pages, Rate, Span, Times};
 pub use lint::Linter;
 pub use machines::Machines;
-pub use moto::Moto;
+pub use moto::{Moto, environment};
 pub use proxy::Proxy;
 pub use record::{Request, counts};
 pub use state::Held;

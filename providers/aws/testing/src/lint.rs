@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::moto::{installed, there_or_say};
+use crate::moto::{moto_environment, there_or_say};
 
 /// What the command `cfn-lint` does; the command itself names a Python that may have moved.
 const START: &str = "import sys; from cfnlint.runner import main; sys.exit(main())";
@@ -23,7 +23,7 @@ impl Linter {
     /// Where `CI` is `true`: there it must run.
     #[must_use]
     pub fn install_or_say(folder: &Path) -> Option<Self> {
-        let python = installed(folder).map(|python| Self { python });
+        let python = moto_environment(folder).map(|python| Self { python });
         there_or_say(python, "no linter of templates")
     }
 

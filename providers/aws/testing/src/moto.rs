@@ -31,7 +31,7 @@ impl Moto {
     ///
     /// When there is no Python, no package index, or the server does not start.
     pub fn start(folder: &Path) -> io::Result<Self> {
-        let python = installed(folder)?;
+        let python = moto_environment(folder)?;
         let mut child = Command::new(python)
             .args(["-c", LAUNCHER])
             .env("PYTHONDONTWRITEBYTECODE", "1")
@@ -104,14 +104,24 @@ fn port_of(child: &mut Child) -> io::Result<u16> {
     line.trim().parse().map_err(|_| io::Error::other(format!("the server did not start: `{}`", line.trim())))
 }
 
-/// The Python of an environment with everything in it.
-pub(crate) fn installed(folder: &Path) -> io::Result<PathBuf> {
+/// The Python of the environment that the server and the linter of templates are in.
+pub(crate) fn moto_environment(folder: &Path) -> io::Result<PathBuf> {
+    environment(folder, "moto", REQUIREMENTS)
+}
+
+/// The Python of an environment with everything in it that is required: packages by exact version, a line each. It is installed once below the
+/// folder, and tests that run side by side share it.
+///
+/// # Errors
+///
+/// When there is no Python or no package index.
+pub fn environment(folder: &Path, name: &str, requirements: &str) -> io::Result<PathBuf> {
     fs::create_dir_all(folder)?;
-    let lock = File::create(folder.join("moto.lock"))?;
+    let lock = File::create(folder.join(format!("{name}.lock")))?;
     lock.lock()?;
-    let environment = folder.join("moto");
+    let environment = folder.join(name);
     let (python, done) = (environment.join("bin/python"), environment.join("requirements.txt"));
-    if fs::read_to_string(&done).is_ok_and(|installed| installed == REQUIREMENTS) {
+    if fs::read_to_string(&done).is_ok_and(|installed| installed == requirements) {
         return Ok(python);
     }
     if environment.exists() {
@@ -119,7 +129,7 @@ pub(crate) fn installed(folder: &Path) -> io::Result<PathBuf> {
     }
     run(Command::new("python3").args(["-m", "venv"]).arg(&environment))?;
     let wanted = environment.join("wanted.txt");
-    fs::write(&wanted, REQUIREMENTS)?;
+    fs::write(&wanted, requirements)?;
     run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"]).arg(&wanted))?;
     // Last: what is there is whole.
     fs::rename(wanted, done)?;

@@ -42,6 +42,7 @@ fn workspace(network: &[(&'static str, Value)]) -> WorkspaceSpec {
         database: BTreeMap::new(),
         depends_on: [Address::of("value", "v")].into_iter().collect(),
         lifecycle: Lifecycle::default(),
+        import: None,
     }
 }
 

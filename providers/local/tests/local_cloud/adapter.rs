@@ -172,6 +172,7 @@ fn cluster(form: Form) {
             changed: BTreeSet::from(["publish".to_owned()]),
             attributes: Value::object(asked.iter().filter(|(name, _)| *name != "publish").cloned().chain([("publish", publish(other))])),
             before: made.attributes.clone(),
+            marks: std::collections::BTreeMap::new(),
         };
         let Answer::Object(updated) = adapter.call(INSTANCE_KIND, Verb::Update(update)).await else { panic!() };
         assert_eq!(updated.attributes.get("published"), Some(&Value::list([Value::from(format!("127.0.0.1:{other}"))])));
@@ -223,6 +224,7 @@ fn ended(form: Form) {
             changed: BTreeSet::new(),
             attributes: Value::object(asked.clone()),
             before: Value::NULL,
+            marks: std::collections::BTreeMap::new(),
         };
         assert_eq!(failed(adapter.call(INSTANCE_KIND, Verb::Update(gone)).await).class, ErrorClass::Gone);
         assert!(adapter.stage.root().join(&first.id).exists(), "looking changed something");
@@ -304,6 +306,7 @@ fn another_inventory(form: Form) {
                 changed: BTreeSet::new(),
                 attributes: network.attributes.clone(),
                 before: Value::NULL,
+                marks: std::collections::BTreeMap::new(),
             };
             for verb in [
                 Verb::List { ids: ids.iter().map(|id| (*id).to_owned()).collect() },
