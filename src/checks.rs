@@ -75,7 +75,7 @@ fn checks(plan: &Plan, compiled: &Compiled, schemas: &BTreeMap<String, ProviderS
 fn intended(change: &Change) -> Intended {
     let deed = match change.action {
         Action::Create | Action::Replace => Some(Deed::Create),
-        Action::Update => Some(Deed::Update),
+        Action::Update | Action::Import => Some(Deed::Update),
         Action::Delete => Some(Deed::Delete),
         Action::NoOp | Action::Forget | Action::Run | Action::Adopt => None,
     };
