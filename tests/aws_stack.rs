@@ -111,6 +111,7 @@ fn a_stack_that_fails_says_why() {
     world.server.query("iam", "DeleteRole", &role[..1]).unwrap();
     world.expect(0, &APPLY);
     world.is_settled();
+<<<<<<< ours
 
     // An update that fails is taken back, and says so: these rights are nowhere.
     let whole = world.snapshot();
@@ -129,16 +130,10 @@ fn a_stack_that_fails_says_why() {
     assert!(ran.text().contains("DELETE_FAILED"), "a stack that is stuck is not hidden: {}", ran.text());
     world.server.store("DELETE", &format!("/{name}/key"), "").unwrap();
     empty(&world, name);
+=======
+>>>>>>> theirs
     world.expect(0, &DESTROY);
     world.is_as(&before, "destroyed");
-}
-
-/// Removes all versions of what a test put into a bucket.
-fn empty(world: &World, bucket: &str) {
-    let versions = world.server.store("GET", &format!("/{bucket}?versions"), "").unwrap().document().unwrap();
-    for (key, version) in versions.texts("Key").iter().zip(versions.texts("VersionId")) {
-        world.server.store("DELETE", &format!("/{bucket}/{key}?versionId={version}"), "").unwrap();
-    }
 }
 
 /// What `destroy` keeps is there when the stack is gone, and the next stack takes it up.
