@@ -16,7 +16,7 @@
 mod aws;
 mod support;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aws::specs::{self, Mode};
 use aws::{APPLY, BESIDE, DESTROY, World, drift, table, written};
@@ -112,8 +112,14 @@ fn lost_answers_do_no_harm() {
     let Some(world) = World::new(Config::quick()) else { return };
     Mode::PublicHead.prepare(&world);
     let before = world.snapshot();
-    let fault =
-        |probability, effect| Fault { action: "*".to_owned(), nth: None, probability: Some(probability), writes_only: true, effect };
+    let fault = |probability, effect| Fault {
+        action: "*".to_owned(),
+        nth: None,
+        probability: Some(probability),
+        writes_only: true,
+        parameters: BTreeMap::new(),
+        effect,
+    };
     let throttled = Effect::Refuse { status: 503, code: "RequestLimitExceeded".to_owned(), message: "Request limit exceeded.".to_owned() };
     let faults = vec![fault(0.1, Effect::LoseAnswer), fault(0.05, Effect::InternalErrorAfter), fault(0.1, throttled)];
     world.proxy.configure(|config| (config.faults, config.seed) = (faults, random.below(u64::MAX)));

@@ -522,6 +522,11 @@ fn workers() -> NestedRule {
                 .known(),
             AttributeRule::optional("instance_types", strings(), rolling, "Types of machine, the first that can be had is taken."),
             AttributeRule::optional("instance_type", Type::String, rolling, "The only type of machine."),
+            AttributeRule::optional("market", Type::String, rolling, "How machines are paid for; `on-demand` without it.")
+                .check(Check::OneOf(&["on-demand", "spot", "spot-then-on-demand"]))
+                .known(),
+            AttributeRule::optional("max_price", Type::Number, live, "The most that a machine of the spot market may cost an hour.")
+                .check(Check::Positive),
             tags(),
             env(),
             files(),
@@ -531,8 +536,6 @@ fn workers() -> NestedRule {
         .collect(),
         blocks: vec![setup(), group_ssh(), one(aws()), group_lifecycle()],
         later: &[
-            "market",
-            "max_price",
             "priority",
             "after",
             "resources",

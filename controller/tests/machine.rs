@@ -95,6 +95,8 @@ struct Rig {
     lose: Vec<&'static str>,
     /// Whether somebody adds a tag of his own to whatever is made or changed.
     tags: bool,
+    /// Whether there is no room for anything.
+    full: bool,
 }
 
 impl Rig {
@@ -113,7 +115,7 @@ impl Rig {
             pushed: Some(pushed(min, 1)),
         });
         let (timers, records, calls) = (Vec::new(), Vec::new(), Vec::new());
-        let mut rig = Self { controller, world, now_ms: 0, timers, records, calls, lose: Vec::new(), tags: false };
+        let mut rig = Self { controller, world, now_ms: 0, timers, records, calls, lose: Vec::new(), tags: false, full: false };
         rig.feed(Event::Start);
         rig
     }
@@ -156,6 +158,9 @@ impl Rig {
         let lost = self.lose.iter().position(|lost| *lost == verb).map(|place| self.lose.remove(place));
         if lost.is_some() {
             return Answer::Failed(CallError::new(ErrorClass::Unknown, "no-answer", "no answer came"));
+        }
+        if self.full && verb == "create" {
+            return Answer::Failed(CallError::new(ErrorClass::NoRoom, "no-room", "there is no room"));
         }
         let mut answer = self.world.call(&sim_schema(), self.now_ms, call, 0);
         if let (Verb::FindByTag { .. }, Answer::Found(found)) = (&call.verb, &mut answer) {
@@ -215,6 +220,23 @@ fn a_publication_that_is_lost_is_made_again_and_one_that_arrived_is_not() {
     let before = rig.publications();
     rig.pass(10_000);
     assert_eq!(rig.publications(), before);
+}
+
+/// Another worker in its place would find no more room: the same one is tried again, and the status says why it is not there.
+#[test]
+fn a_worker_without_room_is_waited_for_and_not_given_up() {
+    let mut rig = Rig::new(state(), 1, World::new());
+    rig.full = true;
+    rig.pass(200_000);
+    let tries = rig.calls.iter().filter(|call| call.verb.as_str() == "create").count();
+    assert!((7..12).contains(&tries), "with pauses that grow to a minute: {tries}");
+    let status = rig.controller.status();
+    let problem = status.nodes.values().find_map(|node| node.problem.clone());
+    assert_eq!(problem.as_deref(), Some("cluster.c.workers.g[1]: there is no room"));
+    rig.full = false;
+    rig.pass(61_000);
+    assert_eq!(rig.workers(), [("instance-1".to_owned(), "1".to_owned())]);
+    assert!(rig.controller.status().settled);
 }
 
 #[test]

@@ -125,6 +125,9 @@ pub enum OpKind {
         tags: BTreeMap<String, String>,
         /// The attributes that the spec sets.
         attributes: Value,
+        /// What was chosen of what the spec leaves open.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        chosen: BTreeMap<Arc<str>, Value>,
         /// Version of the kind's schema.
         schema_version: u32,
         /// Secrets by name: a file below `keys/`, the digest of its content, and the public half. The file is durable before the intent.

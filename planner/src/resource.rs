@@ -249,6 +249,12 @@ impl<'a> Planner<'_, 'a> {
             }
             let origin = spec.origins.get(attribute.name);
             let word = origin.and_then(|origin| origin.change).unwrap_or(attribute.change);
+            // What is there already is one of the values that would do, whatever else would.
+            let word = if wanted.is_some_and(|wanted| kind.is_among(attribute.name, wanted, &present.attributes)) {
+                ChangeWord::None
+            } else {
+                word
+            };
             // Of what does nothing to the world, the world knows nothing: the state is asked.
             let before = match word {
                 ChangeWord::None => present.object.desired.get(attribute.name).or_else(|| present.object.attributes.get(attribute.name)),

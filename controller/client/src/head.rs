@@ -58,7 +58,7 @@ impl Inner {
     /// A new head: no older one may launch any more, this one is told what to keep, and workers that are there let it in.
     async fn take_over(self: &Arc<Self>, address: &Address, id: &ControllerId, attributes: &Value) -> Result<(), CallError> {
         let head = self.target(address, attributes)?;
-        let verb = Verb::Fence { cluster: id.uid.clone(), epoch: id.epoch };
+        let verb = Verb::Fence { cluster: id.uid.clone(), epoch: id.epoch, ends: false };
         let call = Call { provider: self.provider.clone(), address: address.clone(), kind: head.kind.as_str().into(), verb };
         match self.reach.call(call).await {
             Answer::Done => {}

@@ -165,7 +165,7 @@ impl Link {
             return simulated.map_err(|error| match error.class {
                 ErrorClass::Transient | ErrorClass::Throttled => Failed::Down { heard: false, text: error.message },
                 ErrorClass::Unknown => Failed::Down { heard: true, text: error.message },
-                ErrorClass::Permanent | ErrorClass::Gone | ErrorClass::Conflict => Failed::Finally(error),
+                ErrorClass::NoRoom | ErrorClass::Permanent | ErrorClass::Gone | ErrorClass::Conflict => Failed::Finally(error),
             });
         }
         let key = self.reach.login_key(&head.cluster).map_err(Failed::Finally)?;

@@ -196,7 +196,7 @@ impl Teardown {
     }
 
     fn fence(&mut self) {
-        let verb = Verb::Fence { cluster: self.input.uid.clone(), epoch: self.input.fence_epoch };
+        let verb = Verb::Fence { cluster: self.input.uid.clone(), epoch: self.input.fence_epoch, ends: true };
         self.call(Pending::Fence, verb);
     }
 

@@ -13,7 +13,7 @@ use cloudtik_model::{
     Address, EventLevel, Graph, HeadConfig, Lifecycle, Node, Object, ProviderConfig, ResourceSpec, Span, State, StateEntry, Value,
 };
 use cloudtik_planner::{Action, Execution, Mode, Observation, Plan, PlanInput, execution, lint, plan};
-use cloudtik_provider_api::{CLUSTER_TAG, GROUP_TAG, NODE_NAME, ROLE_TAG, SEQUENCE_TAG, TEMPLATE_TAG, WORKER_ROLE};
+use cloudtik_provider_api::{CLUSTER_TAG, ErrorClass, GROUP_TAG, NODE_NAME, ROLE_TAG, SEQUENCE_TAG, TEMPLATE_TAG, WORKER_ROLE};
 
 use super::Controller;
 use super::group_kind::{GROUP_PROVIDER, member_resource};
@@ -53,7 +53,7 @@ impl Controller {
         }
         let made = match self.plan_unit(&config, id, &basis.live) {
             Ok(made) => made,
-            Err(problem) => return self.unit_failed(now_ms, id, &problem),
+            Err(problem) => return self.unit_failed(now_ms, id, &problem, true),
         };
         let node = self.units.get(id).map(|unit| unit.address.clone());
         let outdated = node.is_some_and(|node| made.plan.changes.get(&node).is_some_and(|change| change.action == Action::Replace));
@@ -431,7 +431,8 @@ impl Controller {
         match failed {
             Some((address, error)) => {
                 let problem = format!("{address}: {}", error.message);
-                self.unit_failed(now_ms, id, &problem);
+                // Another one in its place would find no more room.
+                self.unit_failed(now_ms, id, &problem, error.class != ErrorClass::NoRoom);
             }
             None => {
                 if let Some(unit) = self.units.get_mut(id) {
@@ -451,7 +452,7 @@ impl Controller {
         }
         if let Some((intent, error)) = report.unsettled.first() {
             let problem = format!("{}: {}", intent.address, error.message);
-            self.unit_failed(now_ms, id, &problem);
+            self.unit_failed(now_ms, id, &problem, true);
         }
     }
 
@@ -481,15 +482,15 @@ impl Controller {
         self.dirty = true;
     }
 
-    /// A run of a unit failed: again after a pause, and after some failures in a row a worker is given up.
-    fn unit_failed(&mut self, now_ms: u64, id: &UnitId, problem: &str) {
+    /// A run of a unit failed: again after a pause, and after some failures in a row a worker is given up, where that may help.
+    fn unit_failed(&mut self, now_ms: u64, id: &UnitId, problem: &str, may_give_up: bool) {
         let Some(unit) = self.units.get_mut(id) else { return };
         unit.failures += 1;
         unit.ready = false;
         unit.retry_at_ms = now_ms.saturating_add(pause(unit.failures));
         unit.problem = Some(problem.to_owned());
         let (failures, address) = (unit.failures, unit.address.to_string());
-        let hopeless = failures >= limits::SETUP_TRIES_MAX && !unit.was_ready && unit.leaving.is_none() && !unit.gone;
+        let hopeless = may_give_up && failures >= limits::SETUP_TRIES_MAX && !unit.was_ready && unit.leaving.is_none() && !unit.gone;
         self.event(EventLevel::Warning, Some(&address), format!("{problem} (try {failures})"));
         let Some(group) = id.group().cloned().filter(|_| hopeless) else { return };
         let given_up = self.groups.get(&group).map_or(0, |memo| memo.given_up);

@@ -9,6 +9,7 @@ use cloudtik_provider_api::{CLUSTER_TAG, CallError, CreateRequest, Idempotency, 
 
 use crate::engine::machine::{Engine, Then, word_of};
 use crate::engine::objects::{instance_entry, kind_schema, permanent};
+use crate::engine::room::{self, WithoutRoom};
 use crate::engine::work::{Doing, Phase, Work};
 use crate::engine::{ADDRESS_TAG, Command, LINEAGE_TAG, NodeFacts, OP_TAG, Progress, StepJob, Ticket, values};
 use crate::{Intent, OpKind, OpResult, PureEntry, Record};
@@ -26,6 +27,11 @@ struct Prepared {
 impl Engine {
     /// Begins an operation whose turn it is.
     pub(crate) fn begin(&mut self, now_ms: u64, id: usize) {
+        self.begin_after(now_ms, id, Vec::new());
+    }
+
+    /// Begins it where there was no room for what was tried before.
+    fn begin_after(&mut self, now_ms: u64, id: usize, without_room: Vec<WithoutRoom>) {
         let Some(operation) = self.operation(id).cloned() else { return };
         if let Some(error) = self.unsettled_error(&operation) {
             return self.failed(id, error);
@@ -42,15 +48,58 @@ impl Engine {
             };
         }
         let op_id = self.next_op_id();
-        match self.prepare(&operation, &op_id) {
-            Ok(prepared) => self.enter_prepared(now_ms, id, &operation, op_id, prepared),
+        match self.prepare(&operation, &op_id, without_room.len()) {
+            Ok(prepared) => {
+                if without_room.is_empty() {
+                    let (address, word) = (operation.address.clone(), word_of(&operation));
+                    self.commands.push(Command::Progress(Progress::Began { address, word, expected_ms: operation.expected_ms }));
+                }
+                self.enter_prepared(now_ms, id, &operation, op_id, prepared, without_room);
+            }
             Err(error) => self.failed(id, error),
         }
     }
 
-    fn enter_prepared(&mut self, now_ms: u64, id: usize, operation: &Operation, op_id: String, prepared: Prepared) {
-        let (address, word) = (operation.address.clone(), word_of(operation));
-        self.commands.push(Command::Progress(Progress::Began { address, word, expected_ms: operation.expected_ms }));
+    /// There is no room for what was tried. It is written down that nothing came of it, and what comes next is an operation of its own, with an
+    /// intent of its own: whatever happens after it, only that one call may be repeated.
+    pub(crate) fn no_room(&mut self, now_ms: u64, id: usize, error: CallError) {
+        let Some(work) = self.works.get_mut(&id) else { return };
+        let OpKind::Create { chosen, .. } = &work.intent.operation else { return self.fail(id, error) };
+        let tried = WithoutRoom { chosen: chosen.clone(), error: error.clone() };
+        let mut without_room = std::mem::take(&mut work.without_room);
+        without_room.push(tried);
+        let address = work.intent.address.clone();
+        if self.interrupted || without_room.len() >= self.alternatives(&address).len() {
+            return self.fail(id, room::nowhere(&without_room, error));
+        }
+        self.close(id, OpResult::Failed { error: error.clone() });
+        self.put_down(id);
+        if let Some(word) = self.operation(id).map(word_of) {
+            let tries = u32::try_from(without_room.len()).unwrap_or(u32::MAX);
+            self.commands.push(Command::Progress(Progress::Retrying { address, word, tries, error, at_ms: now_ms }));
+        }
+        self.begin_after(now_ms, id, without_room);
+    }
+
+    /// What a create at this address may make, in the order in which it is tried.
+    fn alternatives(&self, address: &Address) -> Vec<BTreeMap<Arc<str>, Value>> {
+        let of = || {
+            let spec = self.resource_spec(address)?;
+            let kind = kind_schema(&self.input.schemas, &spec.provider, &spec.kind)?;
+            Ok::<_, CallError>(kind.alternatives(&values::desired(&self.ledger.state, kind, &spec.attributes)?, room::number_of(address)))
+        };
+        of().unwrap_or_default()
+    }
+
+    fn enter_prepared(
+        &mut self,
+        now_ms: u64,
+        id: usize,
+        operation: &Operation,
+        op_id: String,
+        prepared: Prepared,
+        without_room: Vec<WithoutRoom>,
+    ) {
         let (depends_on, create_before_destroy) = self.edges(operation);
         let intent = Intent {
             op_id,
@@ -74,6 +123,7 @@ impl Engine {
                 began_ms: now_ms,
                 last_error: None,
                 settlement: None,
+                without_room,
             },
         );
         if needs_secrets {
@@ -110,11 +160,11 @@ impl Engine {
         }
     }
 
-    fn prepare(&mut self, operation: &Operation, op_id: &str) -> Result<Prepared, CallError> {
+    fn prepare(&mut self, operation: &Operation, op_id: &str, tried: usize) -> Result<Prepared, CallError> {
         let address = &operation.address;
         match &operation.kind {
-            OperationKind::Create => self.prepare_create(operation, op_id, false),
-            OperationKind::CreateReplacement { deposes } => self.prepare_create(operation, op_id, *deposes),
+            OperationKind::Create => self.prepare_create(operation, op_id, false, tried),
+            OperationKind::CreateReplacement { deposes } => self.prepare_create(operation, op_id, *deposes, tried),
             OperationKind::Update => self.prepare_update(operation, op_id),
             OperationKind::Delete { id, deposed } => Ok(Prepared {
                 operation: OpKind::Delete { id: id.clone(), deposed: deposed.clone() },
@@ -134,10 +184,11 @@ impl Engine {
         }
     }
 
-    fn prepare_create(&self, operation: &Operation, op_id: &str, deposes: bool) -> Result<Prepared, CallError> {
+    fn prepare_create(&self, operation: &Operation, op_id: &str, deposes: bool, tried: usize) -> Result<Prepared, CallError> {
         let spec = self.resource_spec(&operation.address)?;
         let kind = kind_schema(&self.input.schemas, &spec.provider, &spec.kind)?;
         let attributes = values::desired(&self.ledger.state, kind, &spec.attributes)?;
+        let chosen = kind.alternatives(&attributes, room::number_of(&operation.address)).into_iter().nth(tried).unwrap_or_default();
         let lineage = &self.ledger.state.lineage;
         let mut tags = spec.marks.clone();
         // Only so are two clusters of one name in two projects two clusters to a provider that has both.
@@ -156,6 +207,7 @@ impl Engine {
                 token: op_id.to_owned(),
                 tags: tags.clone(),
                 attributes: attributes.clone(),
+                chosen: chosen.clone(),
                 schema_version: kind.version,
                 secrets: BTreeMap::new(),
                 deposes,
@@ -165,7 +217,7 @@ impl Engine {
                 token: op_id.to_owned(),
                 epoch: self.input.launch_epoch.unwrap_or(self.input.epoch),
                 tags,
-                attributes,
+                attributes: room::with(&attributes, &chosen),
                 secrets: BTreeMap::new(),
             })),
             secrets: kind.secrets.iter().map(|(name, secret)| ((*name).to_owned(), *secret)).collect(),

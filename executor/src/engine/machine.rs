@@ -424,6 +424,11 @@ impl Engine {
 
     fn leave(&mut self, id: usize, status: Status) {
         self.set_status(id, status);
+        self.put_down(id);
+    }
+
+    /// What was done for an operation is over, and the operation may not be.
+    pub(crate) fn put_down(&mut self, id: usize) {
         if self.works.remove(&id).is_some() {
             self.running = self.running.saturating_sub(1);
             if let Some(slot) = self.ops.get(id).and_then(|op| self.slots.get_mut(op.slot)) {

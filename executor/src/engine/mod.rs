@@ -12,6 +12,7 @@ mod interface;
 mod machine;
 mod objects;
 mod outbox;
+mod room;
 mod settlement;
 mod values;
 mod work;

@@ -15,6 +15,7 @@ use cloudtik_provider_api::{
 
 use crate::engine::objects::{backoff_ms, host_key, instance_entry, kind_schema, permanent, resource_object, step_object};
 use crate::engine::outbox::Outbox;
+use crate::engine::room;
 use crate::engine::{ADDRESS_TAG, Command, Event, LINEAGE_TAG, Limits, OP_TAG, Step, StepAnswer, StepJob, Ticket, TimerId};
 use crate::{Intent, OpKind, OpResult, Record};
 
@@ -284,12 +285,12 @@ impl Settlement {
         let by_tag = || Verb::FindByTag { key: OP_TAG.to_owned(), value: case.intent.op_id.clone() };
         match (case.phase, &case.intent.operation) {
             (Phase::Secrets, OpKind::Create { secrets, .. }) => Ok(Command::LoadSecrets { ticket, references: secrets.clone() }),
-            (Phase::Repeat, OpKind::Create { token, tags, attributes, .. }) => call(Verb::Create(CreateRequest {
+            (Phase::Repeat, OpKind::Create { token, tags, attributes, chosen, .. }) => call(Verb::Create(CreateRequest {
                 op_id: case.intent.op_id.clone(),
                 token: token.clone(),
                 epoch: self.input.launch_epoch.unwrap_or(self.input.epoch),
                 tags: tags.clone(),
-                attributes: attributes.clone(),
+                attributes: room::with(attributes, chosen),
                 secrets: case.secrets.clone(),
             })),
             (Phase::Confirm, _) => match &case.made {

@@ -9,6 +9,7 @@ use cloudtik_provider_api::{Answer, Call, CallError, ErrorClass, Idempotency, Ob
 
 use crate::engine::machine::{Alarm, Engine, Then, word_of};
 use crate::engine::objects::{backoff_ms, kind_schema, permanent, resource_object, step_object};
+use crate::engine::room::WithoutRoom;
 use crate::engine::settlement::{SettleMode, Settlement, SettlementInput, SettlementReport};
 use crate::engine::{Broken, Command, Event, Made, Progress, Step as _, StepAnswer, StepJob, values};
 use crate::{Intent, OpKind, OpResult, RECORD_VERSION, Record};
@@ -24,6 +25,8 @@ pub(crate) struct Work {
     pub(crate) last_error: Option<CallError>,
     /// While nobody knows what the last call did.
     pub(crate) settlement: Option<Box<Settlement>>,
+    /// What was tried before, and there was no room for.
+    pub(crate) without_room: Vec<WithoutRoom>,
 }
 
 /// What is asked of whom.
@@ -130,6 +133,7 @@ impl Engine {
             }
             ErrorClass::Transient => self.again(now_ms, id, error),
             ErrorClass::Unknown => self.settle(now_ms, id, error),
+            ErrorClass::NoRoom => self.no_room(now_ms, id, error),
             // Who has the name may be the object of this very create, or of an earlier one.
             ErrorClass::Conflict if self.creates_by_name(id) => self.settle(now_ms, id, error),
             ErrorClass::Permanent | ErrorClass::Gone | ErrorClass::Conflict => self.fail(id, error),
@@ -190,7 +194,7 @@ impl Engine {
                 ErrorClass::Unknown if self.may_try_again(id) => self.again(now_ms, id, error),
                 _ if self.is_farewell(id) => self.give_up(id, error),
                 ErrorClass::Unknown => self.leave_open(id, error),
-                ErrorClass::Permanent | ErrorClass::Gone | ErrorClass::Conflict => self.fail(id, error),
+                ErrorClass::NoRoom | ErrorClass::Permanent | ErrorClass::Gone | ErrorClass::Conflict => self.fail(id, error),
             },
         }
     }
@@ -392,7 +396,7 @@ impl Engine {
     }
 
     /// It failed, and no effect can come any more.
-    fn fail(&mut self, id: usize, error: CallError) {
+    pub(crate) fn fail(&mut self, id: usize, error: CallError) {
         self.close(id, OpResult::Failed { error: error.clone() });
         self.failed(id, error);
     }
@@ -403,7 +407,7 @@ impl Engine {
     }
 
     /// Writes the outcome.
-    fn close(&mut self, id: usize, result: OpResult) {
+    pub(crate) fn close(&mut self, id: usize, result: OpResult) {
         let Some(work) = self.works.get(&id) else { return };
         let op_id = work.intent.op_id.clone();
         match (self.input.broken, &work.intent.operation) {

@@ -73,7 +73,7 @@ fn a_cluster_is_marked_with_its_lineage_and_launched_in_an_epoch_of_its_own() {
     let uid = format!("{}/w/c", first[LINEAGE_TAG]);
     assert_eq!(first[CLUSTER_TAG], uid);
 
-    let fence = Verb::Fence { cluster: uid.clone(), epoch: 70 };
+    let fence = Verb::Fence { cluster: uid.clone(), epoch: 70, ends: false };
     rig.cloud.submit(0, &Call { provider: ProviderRef::new("sim"), address: address("cluster.c"), kind: "fence".into(), verb: fence });
     let both = goal(Spec::default().add(of_cluster("a")).add(of_cluster("b")).done());
     let summary = finished(&mut rig, &both);
@@ -112,6 +112,60 @@ fn a_failure_fails_its_dependents_and_nothing_else() {
     let summary = finished(&mut rig, &goal);
     assert!(summary.is_ok());
     assert_eq!(summary.outputs["c"].value.as_str().map(|text| text.ends_with(".sim")), Some(true));
+}
+
+fn in_zones(zones: &[&str]) -> Goal {
+    let zones = Value::list(zones.iter().map(|zone| Value::from(*zone)));
+    goal(Spec::default().add(resource("sim_token.a[4]").set("name", "a").set("zones", zones)).done())
+}
+
+fn zones_of(rig: &Rig) -> Vec<String> {
+    let zone = |object: &cloudtik_sim::SimObject| object.attributes.get("zone").and_then(Value::as_str).map(str::to_owned);
+    rig.cloud.world.objects.values().filter_map(zone).collect()
+}
+
+#[test]
+fn where_there_is_no_room_the_next_form_is_tried() {
+    let mut rig = rig();
+    rig.cloud.add_rule(FaultRule::next("create", Fault::NoRoom));
+    assert!(finished(&mut rig, &in_zones(&["x", "y", "z"])).is_ok());
+    // The fourth begins at the second.
+    assert_eq!(zones_of(&rig), ["z"]);
+    assert!(matches!(rig.live(&in_zones(&["x", "y", "z"]), None).unwrap(), Life::NoChange));
+
+    // What is there stays as long as it is one of those that would do.
+    let (plan, _) = rig.plan_now(&in_zones(&["z", "w"]));
+    assert_eq!(plan.changes[&address("sim_token.a[4]")].action, Action::Update);
+    let calls = |rig: &Rig| rig.log.calls.len();
+    assert!(finished(&mut rig, &in_zones(&["z", "w"])).is_ok());
+    assert_eq!((zones_of(&rig), calls(&rig)), (vec!["z".to_owned()], 0));
+    let (plan, _) = rig.plan_now(&in_zones(&["x", "w"]));
+    assert_eq!(plan.changes[&address("sim_token.a[4]")].action, Action::Replace);
+}
+
+#[test]
+fn without_room_anywhere_each_form_is_named() {
+    let mut rig = rig();
+    (0..3).for_each(|_| rig.cloud.add_rule(FaultRule::next("create", Fault::NoRoom)));
+    let summary = finished(&mut rig, &in_zones(&["x", "y", "z"]));
+    let error = summary.addresses[&address("sim_token.a[4]")].error.clone().unwrap();
+    assert_eq!(error.class, ErrorClass::NoRoom);
+    assert_eq!(error.message, "there is no room in any of 3 forms (y: no-room; z: no-room; x: no-room); the last answer: there is no room");
+    assert_eq!((rig.open_intents(), rig.cloud.world.objects.len()), (0, 0));
+    assert!(finished(&mut rig, &in_zones(&["x", "y", "z"])).is_ok());
+    assert_eq!(zones_of(&rig), ["y"]);
+}
+
+/// The answer of the second form is lost: it is that call alone which is made again, though the first would have room by now.
+#[test]
+fn a_repeat_is_of_the_form_that_was_tried() {
+    for fault in [Fault::LostAnswer, Fault::LostRequest] {
+        let mut rig = rig();
+        rig.cloud.add_rule(FaultRule::next("create", Fault::NoRoom));
+        rig.cloud.add_rule(FaultRule { skip: 1, ..FaultRule::next("create", fault) });
+        assert!(finished(&mut rig, &in_zones(&["x", "y", "z"])).is_ok());
+        assert_eq!(zones_of(&rig), ["z"], "{fault:?}");
+    }
 }
 
 #[test]

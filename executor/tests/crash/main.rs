@@ -123,6 +123,18 @@ fn a_crash_at_every_event_converges() {
     assert!(crashes > 700, "{crashes}");
 }
 
+/// After a crash the first form may have room that it had not before: what was made in another one is not made twice.
+#[test]
+fn a_crash_between_two_forms_converges() {
+    let zones = || cloudtik_model::Value::list(["x", "y", "z"].map(cloudtik_model::Value::from));
+    let all = (0..3)
+        .fold(spec::Spec::default(), |all, n| all.add(spec::resource(&format!("sim_token.t[{n}]")).set("name", "t").set("zones", zones())));
+    let goal = Goal::Apply(Arc::new(all.done()));
+    let no_room = |rig: &mut Rig| (0..4).for_each(|_| rig.cloud.add_rule(FaultRule::next("create", Fault::NoRoom)));
+    let crashes = at_every_event(&Rig::new(2, FaultRates::CALM), &goal, no_room).unwrap_or_else(|what| panic!("{what}"));
+    assert!(crashes > 40, "{crashes}");
+}
+
 #[test]
 fn every_answer_and_every_request_may_be_lost() {
     let base = settled_world();

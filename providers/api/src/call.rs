@@ -67,6 +67,8 @@ pub enum Verb {
         cluster: String,
         /// The epoch that may still create.
         epoch: u64,
+        /// Whether the cluster is at its end: then nothing that its instances are launched from is kept.
+        ends: bool,
     },
     /// Replaces the status metadata of an instance.
     PublishStatus {
@@ -209,6 +211,8 @@ pub enum ErrorClass {
     Transient,
     /// It may have happened: goes to settlement, never straight to a retry.
     Unknown,
+    /// Nothing happened: there is no room for it. For another form of it, or later, there may be.
+    NoRoom,
     /// Nothing happened, and nothing will.
     Permanent,
     /// The object is not there.

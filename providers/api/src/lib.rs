@@ -27,6 +27,8 @@ pub use lowering::{
 pub use node_attributes::node_attributes;
 pub use provider::{Cloud, Facts, Lowered, Provider};
 pub use record::{RECORD_VALUE, exports_of, record};
-pub use schema::{AttributeSchema, Deed, Derive, Expected, Idempotency, KindSchema, Presence, ProviderSchema, Requests, SecretKind, Shown};
+pub use schema::{
+    AttributeSchema, Choice, Deed, Derive, Expected, Idempotency, KindSchema, Presence, ProviderSchema, Requests, SecretKind, Shown,
+};
 pub use tags::{CLUSTER_TAG, GROUP_TAG, HEAD_ROLE, ROLE_TAG, SEQUENCE_TAG, STATUS_PREFIX, TEMPLATE_TAG, WORKER_ROLE, WORKSPACE_TAG};
 pub use value_kind::{VALUE_KIND, ValueProvider};

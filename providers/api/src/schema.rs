@@ -1,6 +1,7 @@
 //! Schemas: attributes with their types, what a change of each does, and how a create of each kind is repeated.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use cloudtik_model::{ChangeWord, Type, Value};
 
@@ -172,6 +173,17 @@ pub enum SecretKind {
 /// From the given attributes of an object to computed ones, by name.
 pub type Derive = fn(&Value) -> Vec<(&'static str, Value)>;
 
+/// What the room that a cloud has decides: of some values that would all do, the first that can be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// The attribute with the values, in the order in which they are tried.
+    pub among: &'static str,
+    /// The attribute that is one of them.
+    pub is: &'static str,
+    /// Whether objects of one block begin at different values, each at the one of its number, so that they lie in different places.
+    pub spreads: bool,
+}
+
 /// A kind of resource.
 #[derive(Clone, Debug)]
 pub struct KindSchema {
@@ -195,6 +207,8 @@ pub struct KindSchema {
     pub concurrency_max: u32,
     /// Computed attributes that follow from the given ones without asking anybody.
     pub derive: Option<Derive>,
+    /// What is left to the room that there is; what varies slowest comes first.
+    pub choices: &'static [Choice],
     /// Whether objects of it only add up, as the rules of a firewall do: new ones are made before old ones beside them go, so that nothing is
     /// missing in between. The attributes that make two of them the same thing, which cannot be there twice; empty: it is no such kind.
     pub additive: &'static [&'static str],
@@ -212,6 +226,38 @@ impl KindSchema {
     pub fn attribute(&self, name: &str) -> Option<&AttributeSchema> {
         self.attributes.iter().find(|attribute| attribute.name == name)
     }
+
+    /// What an object with these attributes and this number may be, in the order in which it is tried: for each the attributes that are chosen.
+    /// Where nothing is left open, that is one without any.
+    #[must_use]
+    pub fn alternatives(&self, given: &Value, number: u64) -> Vec<BTreeMap<Arc<str>, Value>> {
+        let mut all = vec![BTreeMap::new()];
+        for choice in self.choices.iter().filter(|choice| given.get(choice.is).is_none_or(Value::is_null)) {
+            let mut values: Vec<&Value> = given.get(choice.among).and_then(Value::elements).into_iter().flatten().collect();
+            if values.is_empty() {
+                continue;
+            }
+            if choice.spreads {
+                let first = number.checked_rem(values.len() as u64).and_then(|first| usize::try_from(first).ok());
+                values.rotate_left(first.unwrap_or_default());
+            }
+            let with = |chosen: &BTreeMap<Arc<str>, Value>, value: &Value| {
+                let mut chosen = chosen.clone();
+                chosen.insert(choice.is.into(), value.clone());
+                chosen
+            };
+            all = all.iter().flat_map(|chosen| values.iter().map(move |value| with(chosen, value))).collect();
+        }
+        all
+    }
+
+    /// Whether an object is one of the values that would do.
+    #[must_use]
+    pub fn is_among(&self, among: &str, values: &Value, object: &Value) -> bool {
+        let choice = self.choices.iter().find(|choice| choice.among == among);
+        let is = choice.and_then(|choice| object.get(choice.is));
+        is.is_some_and(|is| values.elements().into_iter().flatten().any(|value| value == is))
+    }
 }
 
 /// What a provider has.
@@ -223,4 +269,54 @@ pub struct ProviderSchema {
     pub config: Vec<AttributeSchema>,
     /// The kinds by name.
     pub kinds: BTreeMap<&'static str, KindSchema>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::controller_schema;
+
+    fn kind() -> KindSchema {
+        let choices = &[
+            Choice { among: "markets", is: "market", spreads: false },
+            Choice { among: "types", is: "type", spreads: false },
+            Choice { among: "zones", is: "zone", spreads: true },
+        ];
+        let kinds = controller_schema().kinds;
+        KindSchema { choices, ..kinds["worker_group"].clone() }
+    }
+
+    fn texts(items: &[&str]) -> Value {
+        Value::list(items.iter().map(|item| Value::from(*item)))
+    }
+
+    fn tried(given: &Value, number: u64) -> Vec<String> {
+        let text = |chosen: BTreeMap<Arc<str>, Value>| chosen.values().filter_map(Value::as_str).collect::<Vec<_>>().join(" ");
+        kind().alternatives(given, number).into_iter().map(text).collect()
+    }
+
+    #[test]
+    fn what_varies_slowest_comes_first_and_numbers_spread() {
+        let given =
+            Value::object([("markets", texts(&["spot", "dear"])), ("types", texts(&["s", "l"])), ("zones", texts(&["a", "b", "c"]))]);
+        let all = tried(&given, 4);
+        assert_eq!(all.len(), 12);
+        assert_eq!(all[..4], ["spot s b", "spot s c", "spot s a", "spot l b"]);
+        assert_eq!(all[6], "dear s b");
+        assert_eq!(tried(&given, 3)[0], "spot s a");
+    }
+
+    #[test]
+    fn what_is_said_is_no_choice() {
+        assert_eq!(tried(&Value::object::<&str>([]), 7), [""]);
+        let given = Value::object([("types", texts(&["s", "l"])), ("type", "x".into()), ("zones", Value::NULL)]);
+        assert_eq!(tried(&given, 7), [""]);
+    }
+
+    #[test]
+    fn an_object_may_be_one_of_the_values() {
+        let object = Value::object([("type", Value::from("s"))]);
+        let is_among = |among: &str, values: &[&str]| kind().is_among(among, &texts(values), &object);
+        assert!(is_among("types", &["l", "s"]) && !is_among("types", &["l"]) && !is_among("zones", &["s"]) && !is_among("other", &["s"]));
+    }
 }

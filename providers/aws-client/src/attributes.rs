@@ -39,6 +39,11 @@ impl<'a> Given<'a> {
         self.known(name)?.as_bool()
     }
 
+    /// A number, as it is written.
+    pub(crate) fn number(self, name: &str) -> Option<String> {
+        self.known(name)?.as_number().map(ToString::to_string)
+    }
+
     /// A whole number.
     pub(crate) fn int(self, name: &str) -> Option<i32> {
         self.known(name)?.as_number()?.to_string().parse().ok()

@@ -100,7 +100,7 @@ impl Shared {
     async fn answer_of(&self, aws: &Aws, call: &Call) -> Answer {
         match &call.verb {
             Verb::Facts(questions) => facts::answer(aws, questions).await.map_or_else(Answer::Failed, Answer::Facts),
-            Verb::Fence { cluster, epoch } => done(fence::raise(aws, cluster, *epoch).await),
+            Verb::Fence { cluster, epoch, ends } => done(fence::raise(aws, cluster, *epoch, *ends).await),
             Verb::PublishStatus { id, status } => done(status::publish(aws, id, status).await),
             _ => dispatch(aws, call).await,
         }

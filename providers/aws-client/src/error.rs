@@ -64,7 +64,7 @@ fn class_of(code: &str, status: u16) -> Option<ErrorClass> {
     }
     // AWS has no room: an error of the server by its number, and yet one that says that nothing was made.
     if code.starts_with("Insufficient") {
-        return Some(ErrorClass::Permanent);
+        return Some(ErrorClass::NoRoom);
     }
     if status >= 500 {
         return None;
@@ -168,7 +168,7 @@ mod tests {
         for (code, status, class) in [
             ("RequestLimitExceeded", 503, Some(ErrorClass::Throttled)),
             ("InternalError", 500, None),
-            ("InsufficientInstanceCapacity", 500, Some(ErrorClass::Permanent)),
+            ("InsufficientInstanceCapacity", 500, Some(ErrorClass::NoRoom)),
             ("SpotMaxPriceTooLow", 400, Some(ErrorClass::Permanent)),
             ("EntityTemporarilyUnmodifiable", 409, Some(ErrorClass::Transient)),
             ("InvalidVpcID.NotFound", 400, Some(ErrorClass::Gone)),

@@ -1,36 +1,27 @@
 //! The fence of a cluster: the epoch below which no worker of it may be launched any more.
 //!
-//! It is kept in a parameter of SSM, which every launch of a worker reads. That costs one request a launch, and outlives every machine. Launch
-//! templates of older epochs are deleted, so that what launches from them by other ways cannot go on either.
+//! It is kept in a parameter of SSM, which every launch of a worker reads. That costs one request a launch, and outlives every machine. Between
+//! that look and the launch a fence may be raised; so at the end of a cluster its launch templates go too, without which AWS itself refuses.
 
-use aws_sdk_ec2::types::{Filter, LaunchTemplate};
 use aws_sdk_ssm::types::ParameterType;
 use cloudtik_provider_api::{CLUSTER_TAG, CallError, CreateRequest, ErrorClass, ROLE_TAG, WORKER_ROLE};
 
 use crate::aws::Aws;
-use crate::each::{each, there};
+use crate::each::there;
 use crate::error::strange;
-use crate::tags;
+use crate::kinds::remove_launch_templates;
 
 /// Where fences are kept; a cluster's uid follows.
 const PATH: &str = "/cloudtik/fence/";
 
-/// The mark with the epoch of who made a launch template.
-const EPOCH_TAG: &str = "cloudtik:epoch";
-
-/// Raises the fence of a cluster: from now on older launches are refused.
-pub(crate) async fn raise(aws: &Aws, cluster: &str, epoch: u64) -> Result<(), CallError> {
+/// Raises the fence of a cluster: from now on older launches are refused. Of a cluster that `ends` nothing is launched any more.
+pub(crate) async fn raise(aws: &Aws, cluster: &str, epoch: u64, ends: bool) -> Result<(), CallError> {
     if known(aws, cluster).await?.is_none_or(|known| known < epoch) {
         let request = aws.ssm.put_parameter().name(name(cluster)).value(epoch.to_string()).r#type(ParameterType::String);
         let request = request.description("No worker of an older epoch is launched").overwrite(true);
         aws.write("ssm:PutParameter", request.send()).await?;
     }
-    each(templates(aws, cluster, epoch).await?, |id| async move {
-        let send = aws.ec2.delete_launch_template().launch_template_id(id).send();
-        there(aws.write("ec2:DeleteLaunchTemplate", send).await)
-    })
-    .await
-    .map(drop)
+    if ends { remove_launch_templates(aws, CLUSTER_TAG, cluster).await } else { Ok(()) }
 }
 
 /// Refuses the launch of a worker that is older than the fence of its cluster.
@@ -67,26 +58,8 @@ fn name(cluster: &str) -> String {
     name
 }
 
-async fn templates(aws: &Aws, cluster: &str, epoch: u64) -> Result<Vec<String>, CallError> {
-    let filters: [Filter; 1] = [tags::filter(CLUSTER_TAG, cluster)];
-    let pages = || {
-        let request = aws.ec2.describe_launch_templates().set_filters(Some(filters.to_vec()));
-        request.into_paginator().items().send().collect::<Result<Vec<_>, _>>()
-    };
-    let found = aws.read("ec2:DescribeLaunchTemplates", pages).await?;
-    Ok(found.into_iter().filter(|template| is_older(template, epoch)).filter_map(|template| template.launch_template_id).collect())
-}
-
-/// One that does not say its epoch is of nobody who knows of fences.
-fn is_older(template: &LaunchTemplate, epoch: u64) -> bool {
-    let (marks, _) = tags::of_ec2(template.tags());
-    marks.get(EPOCH_TAG).and_then(|text| text.parse::<u64>().ok()).is_some_and(|made| made < epoch)
-}
-
 #[cfg(test)]
 mod tests {
-    use aws_sdk_ec2::types::Tag;
-
     use super::*;
 
     #[test]
@@ -94,12 +67,5 @@ mod tests {
         assert_eq!(name("0a-1/w/c"), "/cloudtik/fence/0a-1/w/c");
         assert_ne!(name("l/w/a b"), name("l/w/a_b"));
         assert!(name("l/w/ü").is_ascii());
-    }
-
-    #[test]
-    fn templates_of_older_epochs_go() {
-        let template = |epoch: &str| LaunchTemplate::builder().tags(Tag::builder().key(EPOCH_TAG).value(epoch).build()).build();
-        assert!(is_older(&template("3"), 4));
-        assert!(!is_older(&template("4"), 4) && !is_older(&template("?"), 4) && !is_older(&LaunchTemplate::builder().build(), 4));
     }
 }

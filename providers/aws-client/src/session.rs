@@ -9,6 +9,7 @@ use tokio::sync::OnceCell;
 
 use crate::aws::Aws;
 use crate::error::strange;
+use crate::kinds::Rooms;
 
 /// Types of machines that one request may name.
 const TYPES_MAX: usize = 100;
@@ -31,6 +32,8 @@ pub(crate) struct Session {
     /// Other names of objects, for requests that need more than an id.
     others: Mutex<BTreeMap<String, String>>,
     machines: Mutex<BTreeMap<String, Machine>>,
+    /// What there is no room for.
+    pub(crate) rooms: Rooms,
     /// What was published last, by instance.
     statuses: Mutex<BTreeMap<String, BTreeMap<String, String>>>,
 }

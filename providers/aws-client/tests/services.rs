@@ -14,6 +14,7 @@ mod stage;
 use std::collections::BTreeMap;
 
 use cloudtik_aws::kinds;
+use cloudtik_aws_testing::{Effect, Fault};
 use cloudtik_model::Value;
 use cloudtik_provider_api::{
     Answer, CLUSTER_TAG, Connection, DialTarget, ErrorClass, ROLE_TAG, STATUS_PREFIX, UpdateRequest, Verb, WORKER_ROLE,
@@ -281,22 +282,64 @@ fn fences() {
         request.tags.insert(ROLE_TAG.to_owned(), WORKER_ROLE.to_owned());
         stage.call(kinds::INSTANCE, Verb::Create(request))
     };
-    let template = |name: &str, epoch: &str| {
-        let mut request = stage.request(kinds::LAUNCH_TEMPLATE, &object([("name", text(name)), ("image_id", text(IMAGE))]));
-        request.tags.insert(CLUSTER_TAG.to_owned(), "l/w/c[0]".to_owned());
-        request.tags.insert("cloudtik:epoch".to_owned(), epoch.to_owned());
-        made(stage.call(kinds::LAUNCH_TEMPLATE, Verb::Create(request))).id
-    };
-    let (old, new) = (template("old", "6"), template("new", "7"));
     made(worker(6, "l/w/c[0]"));
-    let fence = |epoch: u64| stage.call(kinds::INSTANCE, Verb::Fence { cluster: "l/w/c[0]".to_owned(), epoch });
+    let fence = |epoch: u64| stage.call(kinds::INSTANCE, Verb::Fence { cluster: "l/w/c[0]".to_owned(), epoch, ends: false });
     assert_eq!((fence(7), fence(3)), (Answer::Done, Answer::Done));
     let error = failed(worker(6, "l/w/c[0]"));
     assert_eq!((error.class, &*error.code), (ErrorClass::Permanent, "fenced"));
     made(worker(7, "l/w/c[0]"));
     made(worker(1, "l/w/d"));
-    let left: Vec<String> = stage.list(kinds::LAUNCH_TEMPLATE, &[&old, &new]).into_iter().map(|found| found.object.id).collect();
-    assert_eq!(left, [new]);
+}
+
+/// A launch that looked at the fence a moment before it was raised is refused by AWS itself.
+#[test]
+fn at_its_end_a_cluster_has_nothing_to_launch_from() {
+    let Some(stage) = Stage::behind_proxy() else { return };
+    let template = |cluster: &str| {
+        let name = format!("fenced-{}", cluster.replace('/', "-"));
+        let mut request = stage.request(kinds::LAUNCH_TEMPLATE, &object([("name", text(&name)), ("image_id", text(IMAGE))]));
+        request.tags.insert(CLUSTER_TAG.to_owned(), cluster.to_owned());
+        made(stage.call(kinds::LAUNCH_TEMPLATE, Verb::Create(request))).id
+    };
+    let (ours, other) = (template("l/w/ends"), template("l/w/stays"));
+    let worker = || {
+        let mut attributes = machine().entries().cloned().unwrap();
+        attributes.insert("launch_template".into(), Value::list([object([("id", text(&ours))])]));
+        let mut request = stage.request(kinds::INSTANCE, &Value::object(attributes));
+        request.epoch = 9;
+        request.tags.insert(CLUSTER_TAG.to_owned(), "l/w/ends".to_owned());
+        request.tags.insert(ROLE_TAG.to_owned(), WORKER_ROLE.to_owned());
+        stage.call(kinds::INSTANCE, Verb::Create(request))
+    };
+    let fence = |ends: bool| stage.call(kinds::INSTANCE, Verb::Fence { cluster: "l/w/ends".to_owned(), epoch: 7, ends });
+    assert_eq!(fence(false), Answer::Done);
+    made(worker());
+    assert_eq!((fence(true), fence(true)), (Answer::Done, Answer::Done));
+    assert_eq!(failed(worker()).code, "InvalidLaunchTemplateId.NotFound");
+    let left: Vec<String> = stage.list(kinds::LAUNCH_TEMPLATE, &[&ours, &other]).into_iter().map(|found| found.object.id).collect();
+    assert_eq!(left, [other]);
+}
+
+/// Who launches many machines does not ask again for what there is no room for.
+#[test]
+fn what_aws_has_no_room_for_is_asked_for_once() {
+    let Some(stage) = Stage::behind_proxy() else { return };
+    let effect = Effect::Refuse { status: 500, code: "InsufficientInstanceCapacity".to_owned(), message: "none".to_owned() };
+    let parameters = [("InstanceType".to_owned(), "t3.large".to_owned())].into();
+    let fault = Fault { action: "ec2:RunInstances".to_owned(), nth: None, probability: None, writes_only: false, parameters, effect };
+    stage.proxy().configure(|config| config.faults = vec![fault]);
+    let create = |attributes: &Value| stage.call(kinds::INSTANCE, Verb::Create(stage.request(kinds::INSTANCE, attributes)));
+    for _ in 0..3 {
+        let error = failed(create(&machine()));
+        assert_eq!((error.class, error.code.as_str()), (ErrorClass::NoRoom, "InsufficientInstanceCapacity"));
+    }
+    assert_eq!(stage.proxy().counts()["ec2:RunInstances"], 1);
+    let other = with(&machine(), [("instance_type", text("t3a.large")), ("market", text("spot")), ("max_price", 1_u64.into())]);
+    let made = made(create(&other));
+    assert_eq!(
+        (attribute(&made.attributes, "instance_type"), attribute(&made.attributes, "market")),
+        ("t3a.large".to_owned(), "spot".to_owned())
+    );
 }
 
 #[test]
@@ -318,13 +361,14 @@ fn disks_and_keys() {
 fn launch_templates() {
     let Some(stage) = Stage::open() else { return };
     let disk = object([("device_name", text("/dev/sda1")), ("volume_size", 30_u64.into()), ("volume_type", text("gp3"))]);
+    let interface = object([("associate_public_ip_address", false.into()), ("security_groups", set(&["sg-1", "sg-2"]))]);
     let template = object([
         ("name", text("template-1")),
         ("image_id", text(IMAGE)),
         ("instance_type", text("t3.large")),
         ("iam_instance_profile", text("p")),
         ("user_data", text("IyEvYmluL3NoCg==")),
-        ("vpc_security_group_ids", set(&["sg-1", "sg-2"])),
+        ("network_interfaces", Value::list([interface])),
         ("block_device_mappings", Value::list([disk])),
         ("tags", tags(&[("a", "1")])),
     ]);

@@ -94,7 +94,7 @@ const ARM: &str = "arm64";
 
 /// The architecture of a type of machine: those with a processor of AWS's own have a `g` behind their generation (`m7g`, `c6gn`, `x2gd`), but
 /// for the first of them. What is not known is what most are.
-fn architecture(instance_type: Option<&str>) -> &'static str {
+pub(crate) fn architecture(instance_type: Option<&str>) -> &'static str {
     let family = instance_type.unwrap_or(INSTANCE_TYPE).split('.').next().unwrap_or_default();
     let behind = family.trim_start_matches(|c: char| c.is_ascii_alphabetic()).trim_start_matches(|c: char| c.is_ascii_digit());
     if family == "a1" || behind.split('-').next().is_some_and(|behind| behind.contains('g')) { ARM } else { "x86_64" }

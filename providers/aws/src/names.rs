@@ -103,3 +103,9 @@ pub fn record(workspace: &str) -> String {
 pub fn node(cluster: &str, who: &str) -> String {
     format!("cloudtik-{cluster}-{who}")
 }
+
+/// The name of what the workers of a group are launched from. Between its parts stands what stands in none of them: another cluster has another.
+#[must_use]
+pub fn launch_template(workspace: &str, cluster: &str, group: &str) -> String {
+    format!("cloudtik-{workspace}.{cluster}.{group}")
+}

@@ -22,7 +22,7 @@ pub const LOOK: &[&str] = &[
     "ec2:DescribeVolumes",
 ];
 
-/// What makes workers.
+/// What makes workers: only from a launch template of their workspace.
 pub const LAUNCH: &[&str] = &["ec2:RunInstances"];
 
 /// What is done to nodes that are there.
@@ -92,16 +92,23 @@ pub(crate) fn trust() -> Value {
 /// What heads may do.
 pub(crate) fn head(place: &Place, needs: &HeadNeeds) -> Value {
     let mut writer = Writer::new(place);
-    let (own, asked) = (resource_tag(&place.workspace), request_tag(&place.workspace));
+    let own = resource_tag(&place.workspace);
+    let asked = json!({ format!("aws:RequestTag/{WORKSPACE_TAG}"): place.workspace });
     let mut statements = vec![allow("Look", LOOK, &["*".to_owned()], None)];
     let made = ["instance/*", "volume/*", "network-interface/*", "spot-instances-request/*"].map(|kind| writer.ec2(kind));
-    statements.push(allow("LaunchTagged", LAUNCH, &made, Some(&asked)));
-    let from = ["subnet/*", "security-group/*"].map(|kind| writer.ec2(kind));
-    statements.push(allow("LaunchIntoWorkspace", LAUNCH, &from, Some(&own)));
-    let mut of: Vec<String> = ["key-pair/*", "placement-group/*"].map(|kind| writer.ec2(kind)).into();
+    let templates = writer.ec2("launch-template/*");
+    let launched = json!({ "StringEquals": asked, "ArnLike": { "ec2:LaunchTemplate": templates } });
+    statements.push(allow("LaunchTagged", LAUNCH, &made, Some(&launched)));
+    let [subnets, firewalls] = ["subnet/*", "security-group/*"].map(|kind| writer.ec2(kind));
+    statements.push(allow("LaunchIntoWorkspace", LAUNCH, &[templates, subnets, firewalls], Some(&own)));
+    // Of what a template names nothing else may be put in its place.
+    let as_it_says = json!({ "Bool": { "ec2:IsLaunchTemplateResource": "true" } });
+    let mut of = vec![writer.ec2("key-pair/*")];
     of.extend(["image/*", "snapshot/*"].map(|kind| writer.arn("ec2", &Value::from(""), kind)));
-    of.extend(needs.subnets.iter().map(|subnet| writer.ec2_of("subnet", subnet)));
-    statements.push(allow("LaunchFrom", LAUNCH, &of, None));
+    statements.push(allow("LaunchFrom", LAUNCH, &of, Some(&as_it_says)));
+    let mut beside = vec![writer.ec2("placement-group/*")];
+    beside.extend(needs.subnets.iter().map(|subnet| writer.ec2_of("subnet", subnet)));
+    statements.push(allow("LaunchBeside", LAUNCH, &beside, None));
     let while_launching = json!({ "StringEquals": { "ec2:CreateAction": "RunInstances" } });
     statements.push(allow("TagWhileLaunching", &["ec2:CreateTags"], &made, Some(&while_launching)));
     let nodes = ["instance/*", "volume/*"].map(|kind| writer.ec2(kind));
@@ -132,10 +139,6 @@ pub(crate) fn worker(place: &Place, stores: &[Store]) -> Value {
 
 fn resource_tag(workspace: &str) -> Json {
     json!({ "StringEquals": { format!("aws:ResourceTag/{WORKSPACE_TAG}"): workspace } })
-}
-
-fn request_tag(workspace: &str) -> Json {
-    json!({ "StringEquals": { format!("aws:RequestTag/{WORKSPACE_TAG}"): workspace } })
 }
 
 fn allow(sid: &str, actions: &[&str], resources: &[String], condition: Option<&Json>) -> Json {

@@ -39,6 +39,13 @@ fn check_kind(kind: &KindSchema, wrong: &mut Vec<String>) {
     if kind.concurrency_max == 0 {
         wrong.push(format!("no call of `{name}` may ever be made"));
     }
+    for choice in kind.choices {
+        let is = kind.attribute(choice.is).filter(|attribute| attribute.presence == Presence::OptionalComputed);
+        let among = kind.attribute(choice.among).map(|attribute| &attribute.ty);
+        if is.is_none_or(|is| among != Some(&Type::list(is.ty.clone()))) {
+            wrong.push(format!("`{}` of `{name}` is not chosen among values of `{}`", choice.is, choice.among));
+        }
+    }
     for needed in ["node", "ssh"] {
         let computed = kind.attribute(needed).is_some_and(|attribute| attribute.presence == Presence::Computed);
         if kind.is_node && !computed {

@@ -414,7 +414,7 @@ fn list(bench: &mut Bench<'_>) -> Result<(), String> {
 fn fence(bench: &mut Bench<'_>) -> Result<(), String> {
     let request = bench.request();
     let cluster = request.tags.get("cloudtik:cluster").cloned().unwrap_or_default();
-    match bench.call(Verb::Fence { cluster, epoch: 6 }) {
+    match bench.call(Verb::Fence { cluster, epoch: 6, ends: false }) {
         Answer::Done => {}
         other => return Err(format!("a fence answered {other:?}")),
     }

@@ -163,6 +163,7 @@ fn refusal(fault: Fault) -> Option<CallError> {
         Fault::LostRequest => Some(lost()),
         Fault::Throttled => Some(CallError::new(ErrorClass::Throttled, "throttled", "too many calls")),
         Fault::Transient => Some(CallError::new(ErrorClass::Transient, "unavailable", "the cloud is not available just now")),
+        Fault::NoRoom => Some(CallError::new(ErrorClass::NoRoom, "no-room", "there is no room")),
         Fault::Permanent => Some(CallError::new(ErrorClass::Permanent, "refused", "the cloud refuses")),
         Fault::LostAnswer | Fault::Delay(_) => None,
     }

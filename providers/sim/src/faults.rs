@@ -15,6 +15,8 @@ pub enum Fault {
     Throttled,
     /// No effect.
     Transient,
+    /// No effect: there is no room for it.
+    NoRoom,
     /// No effect, and never any.
     Permanent,
     /// All is well, so many milliseconds later.

@@ -1,7 +1,7 @@
 //! The kinds: one for each idempotency class, with an attribute for each change word, and what a workspace and a cluster become.
 
 use cloudtik_model::{ChangeWord, Type, Value};
-use cloudtik_provider_api::{AttributeSchema, Expected, Idempotency, KindSchema, ProviderSchema, SecretKind, node_attributes};
+use cloudtik_provider_api::{AttributeSchema, Choice, Expected, Idempotency, KindSchema, ProviderSchema, SecretKind, node_attributes};
 
 /// Repeated by token.
 pub const TOKEN_KIND: &str = "sim_token";
@@ -34,7 +34,11 @@ pub fn sim_schema() -> ProviderSchema {
     let tagged = Idempotency::TagAtCreate { visibility_ms: VISIBILITY_MS, reads: EMPTY_READS };
     let kinds = [
         KindSchema {
-            attributes: with_all_words(false),
+            attributes: with_all_words(false)
+                .into_iter()
+                .chain([AttributeSchema::optional("zones", Type::list(Type::String), ChangeWord::Recreate, "Where it may be.")])
+                .collect(),
+            choices: &[Choice { among: "zones", is: "zone", spreads: true }],
             doc: "An object whose create is repeated by token.",
             ..kind(TOKEN_KIND, Idempotency::Token)
         },
@@ -102,6 +106,7 @@ const fn kind(name: &'static str, class: Idempotency) -> KindSchema {
         unique_name: None,
         concurrency_max: 8,
         derive: None,
+        choices: &[],
         additive: &[],
         rolls: false,
         in_resource: true,

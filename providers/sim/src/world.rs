@@ -107,7 +107,7 @@ impl World {
         let Some(kind) = schema.kinds.get(&*call.kind) else {
             return match &call.verb {
                 Verb::Facts(questions) => Answer::Facts(facts(questions)),
-                Verb::Fence { cluster, epoch } => self.fence(cluster, *epoch),
+                Verb::Fence { cluster, epoch, .. } => self.fence(cluster, *epoch),
                 _ => failed(ErrorClass::Permanent, "kind", format!("the simulated cloud has no kind `{}`", call.kind)),
             };
         };
@@ -131,7 +131,7 @@ impl World {
                 Answer::Found(found.map(found_of).collect())
             }
             Verb::Facts(questions) => Answer::Facts(facts(questions)),
-            Verb::Fence { cluster, epoch } => self.fence(cluster, *epoch),
+            Verb::Fence { cluster, epoch, .. } => self.fence(cluster, *epoch),
             Verb::PublishStatus { id, status } => match self.objects.get_mut(id) {
                 Some(object) => {
                     object.status.clone_from(status);

@@ -296,7 +296,7 @@ fn a_simulated_head_has_a_controller_that_keeps_what_it_is_told() {
     let again = PushConfig { follows: None, ..second };
     assert_eq!((pushed(again.clone()), status().groups.len(), status().draining), (Ok(3), 2, false), "a cluster that is to go may stay");
 
-    let fence = Verb::Fence { cluster: "l/w/c".to_owned(), epoch: 9 };
+    let fence = Verb::Fence { cluster: "l/w/c".to_owned(), epoch: 9, ends: false };
     now(cloud.call(Call { provider: ProviderRef::new("sim"), address: Address::of("x", "x"), kind: "fence".into(), verb: fence }));
     assert_eq!(pushed(PushConfig { epoch: 8, ..again }), Err("fenced".to_owned()));
     let old = ControllerRequest { version: CONTROLLER_VERSION + 1, call: ControllerCall::Status };

@@ -32,7 +32,8 @@ struct World {
 impl World {
     fn call(&mut self, now_ms: u64, call: &Call) -> Answer {
         match &call.verb {
-            Verb::Fence { epoch, .. } if self.fence_failures == 0 => {
+            Verb::Fence { epoch, ends, .. } if self.fence_failures == 0 => {
+                assert!(ends, "the cluster is at its end");
                 self.fences.push(*epoch);
                 Answer::Done
             }

@@ -107,7 +107,7 @@ impl World {
     fn answer(&mut self, call: &Call) -> Answer {
         assert_eq!((call.provider.as_str(), &*call.kind), ("fake", KIND));
         match &call.verb {
-            Verb::Fence { cluster, epoch } => {
+            Verb::Fence { cluster, epoch, .. } => {
                 self.fences.push((cluster.clone(), *epoch));
                 Answer::Done
             }

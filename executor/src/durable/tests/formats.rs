@@ -76,11 +76,18 @@ fn state_v1() -> State {
 /// A journal after that state with every kind of record in it, the last intent open.
 fn records_v1() -> Vec<Record> {
     let key = crate::SecretRef { file: "o5.host_key".to_owned(), digest: Digest::of("k"), public: "ssh-ed25519 AAAA".to_owned() };
-    let OpKind::Create { token, tags, attributes, schema_version, .. } = create(value("password", secret("hunter2")), true) else {
+    let OpKind::Create { token, tags, attributes, chosen, schema_version, .. } = create(value("password", secret("hunter2")), true) else {
         panic!()
     };
-    let with_key =
-        OpKind::Create { token, tags, attributes, schema_version, secrets: BTreeMap::from([("host_key".to_owned(), key)]), deposes: true };
+    let with_key = OpKind::Create {
+        token,
+        tags,
+        attributes,
+        chosen,
+        schema_version,
+        secrets: BTreeMap::from([("host_key".to_owned(), key)]),
+        deposes: true,
+    };
     let OpKind::Run { action, .. } = run_step("echo hunter2", Value::NULL) else { panic!() };
     let update = OpKind::Update { id: "i-2".to_owned(), changed: BTreeSet::from(["size".to_owned()]), attributes: value("size", 4_i64) };
     let rewired = Record::Rewired { address: address("a"), depends_on: set(&["c"]), create_before_destroy: false };

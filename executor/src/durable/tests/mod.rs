@@ -71,6 +71,7 @@ fn create(attributes: Value, deposes: bool) -> OpKind {
         token: "t1".to_owned(),
         tags: BTreeMap::from([("cloudtik:op".to_owned(), "o1".to_owned())]),
         attributes,
+        chosen: BTreeMap::new(),
         schema_version: 1,
         secrets: BTreeMap::new(),
         deposes,

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use aws_sdk_ec2::types::{
     InstanceType, LaunchTemplate as Answered, LaunchTemplateBlockDeviceMapping, LaunchTemplateBlockDeviceMappingRequest,
     LaunchTemplateEbsBlockDeviceRequest, LaunchTemplateHttpTokensState, LaunchTemplateIamInstanceProfileSpecificationRequest,
-    LaunchTemplateInstanceMetadataEndpointState, LaunchTemplateInstanceMetadataOptionsRequest, RequestLaunchTemplateData, ResourceType,
-    ResponseLaunchTemplateData, VolumeType,
+    LaunchTemplateInstanceMetadataEndpointState, LaunchTemplateInstanceMetadataOptionsRequest,
+    LaunchTemplateInstanceNetworkInterfaceSpecification, LaunchTemplateInstanceNetworkInterfaceSpecificationRequest,
+    RequestLaunchTemplateData, ResourceType, ResponseLaunchTemplateData, VolumeType,
 };
 use cloudtik_aws::kinds;
 use cloudtik_model::Value;
@@ -24,7 +25,7 @@ use crate::tags;
 const IDS_MAX: usize = 200;
 
 /// What AWS calls the version that is used.
-const DEFAULT_VERSION: &str = "$Default";
+pub(crate) const DEFAULT_VERSION: &str = "$Default";
 
 pub(crate) struct LaunchTemplate;
 
@@ -49,19 +50,7 @@ impl Kind for LaunchTemplate {
     }
 
     async fn find(aws: &Aws, query: &Query<'_>) -> Result<Vec<Found>, CallError> {
-        let templates = match query {
-            Query::Ids(ids) => by_ids(aws, ids).await?,
-            other => {
-                let mut found = Vec::new();
-                for filter in other.filters("", "launch-template-name") {
-                    let request = aws.ec2.describe_launch_templates().filters(filter);
-                    let pages = || request.clone().into_paginator().items().send().collect::<Result<Vec<_>, _>>();
-                    found.extend(aws.read("ec2:DescribeLaunchTemplates", pages).await?);
-                }
-                found
-            }
-        };
-        let found = each(templates, |template| async move { there(said(aws, template).await) }).await?;
+        let found = each(described(aws, query).await?, |template| async move { there(said(aws, template).await) }).await?;
         Ok(found.into_iter().flatten().collect())
     }
 
@@ -84,6 +73,25 @@ impl Kind for LaunchTemplate {
     async fn delete(aws: &Aws, id: &str) -> Result<(), CallError> {
         aws.write("ec2:DeleteLaunchTemplate", aws.ec2.delete_launch_template().launch_template_id(id).send()).await.map(drop)
     }
+}
+
+/// Removes those that carry a tag.
+pub(crate) async fn remove(aws: &Aws, key: &str, value: &str) -> Result<(), CallError> {
+    let ids = described(aws, &Query::Tag(key, value)).await?.into_iter().filter_map(|template| template.launch_template_id);
+    each(ids, |id| async move { there(LaunchTemplate::delete(aws, &id).await) }).await.map(drop)
+}
+
+async fn described(aws: &Aws, query: &Query<'_>) -> Result<Vec<Answered>, CallError> {
+    if let Query::Ids(ids) = query {
+        return by_ids(aws, ids).await;
+    }
+    let mut found = Vec::new();
+    for filter in query.filters("", "launch-template-name") {
+        let request = aws.ec2.describe_launch_templates().filters(filter);
+        let pages = || request.clone().into_paginator().items().send().collect::<Result<Vec<_>, _>>();
+        found.extend(aws.read("ec2:DescribeLaunchTemplates", pages).await?);
+    }
+    Ok(found)
 }
 
 /// There is no filter for ids, and one that is gone fails the whole request: then each is asked for.
@@ -113,6 +121,7 @@ fn data(given: Given<'_>) -> RequestLaunchTemplateData {
     let profile = profile.map(|name| LaunchTemplateIamInstanceProfileSpecificationRequest::builder().name(name).build());
     let groups = Some(given.texts("vpc_security_group_ids")).filter(|groups| !groups.is_empty());
     let disks: Vec<_> = given.blocks("block_device_mappings").into_iter().map(disk).collect();
+    let interfaces: Vec<_> = given.blocks("network_interfaces").into_iter().zip(0..).map(interface).collect();
     RequestLaunchTemplateData::builder()
         .set_image_id(given.owned("image_id"))
         .set_instance_type(given.maybe_text("instance_type").map(InstanceType::from))
@@ -120,6 +129,7 @@ fn data(given: Given<'_>) -> RequestLaunchTemplateData {
         .set_user_data(given.owned("user_data"))
         .set_iam_instance_profile(profile)
         .set_security_group_ids(groups)
+        .set_network_interfaces(Some(interfaces).filter(|interfaces| !interfaces.is_empty()))
         .metadata_options(metadata(given))
         .set_block_device_mappings(Some(disks).filter(|disks| !disks.is_empty()))
         .build()
@@ -133,6 +143,16 @@ fn metadata(given: Given<'_>) -> LaunchTemplateInstanceMetadataOptionsRequest {
         .http_tokens(text("http_tokens").map_or(LaunchTemplateHttpTokensState::Required, LaunchTemplateHttpTokensState::from))
         .set_http_endpoint(text("http_endpoint").map(LaunchTemplateInstanceMetadataEndpointState::from))
         .set_http_put_response_hop_limit(options.and_then(|options| options.int("http_put_response_hop_limit")))
+        .build()
+}
+
+/// An interface that goes with its machine.
+fn interface((interface, index): (Given<'_>, i32)) -> LaunchTemplateInstanceNetworkInterfaceSpecificationRequest {
+    LaunchTemplateInstanceNetworkInterfaceSpecificationRequest::builder()
+        .device_index(index)
+        .delete_on_termination(true)
+        .set_associate_public_ip_address(interface.flag("associate_public_ip_address"))
+        .set_groups(Some(interface.texts("security_groups")).filter(|groups| !groups.is_empty()))
         .build()
 }
 
@@ -159,6 +179,9 @@ async fn said(aws: &Aws, template: Answered) -> Result<Found, CallError> {
     let (marks, own) = tags::of_ec2(template.tags());
     let groups: BTreeSet<String> = data.security_group_ids().iter().cloned().collect();
     let disks: Vec<Value> = data.block_device_mappings().iter().map(disk_said).collect();
+    let mut interfaces: Vec<_> = data.network_interfaces().iter().collect();
+    interfaces.sort_by_key(|interface| interface.device_index());
+    let interfaces: Vec<Value> = interfaces.into_iter().map(interface_said).collect();
     let object = Said::of(kinds::LAUNCH_TEMPLATE)
         .set("name", template.launch_template_name())
         .set("image_id", data.image_id())
@@ -167,6 +190,7 @@ async fn said(aws: &Aws, template: Answered) -> Result<Found, CallError> {
         .set("user_data", data.user_data().filter(|text| !text.is_empty()))
         .set("iam_instance_profile", data.iam_instance_profile().and_then(|profile| profile.name()))
         .set("vpc_security_group_ids", groups)
+        .set("network_interfaces", Some(interfaces).filter(|interfaces| !interfaces.is_empty()).map(Value::list))
         .set("metadata_options", metadata_said(data))
         .set("block_device_mappings", Some(disks).filter(|disks| !disks.is_empty()).map(Value::list))
         .set("tags", own)
@@ -184,6 +208,14 @@ fn metadata_said(data: &ResponseLaunchTemplateData) -> Option<Value> {
         ("http_put_response_hop_limit", options.http_put_response_hop_limit().into_value()),
     ];
     Some(Value::list([Value::object(parts)]))
+}
+
+fn interface_said(interface: &LaunchTemplateInstanceNetworkInterfaceSpecification) -> Value {
+    let groups: BTreeSet<String> = interface.groups().iter().cloned().collect();
+    Value::object([
+        ("associate_public_ip_address", interface.associate_public_ip_address().into_value()),
+        ("security_groups", groups.into_value()),
+    ])
 }
 
 fn disk_said(mapping: &LaunchTemplateBlockDeviceMapping) -> Value {

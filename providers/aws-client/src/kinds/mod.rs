@@ -44,7 +44,8 @@ use cloudtik_provider_api::{Answer, BoxFuture, Call, CallError, ErrorClass};
 use crate::aws::Aws;
 use crate::kind::answer;
 
-pub(crate) use instance::Instance;
+pub(crate) use instance::{Instance, Rooms};
+pub(crate) use launch_template::remove as remove_launch_templates;
 pub(crate) use route_table::tables as route_tables;
 
 /// Makes a call by the functions of its kind. Each is a future of its own on the heap: one of all of them would not fit a stack.

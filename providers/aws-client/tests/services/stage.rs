@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use cloudtik_aws::{aws_schema, kinds};
+use cloudtik_aws_testing::{Config, Proxy};
 use cloudtik_model::{Address, ProviderRef, Value};
 use cloudtik_provider_api::{
     Answer, Call, CallError, Cloud, CreateRequest, ErrorClass, Found, KindSchema, ObjectAnswer, Presence, UpdateRequest, Verb,
@@ -57,6 +58,8 @@ pub(crate) struct Stage {
     cloud: Arc<dyn Cloud>,
     runtime: tokio::runtime::Runtime,
     moto: Arc<Moto>,
+    /// In front of the server, where a test needs one.
+    proxy: Option<Proxy>,
 }
 
 static COUNT: AtomicU64 = AtomicU64::new(1);
@@ -69,15 +72,30 @@ impl Stage {
 
     /// The same in another region.
     pub(crate) fn in_region(region: &str) -> Option<Self> {
+        Moto::shared().map(|moto| Self::at(region, moto, None))
+    }
+
+    /// The same behind a proxy, where the server alone does not do as AWS does.
+    pub(crate) fn behind_proxy() -> Option<Self> {
         let moto = Moto::shared()?;
+        let proxy = Proxy::start(moto.server.address(), Config::strict()).unwrap();
+        Some(Self::at("us-west-2", moto, Some(proxy)))
+    }
+
+    fn at(region: &str, moto: Arc<Moto>, proxy: Option<Proxy>) -> Self {
+        let address = proxy.as_ref().map_or_else(|| moto.server.address(), Proxy::address);
         let config = Value::object([
             ("region", Value::from(region)),
-            ("endpoint_url", Value::from(format!("http://{}", moto.server.address()))),
+            ("endpoint_url", Value::from(format!("http://{address}"))),
             ("shared_config_files", Value::list([Value::from(moto.profile.to_string_lossy().into_owned())])),
             ("profile", "default".into()),
         ]);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        Some(Self { cloud: cloudtik_aws_client::connect(&config).unwrap(), runtime, moto })
+        Self { cloud: cloudtik_aws_client::connect(&config).unwrap(), runtime, moto, proxy }
+    }
+
+    pub(crate) fn proxy(&self) -> &Proxy {
+        self.proxy.as_ref().unwrap()
     }
 
     /// Another port of the server's machine: where somebody listens.

@@ -1,9 +1,9 @@
 //! Machines, and what they are made of.
 
 use cloudtik_model::{ChangeWord, Type};
-use cloudtik_provider_api::{AttributeSchema, Idempotency, KindSchema, SecretKind, Shown, node_attributes};
+use cloudtik_provider_api::{AttributeSchema, Choice, Idempotency, KindSchema, SecretKind, Shown, node_attributes};
 
-use super::{arn, block, choice, fixed, flag, given, ids, kind, live, named, names, parts_of, seconds, tags, word};
+use super::{arn, block, choice, fixed, flag, given, ids, kind, live, named, names, parts_of, seconds, tags, texts, word};
 
 pub(super) fn kinds() -> Vec<KindSchema> {
     let (again, in_place) = (ChangeWord::Recreate, ChangeWord::Live);
@@ -25,6 +25,7 @@ pub(super) fn kinds() -> Vec<KindSchema> {
             expected: seconds(30, 5, 40),
             is_node: true,
             secrets: &[("bootstrap_host_key", SecretKind::SshHostKey), ("login", SecretKind::LoginKey)],
+            choices: FORMS,
             ..kind(names::INSTANCE, Idempotency::Token, "A machine.")
         },
         KindSchema {
@@ -65,6 +66,13 @@ pub(super) fn kinds() -> Vec<KindSchema> {
     ]
 }
 
+/// What AWS may have no room for. All types and zones are tried at one price before the next one is paid.
+const FORMS: &[Choice] = &[
+    Choice { among: "markets", is: "market", spreads: false },
+    Choice { among: "instance_types", is: "instance_type", spreads: false },
+    Choice { among: "subnet_ids", is: "subnet_id", spreads: true },
+];
+
 fn metadata_options(change: ChangeWord) -> AttributeSchema {
     let parts = [("http_endpoint", Type::String), ("http_tokens", Type::String), ("http_put_response_hop_limit", Type::Number)];
     block("metadata_options", parts, change, "Who may ask the machine who it is; IMDSv2 only, unless it says otherwise.").or_computed()
@@ -80,6 +88,7 @@ fn launch_template() -> Vec<AttributeSchema> {
         ("throughput", Type::Number),
         ("encrypted", Type::Bool),
     ];
+    let interface = [("associate_public_ip_address", Type::Bool), ("security_groups", Type::set(Type::String))];
     vec![
         fixed("name", "Its name."),
         live("image_id", "The image."),
@@ -87,7 +96,8 @@ fn launch_template() -> Vec<AttributeSchema> {
         live("key_name", "The key that logs in."),
         live("user_data", "What the image runs at first boot, in base64.").shown(Shown::Changes),
         live("iam_instance_profile", "The name of the machine's identity."),
-        ids("vpc_security_group_ids", in_place, "Firewalls."),
+        ids("vpc_security_group_ids", in_place, "Firewalls, where there are no interfaces."),
+        AttributeSchema::optional("network_interfaces", Type::list(parts_of(interface)), in_place, "Interfaces, in their order."),
         metadata_options(in_place),
         AttributeSchema::optional("block_device_mappings", Type::list(parts_of(disk)), in_place, "Disks."),
         tags(),
@@ -108,8 +118,18 @@ fn instance() -> Vec<AttributeSchema> {
     [
         AttributeSchema::optional("name", Type::String, again, "Its host name.").or_computed(),
         AttributeSchema::required("ami", Type::String, ChangeWord::Rolling, "The image."),
-        AttributeSchema::required("instance_type", Type::String, ChangeWord::Rolling, "The type of machine."),
+        AttributeSchema::optional("instance_type", Type::String, ChangeWord::Rolling, "The type of machine.").or_computed(),
+        texts("instance_types", ChangeWord::Rolling, "Types that would do: the first that there is room for is taken."),
         choice("subnet_id", "Where it stands.").or_computed(),
+        texts("subnet_ids", again, "Where it may stand. Machines of one block begin at different ones."),
+        AttributeSchema::optional("market", Type::String, again, "`on-demand` or `spot`.").or_computed(),
+        texts("markets", ChangeWord::Rolling, "Markets that would do, all types and places of the first before the second."),
+        AttributeSchema::optional(
+            "max_price",
+            Type::Number,
+            ChangeWord::None,
+            "The most that a machine of the spot market may cost an hour.",
+        ),
         choice("availability_zone", "Its zone.").or_computed(),
         AttributeSchema::optional("associate_public_ip_address", Type::Bool, again, "Whether it gets a public address.").or_computed(),
         AttributeSchema::optional("vpc_security_group_ids", Type::set(Type::String), in_place, "Firewalls.").or_computed(),
@@ -125,6 +145,14 @@ fn instance() -> Vec<AttributeSchema> {
         flag("source_dest_check", true, in_place, "Whether only its own packets reach it."),
         word("instance_initiated_shutdown_behavior", "stop", in_place, "What it does when it shuts itself down: `stop` or `terminate`."),
         block("instance_market_options", [("market_type", Type::String), ("max_price", Type::String)], again, "`market_type = \"spot\"`."),
+        // Only the launch looks at it.
+        block(
+            "launch_template",
+            [("id", Type::String)],
+            ChangeWord::None,
+            "What it is launched from: all that the template says is not said again.",
+        )
+        .shown(Shown::Changes),
         choice("user", "Who logs in; the image's usual name without it.").or_computed(),
         // Steps keep them on nodes that are there.
         AttributeSchema::optional("authorized_keys", Type::list(Type::String), ChangeWord::None, "Public keys that may log in at first.")

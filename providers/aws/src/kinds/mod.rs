@@ -142,6 +142,7 @@ const fn kind(name: &'static str, class: Idempotency, doc: &'static str) -> Kind
         unique_name: None,
         concurrency_max: 16,
         derive: None,
+        choices: &[],
         additive: &[],
         rolls: false,
         in_resource: true,
@@ -192,6 +193,10 @@ const fn number(name: &'static str, change: ChangeWord, doc: &'static str) -> At
 
 fn ids(name: &'static str, change: ChangeWord, doc: &'static str) -> AttributeSchema {
     AttributeSchema::optional(name, Type::set(Type::String), change, doc)
+}
+
+fn texts(name: &'static str, change: ChangeWord, doc: &'static str) -> AttributeSchema {
+    AttributeSchema::optional(name, Type::list(Type::String), change, doc)
 }
 
 /// A block that occurs once: a list of one object.

@@ -9,9 +9,10 @@ use cloudtik_provider_api::{ClusterStart, Facts, Lowered, ResourceBuilder, fact}
 
 use super::identity::{HEAD, WORKERS, Who};
 use super::maker::with_tags;
-use super::{check_tags, place};
+use super::template::template;
+use super::{check_tags, forms, place};
 use crate::facts::image_key;
-use crate::image::{INSTANCE_TYPE, Image, instance_type};
+use crate::image::Image;
 use crate::kinds;
 use crate::names::{self, CLUSTER_NAME_TAG, NODE_KIND_TAG, NODE_SEQUENCE_TAG, NODE_TYPE_TAG, WORKSPACE_NAME_TAG};
 use crate::network_spec::Mode;
@@ -36,7 +37,11 @@ pub(crate) fn cluster(config: &Value, cluster: &ClusterSpec, workspace: &Workspa
     let mut workers = BTreeMap::new();
     for (group, instance) in start.workers {
         if let Some(node) = cluster.workers.get(&group) {
-            workers.insert(Arc::clone(&group), nodes.worker(&group, node, instance, &mut found));
+            let worker = nodes.worker(&group, node, instance, &mut found);
+            let device = part_of(&nodes.image(node), "root_device_name", Type::String);
+            let (template, worker) = template(cluster, workspace, &start.name, &group, worker, device);
+            resources.push(template);
+            workers.insert(group, worker);
         }
     }
     nodes.check_egress(&mut found);
@@ -65,15 +70,17 @@ impl Nodes<'_> {
         let tags = [(NODE_KIND_TAG, Value::from("head")), (NODE_SEQUENCE_TAG, Value::from("1"))];
         let instance = self.node(node, instance, HEAD, "head", &tags, found);
         let instance = instance.set("associate_public_ip_address", public);
-        let subnets = if public { "public_subnet_ids" } else { "private_subnet_ids" };
-        instance.set("subnet_id", self.subnet(node, subnets, found)).field(&node.fields, "authorized_keys")
+        let instance = instance.set("instance_type", forms::instance_type(node)).origin("instance_type", &node.fields);
+        let subnets = self.subnets(node, if public { "public_subnet_ids" } else { "private_subnet_ids" }, found);
+        let first = subnets.elements().map_or_else(|| unread(&subnets), |mut ids| ids.next().cloned().unwrap_or_default());
+        instance.set("subnet_id", first).field(&node.fields, "authorized_keys")
     }
 
     fn worker(&self, group: &Arc<str>, node: &NodeSpec, instance: ResourceBuilder, found: &mut Diagnostics) -> ResourceBuilder {
         let tags = [(NODE_KIND_TAG, Value::from("worker")), (NODE_TYPE_TAG, Value::from(Arc::clone(group)))];
-        self.node(node, instance, WORKERS, "worker", &tags, found)
-            .set("associate_public_ip_address", false)
-            .set("subnet_id", self.subnet(node, "private_subnet_ids", found))
+        let worker = self.node(node, instance, WORKERS, "worker", &tags, found).set("associate_public_ip_address", false);
+        forms::check(node, found);
+        forms::forms(node, worker).set("subnet_ids", self.subnets(node, "private_subnet_ids", found))
     }
 
     fn is_public(&self, node: &NodeSpec) -> bool {
@@ -88,6 +95,10 @@ impl Nodes<'_> {
     /// What the workspace exports; of one whose record was not read, what stands for it.
     fn export(&self, group: &str, name: &str, ty: Type) -> Value {
         part_of(&part_of(&self.workspace.exports, group, Type::Any), name, ty)
+    }
+
+    fn image(&self, node: &NodeSpec) -> Value {
+        fact(self.facts, &image_key(&self.cluster.provider, self.config, node), Type::Any)
     }
 
     /// What heads and workers have in common.
@@ -105,7 +116,7 @@ impl Nodes<'_> {
         if let Err(wrong) = Image::of(node) {
             found.push(wrong);
         }
-        let image = fact(self.facts, &image_key(&self.cluster.provider, self.config, node), Type::Any);
+        let image = self.image(node);
         let own = [
             ("Name", Value::from(names::node(self.name, role))),
             (CLUSTER_NAME_TAG, Value::from(self.name)),
@@ -123,8 +134,6 @@ impl Nodes<'_> {
             .set("ami", part_of(&image, "id", Type::String))
             .origin("ami", &renamed(&node.fields, "image", "ami"))
             .set("user", part_of(&image, "user", Type::String))
-            .set("instance_type", self.instance_type(node))
-            .origin("instance_type", &node.fields)
             .set("iam_instance_profile", self.export("identity", who.part, Type::String))
             .set("vpc_security_group_ids", Value::set(firewalls))
             .set("metadata_options", Value::list([Value::object(imds)]))
@@ -135,12 +144,6 @@ impl Nodes<'_> {
         ["key_name", "placement_group", "tenancy", "ebs_optimized"].iter().fold(start, |start, name| start.field(fields, name))
     }
 
-    fn instance_type(&self, node: &NodeSpec) -> Value {
-        let one = node.fields.get("instance_type").map(|field| field.value.clone()).filter(|value| !value.is_null());
-        let first = || node.fields.get("instance_types")?.value.elements()?.next().cloned();
-        one.or_else(first).unwrap_or_else(|| INSTANCE_TYPE.into())
-    }
-
     /// What the spec asks of a node and only a choice of its type could give.
     fn check_machine(&self, node: &NodeSpec, found: &mut Diagnostics) {
         for (name, field) in cloudtik_provider_api::written(&node.fields, &["cpus", "memory_gib"]) {
@@ -148,45 +151,35 @@ impl Nodes<'_> {
             let help = "write the type: `instance_type = \"m5.xlarge\"`";
             found.push(Diagnostic::error("aws-machine", title).at(field.span).of(&node.address).help(help));
         }
-        if let Some(field) = node.fields.get("instance_types") {
-            let types = field.value.elements().map_or(0, |types| types.len());
-            if types == 0 && !field.value.is_null() && !field.value.is_deferred() {
-                found.push(Diagnostic::error("aws-machine", "`instance_types` is empty").at(field.span).of(&node.address));
-            } else if types > 1 {
-                let title =
-                    format!("`instance_types`: only the first, `{}`, is used in this version", instance_type(node).unwrap_or_default());
-                found.push(Diagnostic::warning("no-effect", title).at(field.span).of(&node.address));
-            }
-        }
     }
 
-    /// Where a node stands: in the first of these subnets, or the first that is in one of its zones.
-    fn subnet(&self, node: &NodeSpec, subnets: &str, found: &mut Diagnostics) -> Value {
+    /// Where a node may stand: in all of these subnets, or those that are in one of its zones.
+    fn subnets(&self, node: &NodeSpec, subnets: &str, found: &mut Diagnostics) -> Value {
         let own = node.own.get("aws").and_then(|part| part.fields.get("subnet_ids"));
-        if let Some(first) = own.and_then(|field| field.value.elements()).and_then(|mut ids| ids.next().cloned()) {
-            return first;
+        if let Some(ids) = own.and_then(|field| field.value.elements()).filter(|ids| ids.len() > 0) {
+            return Value::list(ids.cloned());
         }
         let ids = self.export("network", subnets, Type::list(Type::String));
-        let Some(subnets) = ids.elements() else { return unread(&ids) };
-        let subnets: Vec<&Value> = subnets.collect();
-        let first = || subnets.first().map_or(Value::NULL, |first| (*first).clone());
-        let Some(wanted) = node.fields.get("zones").filter(|field| !field.value.is_null()) else { return first() };
+        let Some(subnets) = ids.elements() else { return ids };
+        let subnets: Vec<Value> = subnets.cloned().collect();
+        let Some(wanted) = node.fields.get("zones").filter(|field| !field.value.is_null()) else { return Value::list(subnets) };
         let at = place(&node.fields, "zones", node.span);
         let zones = self.export("network", "zones", Type::list(Type::String));
         let zones: Vec<&Value> = zones.elements().into_iter().flatten().collect();
         if zones.is_empty() {
             let title = "`zones` has no effect with subnets that are given";
             found.push(Diagnostic::warning("no-effect", title).at(at).of(&node.address).help("write `aws { subnet_ids = […] }`"));
-            return first();
+            return Value::list(subnets);
         }
         let wanted: Vec<&str> = wanted.value.elements().into_iter().flatten().filter_map(Value::as_str).collect();
-        let slot = zones.iter().position(|zone| zone.as_str().is_some_and(|zone| wanted.contains(&zone)));
-        if let Some(subnet) = slot.and_then(|slot| subnets.get(slot)) {
-            return (*subnet).clone();
+        let is_wanted = |zone: &Value| zone.as_str().is_some_and(|zone| wanted.contains(&zone));
+        let there: Vec<Value> = subnets.into_iter().zip(&zones).filter(|(_, zone)| is_wanted(zone)).map(|(subnet, _)| subnet).collect();
+        if !there.is_empty() {
+            return Value::list(there);
         }
         // Which zone a slot is, is not known yet: where the node stands neither.
         if let Some(zone) = zones.iter().find(|zone| zone.is_deferred()) {
-            return (*zone).clone();
+            return Value::list([(*zone).clone()]);
         }
         let there: Vec<&str> = zones.iter().filter_map(|zone| zone.as_str()).collect();
         let title = format!("the workspace has no subnet in {}", wanted.join(", "));
@@ -232,7 +225,7 @@ fn unread(list: &Value) -> Value {
     list.as_deferred().map_or(Value::NULL, |deferred| Value::deferred(Type::String, deferred.expr.clone()))
 }
 
-fn renamed(fields: &Fields, from: &str, to: &str) -> Fields {
+pub(super) fn renamed(fields: &Fields, from: &str, to: &str) -> Fields {
     fields.get(from).map(|field| (Arc::from(to), field.clone())).into_iter().collect()
 }
 

@@ -1,11 +1,13 @@
 //! What a workspace and a cluster become.
 
 mod cluster;
+mod forms;
 mod identity;
 mod layout;
 mod maker;
 mod network;
 mod storage;
+mod template;
 mod workspace;
 
 pub(crate) use cluster::cluster;

@@ -117,6 +117,9 @@ pub struct Fault {
     /// Only at calls that change something.
     #[serde(default)]
     pub writes_only: bool,
+    /// Only at calls with these parameters: `InstanceType`.
+    #[serde(default)]
+    pub parameters: BTreeMap<String, String>,
     /// What happens.
     pub effect: Effect,
 }
@@ -196,7 +199,14 @@ mod tests {
 
     #[test]
     fn it_can_be_written_and_read() {
-        let fault = |effect| Fault { action: "ec2:*".to_owned(), nth: Some(2), probability: None, writes_only: true, effect };
+        let fault = |effect| Fault {
+            action: "ec2:*".to_owned(),
+            nth: Some(2),
+            probability: None,
+            writes_only: true,
+            parameters: BTreeMap::new(),
+            effect,
+        };
         let refuse = Effect::Refuse { status: 400, code: "Code".to_owned(), message: "m".to_owned() };
         let config = Config { faults: vec![fault(Effect::LoseAnswer), fault(refuse)], ..Config::as_aws() };
         let text = serde_json::to_string(&config).unwrap();

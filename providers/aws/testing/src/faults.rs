@@ -38,15 +38,18 @@ impl Faults {
 fn fits(fault: &Fault, call: &Call) -> bool {
     let name = call.name();
     let is_it = fault.action.strip_suffix('*').map_or_else(|| name == fault.action, |prefix| name.starts_with(prefix));
-    is_it && (!fault.writes_only || call.is_write())
+    let says = |(name, value): (&String, &String)| call.get(name) == Some(value);
+    is_it && (!fault.writes_only || call.is_write()) && fault.parameters.iter().all(says)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     fn fault(action: &str, nth: Option<u64>, probability: Option<f64>) -> Fault {
-        Fault { action: action.to_owned(), nth, probability, writes_only: false, effect: Effect::LoseAnswer }
+        Fault { action: action.to_owned(), nth, probability, writes_only: false, parameters: BTreeMap::new(), effect: Effect::LoseAnswer }
     }
 
     fn effects(rule: Fault, calls: usize) -> Vec<usize> {
@@ -64,6 +67,15 @@ mod tests {
         let by_chance = effects(fault("*", None, Some(0.3)), 1000).len();
         assert!((240..360).contains(&by_chance), "{by_chance}");
         assert_eq!(effects(fault("*", None, Some(0.3)), 50), effects(fault("*", None, Some(0.3)), 50));
+    }
+
+    #[test]
+    fn only_some_parameters_can_be_meant() {
+        let rule = Fault { parameters: BTreeMap::from([("InstanceType".to_owned(), "m5.large".to_owned())]), ..fault("*", None, None) };
+        let config = Config { faults: vec![rule], ..Config::default() };
+        let launch = |of| Call { service: "ec2".to_owned(), ..Call::default() }.asking("RunInstances", &[("InstanceType", of)]);
+        assert_eq!(Faults::default().of(&config, &launch("m5.large")), Some(Effect::LoseAnswer));
+        assert_eq!(Faults::default().of(&config, &launch("m5.xlarge")), None);
     }
 
     #[test]

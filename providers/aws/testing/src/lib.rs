@@ -22,6 +22,7 @@ mod moto;
 mod proxy;
 mod record;
 mod state;
+mod template;
 mod throttle;
 mod tokens;
 mod upstream;

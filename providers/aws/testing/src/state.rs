@@ -22,7 +22,7 @@ use crate::record::Requests;
 use crate::throttle::Throttle;
 use crate::tokens::{Meaning, Tokens};
 use crate::xml::Element;
-use crate::{gaps, latency, upstream};
+use crate::{gaps, latency, template, upstream};
 
 /// How often somebody who waits looks whether its client is still there.
 const LOOK: Duration = Duration::from_millis(20);
@@ -250,7 +250,14 @@ impl Shared {
         };
         let (page, whole) = page.map_or_else(|| (None, call.clone()), |(page, whole)| (Some(page), whole));
         let (filters, whole) = if config.times.on { state_filters(&whole) } else { (Vec::new(), whole) };
-        let whole = if config.gaps { gaps::completed(&whole) } else { whole };
+        let whole = if config.gaps {
+            match template::completed(self.server, &gaps::completed(&whole)).await? {
+                Ok(whole) => whole,
+                Err(refusal) => return Ok(refusal.answer(call)),
+            }
+        } else {
+            whole
+        };
         let http = gaps::small_pages(&config, &whole);
         let mut answer = upstream::send(self.server, &http, whole.body()).await?;
         if config.gaps {

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "helpers of tests are no test functions to clippy")]
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -80,7 +81,8 @@ fn long() -> Times {
 }
 
 fn fault(action: &str, nth: u64, effect: Effect) -> Config {
-    let fault = Fault { action: action.to_owned(), nth: Some(nth), probability: None, writes_only: false, effect };
+    let fault =
+        Fault { action: action.to_owned(), nth: Some(nth), probability: None, writes_only: false, parameters: BTreeMap::new(), effect };
     Config { faults: vec![fault], ..Config::strict() }
 }
 

@@ -160,6 +160,29 @@ fn a_shared_network_is_left_as_it_is() {
     assert!(!kinds.contains("aws_vpc") && !kinds.contains("aws_internet_gateway"), "{kinds:?}");
 }
 
+/// What is shared stands in the template, what there may be no room for in the worker.
+#[test]
+fn workers_are_launched_from_a_template_in_any_form_that_there_is_room_for() {
+    let group = "workers \"g\" {\n instance_types = [\"m5.large\", \"m5a.large\"]\n market = \"spot-then-on-demand\"\n max_price = 0.2\n disk_gib = 50\n}";
+    let spec = spec(MODES[1].1).replace("workers \"g\" {}", group);
+    let graph = compiled(&spec, &facts(&spec));
+    let texts = |items: &[&str]| Value::list(items.iter().map(|item| Value::from(*item)));
+    let worker = support::templates(&spec, &facts(&spec)).remove(0).attributes;
+    let of = |name: &str| worker.get(name).cloned().unwrap_or(Value::NULL);
+    assert_eq!(of("instance_types"), texts(&["m5.large", "m5a.large"]));
+    assert_eq!(of("markets"), texts(&["spot", "on-demand"]));
+    assert_eq!(of("subnet_ids").elements().map(|ids| ids.len()), Some(3));
+    assert!(["instance_type", "subnet_id", "market"].iter().all(|name| of(name).is_null()), "{worker:?}");
+
+    let template = |name: &str| attribute(&graph, "cluster.c.launch_template[\"g\"]", name);
+    assert_eq!(template("name"), "cloudtik-w.c.g".into());
+    assert_eq!((template("image_id"), template("instance_type")), (of("ami"), Value::NULL));
+    let disk = template("block_device_mappings").elements().unwrap().next().cloned().unwrap();
+    assert_eq!((disk.get("device_name"), disk.get("volume_size")), (Some(&"/dev/sda1".into()), Some(&50_u64.into())));
+    let marks = &support::resource(&graph, "cluster.c.launch_template[\"g\"]").marks;
+    assert_eq!((marks["cloudtik:workspace"].as_str(), marks["cloudtik:cluster"].as_str()), ("w", "w/c"));
+}
+
 /// Another zone leaves the subnets of the others where they are.
 #[test]
 fn another_zone_is_only_added() {

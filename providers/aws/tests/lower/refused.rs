@@ -129,9 +129,11 @@ fn nodes_are_machines_of_aws() {
     cluster("head {\npublic_ip = \"static\"\n}", "9 error not-in-effect: `public_ip = \"static\"` is not in effect in this version");
     cluster("head {\ntags = { \"aws:x\" = \"y\" }\n}", "9 error reserved-tag: the tag `aws:x` begins as only those of AWS do");
     cluster(
-        "head {}\nworkers \"g\" {\ninstance_types = [\"m5.large\", \"m5a.large\"]\n}",
-        "10 warning no-effect: `instance_types`: only the first, `m5.large`, is used in this version",
+        "head {}\nworkers \"g\" {\ninstance_types = [\"m5.large\", \"m7g.large\"]\n}",
+        "10 error aws-machine: `m5.large` has a processor of the architecture x86_64, and `m7g.large` of arm64: no image runs on both",
     );
+    cluster("head {}\nworkers \"g\" {\ninstance_types = []\n}", "10 error aws-machine: `instance_types` is empty");
+    cluster("head {}\nworkers \"g\" {\nmax_price = 0.1\n}", "10 warning no-effect: `max_price` has no effect: it is of the spot market");
     cluster(
         "head {}\nworkers \"g\" {\ninstance_type = \"m5.large\"\ninstance_types = [\"m5a.large\"]\n}",
         "10 error one-or-many: a group has `instance_type` or `instance_types`, not both",

@@ -70,7 +70,7 @@ impl LocalCloud {
             Verb::FindByName { name } => self.find_by_name(kind?, &name).await,
             Verb::List { ids } => self.list(kind?, &ids).await,
             Verb::Facts(questions) => self.facts(&questions).await,
-            Verb::Fence { cluster, epoch } => done(self.client.fence(&cluster, epoch).await),
+            Verb::Fence { cluster, epoch, .. } => done(self.client.fence(&cluster, epoch).await),
             Verb::PublishStatus { id, status } => self.publish_status(&id, status).await,
         }
     }

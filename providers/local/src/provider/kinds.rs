@@ -74,6 +74,7 @@ const fn kind(name: &'static str) -> KindSchema {
         unique_name: None,
         concurrency_max: CONCURRENCY_MAX,
         derive: None,
+        choices: &[],
         additive: &[],
         rolls: false,
         in_resource: false,

@@ -82,7 +82,7 @@ fn check_machine(node: &NodeSpec, provider: &ProviderRef, found: &mut Diagnostic
         let help = "leave it out, or write `cpus` and `memory_gib` for what a node must have";
         found.push(Diagnostic::error("local-machine", title).at(field.span).of(&node.address).help(help));
     }
-    found.extend(no_effect(&node.address, provider, &node.fields, &["public_ip", "zones", "user_data"]));
+    found.extend(no_effect(&node.address, provider, &node.fields, &["public_ip", "zones", "user_data", "market", "max_price"]));
 }
 
 /// What the nodes of all clusters ask for together. What a head or a group asks for alone is [`cluster`]'s error.

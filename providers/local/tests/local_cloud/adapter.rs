@@ -368,7 +368,7 @@ fn refused(form: Form) {
         assert_eq!((error.code.as_str(), error.message.contains(&port.to_string())), ("port_in_use", true), "{error:?}");
         assert!(error.help.unwrap().contains("`publish`"));
         drop(taken);
-        let fence = Verb::Fence { cluster: "w/c".into(), epoch: 4 };
+        let fence = Verb::Fence { cluster: "w/c".into(), epoch: 4, ends: false };
         assert_eq!(adapter.call(INSTANCE_KIND, fence).await, Answer::Done);
         assert_eq!(create(BUCKET_KIND, std::slice::from_ref(&name)).await, permanent("fenced"));
         assert_eq!(adapter.stage.client.list(None).await.unwrap().len(), 1);

@@ -3,18 +3,22 @@
 use aws_sdk_ec2::operation::run_instances::builders::RunInstancesFluentBuilder;
 use aws_sdk_ec2::types::{
     BlockDeviceMapping, EbsBlockDevice, HttpTokensState, IamInstanceProfileSpecification, InstanceMarketOptionsRequest,
-    InstanceMetadataEndpointState, InstanceMetadataOptionsRequest, InstanceNetworkInterfaceSpecification, InstanceType, MarketType,
-    Placement, ResourceType, ShutdownBehavior, SpotMarketOptions, TagSpecification, Tenancy, VolumeType,
+    InstanceMetadataEndpointState, InstanceMetadataOptionsRequest, InstanceNetworkInterfaceSpecification, InstanceType,
+    LaunchTemplateSpecification, MarketType, Placement, ResourceType, ShutdownBehavior, SpotMarketOptions, TagSpecification, Tenancy,
+    VolumeType,
 };
 use aws_smithy_types::base64;
 use cloudtik_aws::{first_boot, marks};
 use cloudtik_provider_api::{CallError, CreateRequest};
+use tokio::time::Instant;
 
+use super::room::{Form, SPOT};
 use super::{NAME_TAG, USER_TAG, is_unknown_profile, kept};
 use crate::attributes::Given;
 use crate::aws::Aws;
 use crate::error::{refused, strange};
 use crate::kinds::iam;
+use crate::kinds::launch_template::DEFAULT_VERSION;
 use crate::kinds::made::client_token;
 use crate::{tags, wait};
 
@@ -34,34 +38,59 @@ pub(super) async fn launch(aws: &Aws, request: &CreateRequest) -> Result<String,
     let given = Given(&request.attributes);
     let user = user(aws, given).await?;
     let built = built(aws, request, &user, root_device(aws, given).await?)?;
+    let form = Form::of(given);
+    if let Some(error) = aws.session.rooms.refusal(Instant::now(), &form) {
+        return Err(error);
+    }
     let send = || aws.write("ec2:RunInstances", built.clone().send());
-    let made = wait::while_conflict(iam::SPREADS_WITHIN, is_unknown_profile, send).await?;
+    let made = wait::while_conflict(iam::SPREADS_WITHIN, is_unknown_profile, send)
+        .await
+        .map_err(|error| aws.session.rooms.told(Instant::now(), &form, error))?;
     let id = made.instances().first().and_then(|instance| instance.instance_id());
     id.map(str::to_owned).ok_or_else(|| strange("ec2:RunInstances", "id"))
 }
 
 fn built(aws: &Aws, request: &CreateRequest, user: &str, root: Option<BlockDeviceMapping>) -> Result<RunInstancesFluentBuilder, CallError> {
     let given = Given(&request.attributes);
-    let profile = given.maybe_text("iam_instance_profile").map(|name| IamInstanceProfileSpecification::builder().name(name).build());
     let send = aws
         .ec2
         .run_instances()
         .min_count(1)
         .max_count(1)
         .client_token(client_token(&request.token))
-        .image_id(given.text("ami")?)
         .instance_type(InstanceType::from(given.text("instance_type")?))
-        .set_iam_instance_profile(profile)
-        .set_key_name(given.owned("key_name"))
         .user_data(user_data(request, user)?)
-        .metadata_options(metadata(given))
-        .set_block_device_mappings(root.map(|root| vec![root]))
         .set_placement(placement(given))
         .set_ebs_optimized(given.flag("ebs_optimized"))
         .set_instance_initiated_shutdown_behavior(given.maybe_text("instance_initiated_shutdown_behavior").map(ShutdownBehavior::from))
         .set_instance_market_options(market(given))
         .set_tag_specifications(Some(all_tags(request, user)));
-    Ok(in_network(send, given))
+    let send = in_network(send, given);
+    Ok(match template(given) {
+        Some(template) => send.launch_template(template),
+        None => without_template(send, given, root)?,
+    })
+}
+
+/// What it is launched from. Which version that is, is the template's to say: a launch that is repeated after a change of it is the same still.
+fn template(given: Given<'_>) -> Option<LaunchTemplateSpecification> {
+    let id = given.block("launch_template")?.owned("id")?;
+    Some(LaunchTemplateSpecification::builder().launch_template_id(id).version(DEFAULT_VERSION).build())
+}
+
+/// With what a template says otherwise: who launches from one may not say it again.
+fn without_template(
+    send: RunInstancesFluentBuilder,
+    given: Given<'_>,
+    root: Option<BlockDeviceMapping>,
+) -> Result<RunInstancesFluentBuilder, CallError> {
+    let profile = given.maybe_text("iam_instance_profile").map(|name| IamInstanceProfileSpecification::builder().name(name).build());
+    Ok(send
+        .image_id(given.text("ami")?)
+        .set_iam_instance_profile(profile)
+        .set_key_name(given.owned("key_name"))
+        .metadata_options(metadata(given))
+        .set_block_device_mappings(root.map(|root| vec![root])))
 }
 
 /// Whether it gets a public address is said of an interface, and who says it must say there too what the interface is in.
@@ -101,15 +130,18 @@ fn metadata(given: Given<'_>) -> InstanceMetadataOptionsRequest {
 }
 
 fn market(given: Given<'_>) -> Option<InstanceMarketOptionsRequest> {
-    let options = given.block("instance_market_options")?;
-    let price = options.owned("max_price").map(|price| SpotMarketOptions::builder().max_price(price).build());
-    let market = options.maybe_text("market_type").map(MarketType::from);
+    let (market, price) = match given.block("instance_market_options") {
+        Some(options) => (options.maybe_text("market_type").map(MarketType::from), options.owned("max_price")),
+        None if given.maybe_text("market") == Some(SPOT) => (Some(MarketType::Spot), given.number("max_price")),
+        None => return None,
+    };
+    let price = price.map(|price| SpotMarketOptions::builder().max_price(price).build());
     Some(InstanceMarketOptionsRequest::builder().set_market_type(market).set_spot_options(price).build())
 }
 
 /// The system disk, where something is said of it. Only the image knows the name of its device.
 async fn root_device(aws: &Aws, given: Given<'_>) -> Result<Option<BlockDeviceMapping>, CallError> {
-    let Some(disk) = given.block("root_block_device") else { return Ok(None) };
+    let Some(disk) = given.block("root_block_device").filter(|_| template(given).is_none()) else { return Ok(None) };
     let image = image(aws, given.text("ami")?).await?;
     let device = image.root_device_name().ok_or_else(|| strange("ec2:DescribeImages", "root device"))?;
     Ok(Some(BlockDeviceMapping::builder().device_name(device).ebs(disk_of(disk)).build()))
@@ -182,7 +214,8 @@ fn all_tags(request: &CreateRequest, user: &str) -> Vec<TagSpecification> {
     }
     let all = tags::ec2(&all);
     let of = |what: ResourceType| TagSpecification::builder().resource_type(what).set_tags(Some(all.clone())).build();
-    [ResourceType::Instance, ResourceType::Volume, ResourceType::NetworkInterface].map(of).to_vec()
+    let spot = market(given).map(|_| ResourceType::SpotInstancesRequest);
+    [ResourceType::Instance, ResourceType::Volume, ResourceType::NetworkInterface].into_iter().chain(spot).map(of).collect()
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 mod kept;
 mod launch;
+mod room;
 mod said;
 
 use std::time::Duration;
@@ -12,6 +13,10 @@ use aws_sdk_ec2::types::{
 };
 use cloudtik_aws::kinds;
 use cloudtik_provider_api::{CallError, CreateRequest, ErrorClass, Found, ObjectAnswer, UpdateRequest};
+use tokio::time::Instant;
+
+use room::Form;
+pub(crate) use room::Rooms;
 
 use super::iam;
 use super::made::unfinished;
@@ -42,6 +47,11 @@ const UNTOLD: &[&str] = &[
     "user_data",
     "authorized_keys",
     "max_workers",
+    "launch_template",
+    "instance_types",
+    "subnet_ids",
+    "markets",
+    "max_price",
     "root_block_device",
     "instance_market_options",
     "instance_initiated_shutdown_behavior",
@@ -58,8 +68,10 @@ impl Kind for Instance {
     async fn create(aws: &Aws, request: &CreateRequest) -> Result<ObjectAnswer, CallError> {
         fence::check(aws, request).await?;
         let id = launch::launch(aws, request).await?;
-        let public = Given(&request.attributes).flag("associate_public_ip_address") == Some(true);
-        running(aws, &id, public).await.map(|found| found.object)
+        let given = Given(&request.attributes);
+        let public = given.flag("associate_public_ip_address") == Some(true);
+        let running = running(aws, &id, public).await.map_err(|error| aws.session.rooms.told(Instant::now(), &Form::of(given), error))?;
+        Ok(running.object)
     }
 
     async fn find(aws: &Aws, query: &Query<'_>) -> Result<Vec<Found>, CallError> {

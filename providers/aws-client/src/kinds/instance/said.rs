@@ -2,11 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aws_sdk_ec2::types::{HttpTokensState, Instance, InstanceMetadataEndpointState, InstanceStateName, InstanceType, Reservation, Tenancy};
+use aws_sdk_ec2::types::{
+    HttpTokensState, Instance, InstanceLifecycleType, InstanceMetadataEndpointState, InstanceStateName, InstanceType, Reservation, Tenancy,
+};
 use cloudtik_aws::kinds;
 use cloudtik_model::Value;
 use cloudtik_provider_api::{CallError, Found, SEQUENCE_TAG};
 
+use super::room::{ON_DEMAND, SPOT};
 use super::{NAME_TAG, UNTOLD, USER_TAG, kept};
 use crate::attributes::{IntoValue, Said};
 use crate::aws::Aws;
@@ -60,6 +63,7 @@ fn one(aws: &Aws, owner: Option<&str>, instance: &Instance, machines: &BTreeMap<
         .set("name", marks.get(NAME_TAG).map(String::as_str))
         .set("ami", instance.image_id())
         .set("instance_type", instance.instance_type().map(InstanceType::as_str))
+        .set("market", if instance.instance_lifecycle() == Some(&InstanceLifecycleType::Spot) { SPOT } else { ON_DEMAND })
         .set("subnet_id", text(instance.subnet_id()))
         .set("availability_zone", zone)
         .set("vpc_security_group_ids", groups)
