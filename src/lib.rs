@@ -29,12 +29,15 @@
 
 mod around;
 mod clusters;
+mod deploy;
 mod disk;
 mod dot;
+mod emit;
 mod events;
 mod failure;
 mod format;
 pub mod hidden;
+mod inside;
 mod local;
 mod options;
 mod preflight;
@@ -56,6 +59,7 @@ pub use cloudtik_provider_api as provider_api;
 pub use clusters::{ClusterStatus, ExecEnd, ExecRequest, ExecTarget, NodeOutput, PublishedNode, StatusSource};
 pub use disk::DiskSources;
 pub use dot::graph_dot;
+pub use emit::Emitted;
 pub use events::{Event, Interrupt, Observer, Silent};
 pub use failure::{Failure, FailureKind};
 pub use format::{FormattedFile, format_files, format_text};

@@ -20,6 +20,8 @@ use cloudtik_planner::{Change, Estimate, Mode, Plan, PlanInput, Settled, estimat
 use cloudtik_provider_api::{CONTROLLER_PROVIDER, DATA_QUESTION, Deed, Facts, ProviderSchema, Requests, VALUE_KIND};
 
 use crate::around::Around;
+use crate::deploy::stays_deployed;
+use crate::inside::Inside;
 use crate::preflight::{heads_answer, silent_heads};
 use crate::prepared::Prepared;
 use crate::providers::{providers, schemas, with_controller};
@@ -36,7 +38,7 @@ pub struct Project {
     options: ProjectOptions,
     pub(crate) folder: PathBuf,
     sources: DiskSources,
-    providers: Providers,
+    pub(crate) providers: Providers,
     pub(crate) schemas: Arc<BTreeMap<String, ProviderSchema>>,
 }
 
@@ -139,7 +141,7 @@ impl Project {
         Ok(Compilation { graph: compiled.graph, head_configs: compiled.head_configs, notes: compiled.notes, warnings, sources })
     }
 
-    fn compile_with(&self, facts: &Facts) -> Result<(Compiled, SourceMap, Diagnostics), Failure> {
+    pub(crate) fn compile_with(&self, facts: &Facts) -> Result<(Compiled, SourceMap, Diagnostics), Failure> {
         let (compiled, sources, diagnostics) = self.compile_any(facts);
         if diagnostics.has_errors() { Err(Failure::error(diagnostics, sources)) } else { Ok((compiled, sources, diagnostics)) }
     }
@@ -289,7 +291,9 @@ impl Project {
         let clouds = clouds(&self.providers, configs.into_iter(), &self.folder, &around);
         heads_answer(&plan, store.state(), &clouds, &around)?;
         if !options.allow_disruption {
-            no_tenants(&World { clouds: &clouds, schemas: &self.schemas }, &plan, store.state())?;
+            let world = World { clouds: &clouds, schemas: &self.schemas };
+            let inside = Inside::of(&world, &self.providers, &plan)?;
+            no_tenants(&world, &plan, store.state(), &inside.anew)?;
         }
         let planned = Planned { plan, warnings: Diagnostics::new(), sources: SourceMap::default() };
         let run_id = new_run_id()?;
@@ -469,6 +473,9 @@ impl Project {
         let locate = |span| sources.describe(span);
         let keep = kept(&ledger.state, options);
         check_addresses(options, &compiled.graph, &ledger.state)?;
+        if !options.destroy {
+            stays_deployed(&compiled, &ledger.state).map_err(|wrong| Failure::error(wrong, sources.clone()))?;
+        }
         let goes = |address: &Address| options.destroy || !compiled.graph.nodes.contains_key(address);
         let mut notes = compiled.notes;
         notes.extend(moved.iter().map(|(to, from)| format!("{from} is now {to}")));
@@ -505,8 +512,12 @@ impl Project {
         }
         warnings.extend(diagnostics);
         plan.expected = self.expected(&plan, &ledger.state, options);
-        if !options.offline && !options.allow_disruption {
-            no_tenants(&world, &plan, &ledger.state)?;
+        if !options.offline {
+            let inside = Inside::of(&world, &self.providers, &plan)?;
+            if !options.allow_disruption {
+                no_tenants(&world, &plan, &ledger.state, &inside.anew)?;
+            }
+            plan.notes.extend(inside.notes);
         }
         Ok(Planned { plan, warnings, sources })
     }

@@ -4,7 +4,8 @@
 pub type StarterFile = (&'static str, &'static str);
 
 /// The examples, by name, with their files.
-const EXAMPLES: [(&str, &[StarterFile]); 5] = [
+const EXAMPLES: [(&str, &[StarterFile]); 6] = [
+    ("aws-cloudformation", &[("main.hcl", include_str!("../examples/aws-cloudformation/main.hcl"))]),
     ("aws-peered", &[("main.hcl", include_str!("../examples/aws-peered/main.hcl"))]),
     ("aws-public-head", &[("main.hcl", include_str!("../examples/aws-public-head/main.hcl"))]),
     ("aws-shared", &[("main.hcl", include_str!("../examples/aws-shared/main.hcl"))]),

@@ -17,10 +17,10 @@ const NAMES_MAX: usize = 10;
 /// The segments of the address of a workspace: `workspace.w`.
 const WORKSPACE_SEGMENTS: usize = 2;
 
-/// Fails if a plan takes a workspace away, or makes parts of it anew, while clusters of other projects are in it, in whatever state they are.
-pub(crate) fn no_tenants(world: &World<'_>, plan: &Plan, state: &State) -> Result<(), Failure> {
+/// Fails if a plan takes a workspace away, or makes parts of it anew (or, at these addresses, what is inside of them), while clusters of other projects are in it, in whatever state they are.
+pub(crate) fn no_tenants(world: &World<'_>, plan: &Plan, state: &State, anew: &BTreeSet<Address>) -> Result<(), Failure> {
     let mut diagnostics = Diagnostics::new();
-    for (workspace, goes) in disturbed(plan) {
+    for (workspace, goes) in disturbed(plan, anew) {
         let Some((provider, name)) = workspace_in(world, state, &workspace)? else { continue };
         let clusters = clusters_of_others(world, &workspace, &provider, &name, state)?;
         if clusters.is_empty() {
@@ -38,14 +38,15 @@ pub(crate) fn no_tenants(world: &World<'_>, plan: &Plan, state: &State) -> Resul
 }
 
 /// The workspaces that go, or of which something is made anew; and whether they go.
-fn disturbed(plan: &Plan) -> BTreeMap<Address, bool> {
+fn disturbed(plan: &Plan, inside: &BTreeSet<Address>) -> BTreeMap<Address, bool> {
     let parts = || plan.changes.values().filter(|change| change.address.root() == "workspace");
-    let removed = |change: &&cloudtik_planner::Change| matches!(change.action, Action::Delete | Action::Replace);
+    let is_anew = |change: &cloudtik_planner::Change| change.action == Action::Replace || inside.contains(&change.address);
+    let removed = |change: &&cloudtik_planner::Change| change.action == Action::Delete || is_anew(change);
     let workspaces: BTreeSet<Address> = parts().filter(removed).map(|change| change.address.prefix(WORKSPACE_SEGMENTS)).collect();
     let of = |workspace: &Address| {
         let own = || parts().filter(|change| change.address.is_within(workspace));
         let goes = own().all(|change| change.desired.is_none());
-        let anew = own().any(|change| change.action == Action::Replace);
+        let anew = own().any(is_anew);
         (goes || anew).then_some(goes)
     };
     workspaces.iter().filter_map(|workspace| Some((workspace.clone(), of(workspace)?))).collect()

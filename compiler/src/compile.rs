@@ -57,6 +57,8 @@ pub struct Compiled {
     pub timeouts: BTreeMap<Address, NodeTimeouts>,
     /// What the controller on the head of each cluster with workers is told, by cluster.
     pub head_configs: BTreeMap<Address, HeadConfig>,
+    /// The workspaces as they were lowered.
+    pub workspaces: BTreeMap<Address, WorkspaceSpec>,
 }
 
 /// Compiles a project. The diagnostics are in the order of their places; with an error among them the graph must not be used.
@@ -94,7 +96,7 @@ pub fn compile(input: &CompileInput<'_>) -> (Compiled, SourceMap, Diagnostics) {
     spread_dependencies(&mut expansion);
     compiled.questions = std::mem::take(&mut expansion.questions);
     questions(&expansion, &mut compiled, &mut found);
-    let Expansion { graph, providers, variables, mut notes, timeouts, head_configs, found: expanded, .. } = expansion;
+    let Expansion { graph, providers, variables, mut notes, timeouts, head_configs, workspaces, found: expanded, .. } = expansion;
     found.extend(expanded);
     let mut found: Diagnostics = found.into_iter().filter(|diagnostic| diagnostic.code != SAID_BEFORE).collect();
     found.sort();
@@ -111,6 +113,7 @@ pub fn compile(input: &CompileInput<'_>) -> (Compiled, SourceMap, Diagnostics) {
     compiled.variables = variables;
     compiled.timeouts = timeouts;
     compiled.head_configs = head_configs;
+    compiled.workspaces = workspaces.into_iter().map(|(address, (spec, _))| (address, spec)).collect();
     compiled.notes.extend(notes);
     compiled.sources = loaded.texts;
     compiled.reads = digests.into_inner();

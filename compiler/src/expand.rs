@@ -9,14 +9,13 @@ use cloudtik_model::{
     Address, Diagnostic, Diagnostics, Expr, ExprKind, Graph, HeadConfig, Key, Lifecycle, Node, Origin, OutputSpec, ProviderConfig,
     ProviderRef, ResourceSpec, Span, Type, Value, did_you_mean,
 };
-use cloudtik_provider_api::{FactQuestion, KindSchema};
+use cloudtik_provider_api::{FactQuestion, KindSchema, with_default_tags};
 use cloudtik_syntax::{Attribute, Block};
 
 use crate::cluster::expand_cluster;
 use crate::compile::NodeTimeouts;
 use crate::data::expand_data;
 use crate::declare::{Declaration, Declarations, Name};
-use crate::default_tags::with_default_tags;
 use crate::evaluate::{Evaluated, Evaluator, article, unknown_at_plan_time};
 use crate::input::{CompileInput, Given, text_expression};
 use crate::language::{resource_meta, top_level};

@@ -349,12 +349,17 @@ fn storage() -> NestedRule {
     })
 }
 
+const DEPLOY: &str = "`native`: each part by a call of its own; `cloudformation`, on AWS: all of them as one stack.";
+
 fn workspace() -> BlockSchema {
     let mut attributes = vec![
         AttributeRule::optional("name", Type::String, ChangeWord::Recreate, "Its real name; the label without it.")
             .check(Check::Name(NAME_CHARS_MAX))
             .known(),
         AttributeRule::optional("provider", Type::Any, ChangeWord::Recreate, "Which provider configuration.").reference(),
+        AttributeRule::new(AttributeSchema::with_default("deploy", Type::String, "native", ChangeWord::Fixed, DEPLOY))
+            .check(Check::OneOf(&["native", "cloudformation"]))
+            .known(),
         tags(),
     ];
     attributes.extend(meta());
@@ -363,7 +368,7 @@ fn workspace() -> BlockSchema {
         labels: &["name"],
         attributes,
         blocks: vec![network(), firewall(), identity(), storage(), lifecycle()],
-        later: &["from", "deploy", "domain", "database", "proxy", "timeouts"],
+        later: &["from", "domain", "database", "proxy", "timeouts"],
         ..BlockSchema::default()
     }
 }

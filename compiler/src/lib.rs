@@ -10,7 +10,6 @@ mod compile;
 mod controller;
 mod data;
 mod declare;
-mod default_tags;
 mod discover;
 mod evaluate;
 mod expand;

@@ -364,6 +364,11 @@ impl<'a> Planner<'_, 'a> {
             let ty = attribute.map_or(Type::String, |attribute| attribute.ty.clone());
             entries.insert(Arc::clone(name), Value::deferred(ty, reference).marked(attribute.is_some_and(|attribute| attribute.sensitive)));
         }
+        let named = if fresh || same { Vec::new() } else { kind.names.map(|names| names(desired)).unwrap_or_default() };
+        for (name, names) in named {
+            let all = with_names(&change.address, name, &names, entries.get(name));
+            entries.insert(name.into(), all);
+        }
         if let (false, Some(id)) = (fresh, &change.id) {
             entries.insert("id".into(), id.as_str().into());
         }
@@ -376,6 +381,15 @@ impl<'a> Planner<'_, 'a> {
         }
         Some(self.input.state.resources.get(&change.address)?.current.as_ref()?.attributes.clone())
     }
+}
+
+/// A computed map once it has these names: what is there stays, what is new only the provider can tell.
+fn with_names(address: &Address, attribute: &str, names: &BTreeSet<Arc<str>>, there: Option<&Value>) -> Value {
+    let entry = |name: &Arc<str>| {
+        let new = || Expr::from(ExprKind::Reference(address.clone())).attribute(attribute).attribute(Arc::clone(name));
+        there.and_then(|there| there.get(name)).cloned().unwrap_or_else(|| Value::deferred(Type::String, new()))
+    };
+    Value::map(names.iter().map(|name| (Arc::clone(name), entry(name))).collect::<Vec<_>>())
 }
 
 /// `tags.owner, cidr and 2 more changed`, by attribute.

@@ -182,6 +182,12 @@ pub(crate) enum Command {
     },
     /// Print what the spec compiles to, as JSON
     Compile {
+        /// Print a document that another tool deploys instead
+        #[arg(long, value_enum, value_name = "FORMAT")]
+        emit: Option<EmitFormat>,
+        /// Of which workspace, where there is more than one
+        #[arg(long, value_name = "ADDRESS", requires = "emit")]
+        workspace: Option<Address>,
         /// Write it to this file
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
@@ -348,6 +354,22 @@ pub(crate) enum LocalAction {
 pub(crate) enum GraphFormat {
     /// For Graphviz.
     Dot,
+}
+
+/// What a workspace can be written as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EmitFormat {
+    /// A template of AWS CloudFormation.
+    Cloudformation,
+}
+
+impl EmitFormat {
+    /// As providers know it.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Cloudformation => "cloudformation",
+        }
+    }
 }
 
 /// Where values come from.

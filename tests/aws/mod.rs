@@ -11,6 +11,7 @@
     reason = "helpers of tests are no test functions to clippy"
 )]
 
+pub mod alike;
 pub mod drift;
 pub mod specs;
 
@@ -73,6 +74,15 @@ impl World {
         let server = moto.endpoint();
         let client = Endpoint::new(proxy.address(), REGION);
         Some(Self { proxy, stage, accounts: vec![Account::new(server.clone())], server, client, _moto: moto })
+    }
+
+    /// Changes a place of the spec.
+    #[track_caller]
+    pub fn change(&self, from: &str, to: &str) {
+        let file = self.stage.project().join("main.hcl");
+        let text = fs::read_to_string(file).unwrap();
+        assert!(text.contains(from), "{from} in {text}");
+        self.stage.spec(&text.replacen(from, to, 1));
     }
 
     /// Runs a command in another project, which lies below this one.

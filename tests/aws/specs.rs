@@ -25,6 +25,11 @@ impl Mode {
 
     /// Makes the network of the client, where the mode has one, and writes the spec.
     pub fn prepare(self, world: &World) {
+        self.prepare_as(world, "native");
+    }
+
+    /// The same with a way to deploy it.
+    pub fn prepare_as(self, world: &World, deploy: &str) {
         let client = if self == Self::PublicHead { String::new() } else { client_network(&world.server) };
         let client = if client.is_empty() { client } else { format!("    client_vpc = \"{client}\"\n") };
         let image = image(&world.server);
@@ -32,6 +37,7 @@ impl Mode {
             r#"provider "aws" {{}}
 
 workspace "w" {{
+  deploy = "{deploy}"
   network {{
     mode = "{}"
 {client}  }}

@@ -28,6 +28,7 @@ pub(crate) static SCHEMA: LazyLock<ProviderSchema> = LazyLock::new(|| {
         unique_name: None,
         concurrency_max: 1,
         derive: None,
+        names: None,
         additive: &[],
         rolls: false,
         in_resource: false,

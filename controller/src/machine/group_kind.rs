@@ -35,6 +35,7 @@ pub(super) fn group_schema() -> ProviderSchema {
         unique_name: None,
         concurrency_max: u32::MAX,
         derive: None,
+        names: None,
         additive: &[],
         rolls: false,
         in_resource: false,

@@ -68,6 +68,7 @@ fn kind(name: &'static str, more: Vec<AttributeSchema>) -> KindSchema {
         secrets: &[],
         unique_name: (name == "t_named").then_some("name"),
         concurrency_max: 10,
+        names: None,
         derive: Some(|desired| {
             let name = desired.get("name").and_then(Value::as_str).unwrap_or("nobody");
             vec![("label", format!("label of {name}").into())]

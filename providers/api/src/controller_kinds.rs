@@ -87,6 +87,7 @@ const fn kind(name: &'static str) -> KindSchema {
         unique_name: None,
         concurrency_max: u32::MAX,
         derive: None,
+        names: None,
         in_resource: false,
         additive: &[],
         rolls: false,

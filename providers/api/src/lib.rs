@@ -6,6 +6,7 @@
 mod call;
 mod capabilities;
 mod controller_kinds;
+mod default_tags;
 mod lowering;
 mod node_attributes;
 mod provider;
@@ -20,6 +21,7 @@ pub use call::{
 };
 pub use capabilities::{Capabilities, Capability};
 pub use controller_kinds::{CONTROLLER_PROVIDER, HEAD_CONTROLLER_KIND, WORKER_GROUP_KIND, controller_schema};
+pub use default_tags::with_default_tags;
 pub use lowering::{
     ClusterStart, NODE_NAME, ResourceBuilder, WorkspaceStart, fact, firewall_rules, no_effect, no_effect_at, no_effect_of_cloud, real_name,
     reference, worker_name, written,
@@ -27,6 +29,8 @@ pub use lowering::{
 pub use node_attributes::node_attributes;
 pub use provider::{Cloud, Facts, Lowered, Provider};
 pub use record::{RECORD_VALUE, exports_of, record};
-pub use schema::{AttributeSchema, Deed, Derive, Expected, Idempotency, KindSchema, Presence, ProviderSchema, Requests, SecretKind, Shown};
+pub use schema::{
+    AttributeSchema, Deed, Derive, Expected, Idempotency, KindSchema, Names, Presence, ProviderSchema, Requests, SecretKind, Shown,
+};
 pub use tags::{CLUSTER_TAG, GROUP_TAG, HEAD_ROLE, ROLE_TAG, SEQUENCE_TAG, STATUS_PREFIX, TEMPLATE_TAG, WORKER_ROLE, WORKSPACE_TAG};
 pub use value_kind::{VALUE_KIND, ValueProvider};

@@ -169,6 +169,8 @@ pub fn no_effect_of_cloud(workspace: &WorkspaceSpec) -> Diagnostics {
     let mut found = no_effect(of, provider, &workspace.network.fields, NETWORK);
     found.extend(workspace.client.iter().map(|client| no_effect_at(of, provider, "client_provider", client.span)));
     found.extend(no_effect(of, provider, &workspace.identity.fields, IDENTITY));
+    let stack = workspace.fields.get("deploy").filter(|field| field.value.as_str() != Some("native"));
+    found.extend(stack.map(|field| no_effect_at(of, provider, "deploy", field.span)));
     workspace.storage.values().for_each(|part| found.extend(no_effect(of, provider, &part.fields, STORAGE)));
     found
 }

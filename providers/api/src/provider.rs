@@ -80,6 +80,12 @@ pub trait Provider: Send + Sync {
         Lowered::default()
     }
 
+    /// A workspace as a document of this format, which other tools deploy. What the document cannot say is an error at its place. `None`: the
+    /// provider has no such format.
+    fn emit(&self, _format: &str, _config: &Value, _workspace: &WorkspaceSpec, _facts: &Facts) -> Option<(String, Diagnostics)> {
+        None
+    }
+
     /// The nodes of a cluster as resources.
     fn lower_cluster(&self, _config: &Value, _cluster: &ClusterSpec, _workspace: &WorkspaceUse, _facts: &Facts) -> Lowered {
         Lowered::default()
@@ -88,6 +94,12 @@ pub trait Provider: Send + Sync {
     /// The kind and the name of the object that keeps the record of a workspace, and in whose attribute `value` it is. `None`: records are not
     /// kept here, and only clusters of the workspace's own project can use it.
     fn record(&self, _workspace: &str) -> Option<(&'static str, String)> {
+        None
+    }
+
+    /// What is asked about an update of one object before a plan shows it, when the object has others inside: the answer is an object of `notes`,
+    /// lines for the reader, and `anew`, whether something inside is made anew. `None`: the attributes say all there is to say.
+    fn question_of_update(&self, _kind: &str, _id: &str, _desired: &Value) -> Option<FactQuestion> {
         None
     }
 

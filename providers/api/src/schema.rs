@@ -1,6 +1,7 @@
 //! Schemas: attributes with their types, what a change of each does, and how a create of each kind is repeated.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use cloudtik_model::{ChangeWord, Type, Value};
 
@@ -172,6 +173,9 @@ pub enum SecretKind {
 /// From the given attributes of an object to computed ones, by name.
 pub type Derive = fn(&Value) -> Vec<(&'static str, Value)>;
 
+/// From the given attributes of an object to the names in computed maps, by attribute.
+pub type Names = fn(&Value) -> Vec<(&'static str, BTreeSet<Arc<str>>)>;
+
 /// A kind of resource.
 #[derive(Clone, Debug)]
 pub struct KindSchema {
@@ -195,6 +199,8 @@ pub struct KindSchema {
     pub concurrency_max: u32,
     /// Computed attributes that follow from the given ones without asking anybody.
     pub derive: Option<Derive>,
+    /// Which names computed maps have, where that follows from the given attributes: an update adds what is new, and what is there stays.
+    pub names: Option<Names>,
     /// Whether objects of it only add up, as the rules of a firewall do: new ones are made before old ones beside them go, so that nothing is
     /// missing in between. The attributes that make two of them the same thing, which cannot be there twice; empty: it is no such kind.
     pub additive: &'static [&'static str],

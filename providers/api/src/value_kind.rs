@@ -32,6 +32,7 @@ impl ValueProvider {
             secrets: &[],
             unique_name: None,
             concurrency_max: u32::MAX,
+            names: None,
             derive: Some(|desired| vec![("output", desired.get("input").cloned().unwrap_or(Value::NULL))]),
             additive: &[],
             rolls: false,

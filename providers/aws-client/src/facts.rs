@@ -14,7 +14,7 @@ use cloudtik_provider_api::{CallError, ErrorClass, FactQuestion, WORKSPACE_TAG};
 use crate::attributes::{Given, IntoValue};
 use crate::aws::Aws;
 use crate::error::{refused, strange};
-use crate::kinds::route_tables;
+use crate::kinds::{cloudformation_stack, route_tables};
 use crate::{metadata, tags};
 
 /// Where packets go that no other route is for: no range that must stay free.
@@ -69,6 +69,7 @@ async fn answer_one(aws: &Aws, question: &str, arguments: Given<'_>) -> Result<V
         "client" => client(aws, arguments).await,
         "network" => network(aws, arguments).await,
         "image" => image(aws, arguments).await,
+        "change_set" => cloudformation_stack::preview(aws, arguments).await,
         _ => Err(refused("question", "nobody answers it")),
     }
 }

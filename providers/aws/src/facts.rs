@@ -8,6 +8,7 @@
 //! | `client` | `vpc` or null, `workspace` | `{ vpc_id, account, region, cidr_blocks, route_table_ids, destinations }`; `destinations` are where its routes lead, but for `local`, everywhere, and the workspace |
 //! | `network` | `vpc` or null, `workspace` | `{ vpc_id, cidr_blocks, subnets, internet_gateway_id }`; `subnets` are `{ id, cidr_block, zone }`, without those of the workspace |
 //! | `image` | `owner`, `name`, `architecture`, or `parameter`, or `id` | `{ id, name, user, root_device_name, architecture }` |
+//! | `change_set` | `id` of a stack, and what it shall be | `{ notes, anew }`: what becomes of what is in it, and whether something of that is made anew; no plan is made of it, it is shown with one |
 //!
 //! Without `vpc` the network is that of the machine that asks. Objects of a workspace carry its name in the tag `cloudtik:workspace`: asking
 //! anew, once they are there, must not give another answer because of them.
@@ -36,6 +37,8 @@ pub const CLIENT: &str = "client";
 pub const NETWORK: &str = "network";
 /// An image.
 pub const IMAGE: &str = "image";
+/// What an update would do inside a stack.
+pub const CHANGE_SET: &str = "change_set";
 
 /// What a plan of these specs must ask.
 pub(crate) fn questions(
@@ -90,7 +93,7 @@ fn pinned(key: String, question: &str, arguments: Value) -> FactQuestion {
     FactQuestion { key, question: question.to_owned(), arguments, pin: true }
 }
 
-fn account_key(provider: &ProviderRef) -> String {
+pub(crate) fn account_key(provider: &ProviderRef) -> String {
     format!("{provider}.{ACCOUNT}")
 }
 

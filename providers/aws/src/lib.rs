@@ -3,6 +3,7 @@
 //! It makes no call and knows no client: `cloudtik-aws-client` does, and is built only where it is wanted, because its libraries take minutes.
 
 pub mod addresses;
+mod cloudformation;
 pub mod facts;
 mod firewall;
 mod first_boot;

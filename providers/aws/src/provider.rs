@@ -9,6 +9,7 @@ use cloudtik_provider_api::{
     CallError, Capabilities, Capability, Cloud, Deed, ErrorClass, FactQuestion, Facts, Lowered, Provider, ProviderSchema, Requests,
 };
 
+use crate::cloudformation::{CLOUDFORMATION, template};
 use crate::facts;
 use crate::kinds::{self, aws_schema};
 use crate::{lower, names};
@@ -94,8 +95,26 @@ impl Provider for AwsProvider {
         lower::workspace(config, workspace, facts)
     }
 
+    fn emit(&self, format: &str, config: &Value, workspace: &WorkspaceSpec, facts: &Facts) -> Option<(String, Diagnostics)> {
+        (format == CLOUDFORMATION).then(|| {
+            let mut native = lower::native(config, workspace, facts);
+            let mut found = std::mem::take(&mut native.diagnostics);
+            let template = template(config, workspace, &native, &mut found);
+            (format!("{:#}\n", template.json), found)
+        })
+    }
+
     fn lower_cluster(&self, config: &Value, cluster: &ClusterSpec, workspace: &WorkspaceUse, facts: &Facts) -> Lowered {
         lower::cluster(config, cluster, workspace, facts)
+    }
+
+    fn question_of_update(&self, kind: &str, id: &str, desired: &Value) -> Option<FactQuestion> {
+        if kind != kinds::CLOUDFORMATION_STACK || !desired.is_known() {
+            return None;
+        }
+        let wanted = desired.entries().into_iter().flatten().map(|(name, value)| (Arc::clone(name), value.clone()));
+        let arguments = Value::object(wanted.chain([(Arc::from("id"), Value::from(id))]));
+        Some(FactQuestion { key: format!("{}.{id}", facts::CHANGE_SET), question: facts::CHANGE_SET.to_owned(), arguments, pin: false })
     }
 
     fn record(&self, workspace: &str) -> Option<(&'static str, String)> {

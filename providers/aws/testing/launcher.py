@@ -153,6 +153,7 @@ def main():
     app = DomainDispatcherApplication(create_backend_app)
     server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=MotoRequestHandler)
     threading.Thread(target=end_with_parent, daemon=True).start()
+    install_stacks(f"http://127.0.0.1:{server.server_address[1]}")
     print(server.server_address[1], flush=True)
     server.serve_forever()
 

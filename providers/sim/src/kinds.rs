@@ -102,6 +102,7 @@ const fn kind(name: &'static str, class: Idempotency) -> KindSchema {
         unique_name: None,
         concurrency_max: 8,
         derive: None,
+        names: None,
         additive: &[],
         rolls: false,
         in_resource: true,

@@ -52,7 +52,10 @@ fn choose(command: &Command, context: &Context<'_>) -> Result<Exit, Failure> {
             fmt::run(context, targets, wants)
         }
         Command::Graph { format, provider } => spec::graph(context, *format, provider),
-        Command::Compile { out, provider } => spec::compile(context, out.as_deref(), provider),
+        Command::Compile { emit, workspace, out, provider } => {
+            let wants = spec::Compile { emit: *emit, workspace: workspace.as_ref(), out: out.as_deref() };
+            spec::compile(context, &wants, provider)
+        }
         Command::Plan { out, destroy, offline, detailed_exitcode, json, delete_data, plan } => {
             let wants = plan::Wants { out: out.as_deref(), detailed_exitcode: *detailed_exitcode, json: *json };
             let mut options = super::project::plan_options(plan);

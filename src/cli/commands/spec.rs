@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
+use cloudtik::model::Address;
 use cloudtik::{Failure, FailureKind};
 
-use super::super::arguments::{GraphFormat, ProviderFlags};
+use super::super::arguments::{EmitFormat, GraphFormat, ProviderFlags};
 use super::super::values::many;
 use super::super::{Exit, diagnostics, project};
 use super::{Context, file_error};
@@ -44,13 +45,33 @@ pub(crate) fn graph(context: &Context<'_>, format: GraphFormat, provider: &Provi
     Ok(Exit::Done)
 }
 
-pub(crate) fn compile(context: &Context<'_>, out: Option<&Path>, provider: &ProviderFlags) -> Result<Exit, Failure> {
-    let compilation = project::open(context.environment, context.given, Some(provider), None)?.compile()?;
-    diagnostics::show(&compilation.warnings, &compilation.sources, context.printer);
-    let json = compilation.to_json();
-    match out {
-        Some(file) => std::fs::write(file, format!("{json:#}\n")).map_err(|error| file_error("write", file, &error))?,
-        None => context.printer.json(&json),
+/// What of the spec is printed, and where.
+pub(crate) struct Compile<'a> {
+    /// As a document for another tool.
+    pub(crate) emit: Option<EmitFormat>,
+    /// Of this workspace.
+    pub(crate) workspace: Option<&'a Address>,
+    /// Into this file.
+    pub(crate) out: Option<&'a Path>,
+}
+
+pub(crate) fn compile(context: &Context<'_>, wants: &Compile<'_>, provider: &ProviderFlags) -> Result<Exit, Failure> {
+    let project = project::open(context.environment, context.given, Some(provider), None)?;
+    let text = match wants.emit {
+        Some(format) => {
+            let emitted = project.emit(format.word(), wants.workspace)?;
+            diagnostics::show(&emitted.warnings, &emitted.sources, context.printer);
+            emitted.document
+        }
+        None => {
+            let compilation = project.compile()?;
+            diagnostics::show(&compilation.warnings, &compilation.sources, context.printer);
+            format!("{:#}\n", compilation.to_json())
+        }
+    };
+    match wants.out {
+        Some(file) => std::fs::write(file, text).map_err(|error| file_error("write", file, &error))?,
+        None => context.printer.data(&text),
     }
     Ok(Exit::Done)
 }

@@ -1,6 +1,6 @@
 //! The kinds, one file for each family.
 
-mod cloudformation_stack;
+pub(crate) mod cloudformation_stack;
 mod db_instance;
 mod db_subnet_group;
 mod ebs_volume;

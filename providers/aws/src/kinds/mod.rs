@@ -142,6 +142,7 @@ const fn kind(name: &'static str, class: Idempotency, doc: &'static str) -> Kind
         unique_name: None,
         concurrency_max: 16,
         derive: None,
+        names: None,
         additive: &[],
         rolls: false,
         in_resource: true,

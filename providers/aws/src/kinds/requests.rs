@@ -49,7 +49,9 @@ fn costs(kind: &str) -> Costs {
         // Its settings are written one by one, and read the same way.
         names::S3_BUCKET => at_once(8, 6, 1),
         names::SSM_PARAMETER => at_once(1, 4, 1),
-        names::DB_INSTANCE | names::LB | names::CLOUDFORMATION_STACK => waited(2, 3, 2),
+        names::DB_INSTANCE | names::LB => waited(2, 3, 2),
+        // A change set is made, looked at and carried out; then the stack is read with its template.
+        names::CLOUDFORMATION_STACK => waited(6, 8, 3),
         _ => at_once(1, 2, 1),
     }
 }

@@ -1,9 +1,21 @@
 //! What keeps data under a name: object stores, parameters, stacks of resources.
 
-use cloudtik_model::{ChangeWord, Type};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use cloudtik_model::{ChangeWord, Type, Value};
 use cloudtik_provider_api::{AttributeSchema, KindSchema, Shown};
+use serde_json::Value as Json;
 
 use super::{arn, block, fixed, flag, given, live, named, names, seconds, tags, word};
+
+/// The names of the outputs of a stack.
+fn outputs(stack: &Value) -> Vec<(&'static str, BTreeSet<Arc<str>>)> {
+    let template = stack.get("template_body").and_then(Value::as_str).and_then(|text| serde_json::from_str::<Json>(text).ok());
+    let Some(template) = template else { return Vec::new() };
+    let names = template.get("Outputs").and_then(Json::as_object).into_iter().flatten();
+    vec![("outputs", names.map(|(name, _)| Arc::from(name.as_str())).collect())]
+}
 
 pub(super) fn kinds() -> Vec<KindSchema> {
     let in_place = ChangeWord::Live;
@@ -53,6 +65,7 @@ pub(super) fn kinds() -> Vec<KindSchema> {
                 AttributeSchema::computed("outputs", Type::map(Type::String), "The template's outputs."),
             ],
             expected: seconds(180, 120, 120),
+            names: Some(outputs),
             ..named(names::CLOUDFORMATION_STACK, "name", "Resources that are made from a template.")
         },
     ]

@@ -9,7 +9,7 @@ mod storage;
 mod workspace;
 
 pub(crate) use cluster::cluster;
-pub(crate) use workspace::workspace;
+pub(crate) use workspace::{native, workspace};
 
 use cloudtik_model::spec::Fields;
 use cloudtik_model::{Address, Diagnostic, Diagnostics, Key, Segment, Span};

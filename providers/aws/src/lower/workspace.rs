@@ -11,6 +11,7 @@ use super::layout::Layout;
 use super::maker::{Maker, id_of};
 use super::network::{firewall, network};
 use super::storage::stores;
+use crate::cloudformation::{CLOUDFORMATION, stack};
 use crate::firewall::{Peer, Rule, ingress};
 use crate::kinds;
 use crate::names;
@@ -31,8 +32,15 @@ const BEFORE: &[&str] = &[
 /// Where nodes are set up through.
 const SSH_PORT: i64 = 22;
 
-/// `workspace.w` and all below it.
+/// `workspace.w` as it is deployed: its parts, or a stack of them.
 pub(crate) fn workspace(config: &Value, workspace: &WorkspaceSpec, facts: &Facts) -> Lowered {
+    let native = native(config, workspace, facts);
+    let deploy = workspace.fields.get("deploy").and_then(|field| field.value.as_str());
+    if deploy == Some(CLOUDFORMATION) { stack(config, workspace, native) } else { native }
+}
+
+/// `workspace.w` and all below it.
+pub(crate) fn native(config: &Value, workspace: &WorkspaceSpec, facts: &Facts) -> Lowered {
     let mut found = Diagnostics::new();
     check_tags(&workspace.fields, &mut found);
     let layout = Layout::of(config, workspace, facts, &mut found);

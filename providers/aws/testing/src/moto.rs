@@ -12,7 +12,7 @@ use crate::client::Endpoint;
 const REQUIREMENTS: &str = include_str!("../requirements.txt");
 
 /// What is started.
-const LAUNCHER: &str = include_str!("../launcher.py");
+const LAUNCHER: &str = concat!(include_str!("../stacks.py"), include_str!("../launcher.py"));
 
 /// The region that tests use if they do not care.
 const REGION: &str = "us-west-2";
@@ -53,17 +53,8 @@ impl Moto {
     ///
     /// Where `CI` is `true`: there it must run.
     #[must_use]
-    #[expect(clippy::panic, reason = "it speaks to whoever runs the tests")]
     pub fn start_or_say(folder: &Path) -> Option<Self> {
-        match Self::start(folder) {
-            Ok(moto) => Some(moto),
-            Err(error) if std::env::var_os("CI").is_some_and(|value| value == "true") => panic!("no server to test against: {error}"),
-            Err(error) => {
-                // Written as it is: what is printed by a test that passes is not shown.
-                let _ = writeln!(io::stderr(), "NOT RUN: no server to test against: {error}");
-                None
-            }
-        }
+        there_or_say(Self::start(folder), "no server to test against")
     }
 
     /// Where it listens.
@@ -85,6 +76,20 @@ impl Drop for Moto {
     }
 }
 
+/// What a test needs, or a loud word that it does not run.
+#[expect(clippy::panic, reason = "it speaks to whoever runs the tests")]
+pub(crate) fn there_or_say<T>(needed: io::Result<T>, without: &str) -> Option<T> {
+    match needed {
+        Ok(there) => Some(there),
+        Err(error) if std::env::var_os("CI").is_some_and(|value| value == "true") => panic!("{without}: {error}"),
+        Err(error) => {
+            // Written as it is: what is printed by a test that passes is not shown.
+            let _ = writeln!(io::stderr(), "NOT RUN: {without}: {error}");
+            None
+        }
+    }
+}
+
 fn end(child: &mut Child) {
     // One that ended by itself is what is wanted.
     let _ = child.kill();
@@ -100,7 +105,7 @@ fn port_of(child: &mut Child) -> io::Result<u16> {
 }
 
 /// The Python of an environment with everything in it.
-fn installed(folder: &Path) -> io::Result<PathBuf> {
+pub(crate) fn installed(folder: &Path) -> io::Result<PathBuf> {
     fs::create_dir_all(folder)?;
     let lock = File::create(folder.join("moto.lock"))?;
     lock.lock()?;

@@ -5,6 +5,7 @@
 mod documents;
 mod refused;
 mod support;
+mod templates;
 
 use std::collections::BTreeSet;
 

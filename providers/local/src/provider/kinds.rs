@@ -53,6 +53,7 @@ pub(super) fn local_schema() -> ProviderSchema {
             is_node: true,
             secrets: &[(HOST_KEY_SECRET, SecretKind::SshHostKey), (LOGIN_SECRET, SecretKind::LoginKey)],
             derive: Some(published),
+            names: None,
             in_resource: true,
             doc: "A node on this machine.",
             ..kind(INSTANCE_KIND)
@@ -74,6 +75,7 @@ const fn kind(name: &'static str) -> KindSchema {
         unique_name: None,
         concurrency_max: CONCURRENCY_MAX,
         derive: None,
+        names: None,
         additive: &[],
         rolls: false,
         in_resource: false,

@@ -1,13 +1,18 @@
 //! `aws_cloudformation_stack`
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+mod change_set;
+mod trouble;
 
-use aws_sdk_cloudformation::types::{Capability, OnFailure, Parameter, ResourceStatus, Stack, StackEvent, StackStatus, Tag, TemplateStage};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use aws_sdk_cloudformation::types::{ChangeSetType, Stack, StackStatus, Tag, TemplateStage};
 use cloudtik_aws::{kinds, marks};
-use cloudtik_model::Digest;
+use cloudtik_model::Value;
 use cloudtik_provider_api::{CallError, CreateRequest, ErrorClass, Found, ObjectAnswer, UpdateRequest};
 
+use self::change_set::{NO_CHANGE_SET, executed, lines, made, makes_anew, removed};
+use self::trouble::{failure, is_busy, is_stuck};
 use super::made::unfinished;
 use crate::attributes::{Given, Said};
 use crate::aws::Aws;
@@ -20,8 +25,8 @@ use crate::wait::{self, Seen};
 /// How long a stack may take. A database in it takes half an hour, a cluster of machines an hour.
 const SETTLES_WITHIN: Duration = Duration::from_secs(7_200);
 
-/// Failed resources that an error names: the first few are the cause, the rest were only stopped.
-const REASONS_MAX: usize = 10;
+/// What is being done to a stack, in messages.
+const CREATES: &str = "cloudformation:CreateChangeSet";
 
 pub(crate) struct CloudformationStack;
 
@@ -30,22 +35,26 @@ impl Kind for CloudformationStack {
 
     /// A stack that fails goes again, so that its name is free and nothing is left; its events stay.
     async fn create(aws: &Aws, request: &CreateRequest) -> Result<ObjectAnswer, CallError> {
-        let action = "cloudformation:CreateStack";
         let given = Given(&request.attributes);
-        let send = aws
-            .cloudformation
-            .create_stack()
-            .set_stack_name(given.owned("name"))
-            .set_template_body(given.owned("template_body"))
-            .set_parameters(Some(parameters(given)))
-            .set_capabilities(capabilities(given))
-            .set_tags(Some(written(&tags::of_create(request))))
-            .client_request_token(token(&request.op_id))
-            .on_failure(OnFailure::Delete)
-            .send();
-        let made = aws.write(action, send).await?;
-        let id = made.stack_id().ok_or_else(|| strange(action, "id"))?;
-        settled(aws, id, action).await.map(|found| found.object)
+        let name = given.text("name")?;
+        if let Some(stack) = one(aws, name).await?.filter(is_there) {
+            if is_stuck(&stack) {
+                return Err(failure(aws, &stack, CREATES, ErrorClass::Conflict).await);
+            }
+            let text = format!("{CREATES}: there is a stack `{name}` already, and it is {}", status_text(stack.stack_status()));
+            return Err(CallError::new(ErrorClass::Conflict, "AlreadyExistsException", text));
+        }
+        let set = match made(aws, name, given, &tags::of_create(request), ChangeSetType::Create, &request.op_id).await {
+            Ok(set) => set.ok_or_else(|| strange(CREATES, "changes"))?,
+            Err(error) if error.code == NO_CHANGE_SET => {
+                // The stack that it was asked of is there, and empty.
+                aws.write("cloudformation:DeleteStack", aws.cloudformation.delete_stack().stack_name(name).send()).await?;
+                return Err(error);
+            }
+            Err(error) => return Err(error),
+        };
+        executed(aws, &set, &request.op_id).await?;
+        settled(aws, &set.stack, "cloudformation:ExecuteChangeSet").await.map(|found| found.object)
     }
 
     async fn find(aws: &Aws, query: &Query<'_>) -> Result<Vec<Found>, CallError> {
@@ -54,7 +63,7 @@ impl Kind for CloudformationStack {
             Query::Name(name) => one(aws, name).await?.into_iter().collect(),
             Query::Tag(..) => all(aws).await?,
         };
-        let there = stacks.into_iter().filter(|stack| !is_going(stack));
+        let there = stacks.into_iter().filter(is_there);
         let there = there.filter(|stack| match query {
             Query::Tag(key, value) => {
                 stack.tags().iter().any(|tag| tag.key() == Some(*key) && tag.value() == Some(&*tags::encoded(key, value)))
@@ -65,36 +74,26 @@ impl Kind for CloudformationStack {
     }
 
     async fn update(aws: &Aws, request: &UpdateRequest) -> Result<(), CallError> {
-        let action = "cloudformation:UpdateStack";
-        let given = Given(&request.attributes);
-        let stack = one(aws, &request.id).await?.filter(|stack| !is_going(stack)).ok_or_else(|| gone(&request.id))?;
+        let stack = quiet(aws, &request.id).await?.ok_or_else(|| gone(&request.id))?;
+        if is_stuck(&stack) {
+            return Err(failure(aws, &stack, CREATES, ErrorClass::Conflict).await);
+        }
         // Tags are written all at once.
         let mut all: BTreeMap<String, String> = read(stack.tags());
         if let Some((set, removed)) = tags::of_update(request) {
             all.retain(|name, _| !removed.contains(name));
             all.extend(set);
         }
-        let send = aws
-            .cloudformation
-            .update_stack()
-            .stack_name(&request.id)
-            .set_template_body(given.owned("template_body"))
-            .set_parameters(Some(parameters(given)))
-            .set_capabilities(capabilities(given))
-            .set_tags(Some(written(&all)))
-            .client_request_token(token(&request.op_id))
-            .send();
-        match aws.write(action, send).await {
-            Err(error) if error.message.contains("No updates are to be performed") => return Ok(()),
-            other => other.map(drop)?,
-        }
-        settled(aws, &request.id, action).await.map(drop)
+        let given = Given(&request.attributes);
+        let Some(set) = made(aws, &request.id, given, &all, ChangeSetType::Update, &request.op_id).await? else { return Ok(()) };
+        executed(aws, &set, &request.op_id).await?;
+        settled(aws, &request.id, "cloudformation:ExecuteChangeSet").await.map(drop)
     }
 
     async fn delete(aws: &Aws, id: &str) -> Result<(), CallError> {
         let action = "cloudformation:DeleteStack";
         // Of a stack that is not there AWS says that it was deleted.
-        one(aws, id).await?.filter(|stack| stack.stack_status() != Some(&StackStatus::DeleteComplete)).ok_or_else(|| gone(id))?;
+        quiet(aws, id).await?.ok_or_else(|| gone(id))?;
         aws.write(action, aws.cloudformation.delete_stack().stack_name(id).send()).await?;
         let ask = || async {
             let Some(stack) = one(aws, id).await? else { return Ok(Seen::Done(())) };
@@ -108,31 +107,52 @@ impl Kind for CloudformationStack {
     }
 
     async fn complete(aws: &Aws, found: Found) -> Result<Found, CallError> {
-        settled(aws, &found.object.id, "cloudformation:CreateStack").await
+        settled(aws, &found.object.id, "cloudformation:ExecuteChangeSet").await
     }
 }
 
-fn parameters(given: Given<'_>) -> Vec<Parameter> {
-    let parameter = |(name, value)| Parameter::builder().parameter_key(name).parameter_value(value).build();
-    given.map("parameters").into_iter().map(parameter).collect()
-}
-
-fn capabilities(given: Given<'_>) -> Option<Vec<Capability>> {
-    let words = given.texts("capabilities");
-    (!words.is_empty()).then(|| words.iter().map(|word| Capability::from(word.as_str())).collect())
-}
-
-fn written(tags: &BTreeMap<String, String>) -> Vec<Tag> {
-    tags.iter().map(|(name, value)| Tag::builder().key(name).value(value).build()).collect()
+/// What an update would do inside a stack: lines for whoever reads the plan, and whether something is made anew. The change set that says so
+/// is removed again.
+pub(crate) async fn preview(aws: &Aws, arguments: Given<'_>) -> Result<Value, CallError> {
+    let answer = |lines: Vec<String>, anew: bool| {
+        let lines = Value::list(lines.into_iter().map(Value::from));
+        Ok(Value::object([("notes", lines), ("anew", anew.into())]))
+    };
+    let id = arguments.text("id")?;
+    let Some(stack) = one(aws, id).await?.filter(is_there) else { return answer(Vec::new(), false) };
+    if is_stuck(&stack) {
+        let error = failure(aws, &stack, "it is stuck", ErrorClass::Conflict).await;
+        return answer(std::iter::once(error.message).chain(error.help).collect(), false);
+    }
+    if is_busy(&stack) {
+        let status = status_text(stack.stack_status());
+        return answer(vec![format!("it is {status}: somebody is changing it, and an apply waits for that")], false);
+    }
+    let (marks, _) = marks::part(read(stack.tags()));
+    let marks = marks.into_iter().map(|(name, value)| (name, marks::encode(&value)));
+    let all: BTreeMap<String, String> = arguments.map("tags").into_iter().chain(marks).collect();
+    // Each look is one of its own: a token of before would stand for a change set that is gone.
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
+    let operation = format!("preview of {id} at {now}");
+    let Some(set) = made(aws, id, arguments, &all, ChangeSetType::Update, &operation).await? else { return answer(Vec::new(), false) };
+    removed(aws, &set.id).await?;
+    answer(lines(&set.changes), makes_anew(&set.changes))
 }
 
 fn read(tags: &[Tag]) -> BTreeMap<String, String> {
     tags.iter().filter_map(|tag| Some((tag.key()?.to_owned(), tag.value().unwrap_or_default().to_owned()))).collect()
 }
 
-/// A token as CloudFormation takes it: letters, digits and hyphens.
-fn token(op_id: &str) -> String {
-    Digest::of(op_id).to_string()
+/// A stack once nobody changes it, be it another user or a run of ours that ended before AWS did. `None`: it is not there.
+async fn quiet(aws: &Aws, id: &str) -> Result<Option<Stack>, CallError> {
+    let ask = || async {
+        match one(aws, id).await? {
+            Some(stack) if is_busy(&stack) => Ok(Seen::NotYet(status_text(stack.stack_status()))),
+            stack => Ok(Seen::Done(stack)),
+        }
+    };
+    let stack = with_place(aws, id, wait::until(id, SETTLES_WITHIN, ask).await).await?;
+    Ok(stack.filter(|stack| stack.stack_status() != Some(&StackStatus::DeleteComplete)))
 }
 
 /// A stack by its id or its name. AWS has no code of its own for one that is not there.
@@ -150,8 +170,10 @@ async fn all(aws: &Aws) -> Result<Vec<Stack>, CallError> {
     aws.read("cloudformation:DescribeStacks", pages).await
 }
 
-fn is_going(stack: &Stack) -> bool {
-    matches!(stack.stack_status(), Some(StackStatus::DeleteInProgress | StackStatus::DeleteComplete))
+/// One of which there is nothing but a change set is not there yet.
+fn is_there(stack: &Stack) -> bool {
+    let going = [StackStatus::DeleteInProgress, StackStatus::DeleteComplete, StackStatus::ReviewInProgress];
+    stack.stack_status().is_some_and(|status| !going.contains(status))
 }
 
 fn status_text(status: Option<&StackStatus>) -> String {
@@ -169,53 +191,11 @@ async fn settled(aws: &Aws, id: &str, action: &'static str) -> Result<Found, Cal
             Some(StackStatus::DeleteComplete | StackStatus::UpdateRollbackComplete) => {
                 Err(failure(aws, &stack, action, ErrorClass::Permanent).await)
             }
-            Some(
-                StackStatus::CreateFailed
-                | StackStatus::RollbackComplete
-                | StackStatus::RollbackFailed
-                | StackStatus::UpdateFailed
-                | StackStatus::UpdateRollbackFailed
-                | StackStatus::DeleteFailed,
-            ) => Err(failure(aws, &stack, action, ErrorClass::Unknown).await),
+            _ if is_stuck(&stack) => Err(failure(aws, &stack, action, ErrorClass::Unknown).await),
             status => Ok(Seen::NotYet(status_text(status))),
         }
     };
     with_place(aws, id, wait::until(id, SETTLES_WITHIN, ask).await).await
-}
-
-/// The error of a stack that failed, with the resources that failed and why.
-async fn failure(aws: &Aws, stack: &Stack, action: &str, class: ErrorClass) -> CallError {
-    let (id, name) = (stack.stack_id().unwrap_or_default(), stack.stack_name().unwrap_or_default());
-    let status = status_text(stack.stack_status());
-    let pages = || aws.cloudformation.describe_stack_events().stack_name(id).into_paginator().items().send().collect::<Result<Vec<_>, _>>();
-    let why = match aws.read("cloudformation:DescribeStackEvents", pages).await {
-        Ok(events) => reasons(&events).join("; "),
-        Err(error) => format!("its events cannot be read: {}", error.message),
-    };
-    let why = if why.is_empty() { stack.stack_status_reason().unwrap_or("AWS gave no reason").to_owned() } else { why };
-    CallError::new(class, status.clone(), format!("{action}: the stack `{name}` is {status}: {why}"))
-}
-
-/// Why resources failed in the last attempt, the first one first. What was only stopped because another failed is left out.
-fn reasons(events: &[StackEvent]) -> Vec<String> {
-    let is_start = |event: &&StackEvent| {
-        let of_stack = event.physical_resource_id() == event.stack_id();
-        let begins = [ResourceStatus::CreateInProgress, ResourceStatus::UpdateInProgress];
-        of_stack && event.resource_status().is_some_and(|status| begins.contains(status))
-    };
-    let mut found: Vec<String> = Vec::new();
-    // The newest comes first.
-    for event in events.iter().take_while(|event| !is_start(event)) {
-        let reason = event.resource_status_reason().unwrap_or_default();
-        let failed = event.resource_status().is_some_and(|status| status.as_str().ends_with("_FAILED"));
-        if failed && !reason.contains("cancelled") && event.physical_resource_id() != event.stack_id() {
-            let name = event.logical_resource_id().unwrap_or_default();
-            found.push(format!("`{name}` ({}): {reason}", event.resource_type().unwrap_or_default()));
-        }
-    }
-    found.reverse();
-    found.truncate(REASONS_MAX);
-    found
 }
 
 /// The error of a wait that ended, with the resources that AWS is at.
@@ -248,34 +228,11 @@ async fn said(aws: &Aws, stack: Stack) -> Result<Found, CallError> {
         // AWS answers those that the template has by itself too, and secret ones as stars.
         .untold(&["parameters"])
         .set("name", stack.stack_name())
-        .set("template_body", template.template_body())
+        // What is in a stack that is stuck is not what any template says: a plan that sees this says why.
+        .set("template_body", template.template_body().filter(|_| !is_stuck(&stack)))
         .set("capabilities", capabilities)
         .set("tags", own)
         .set("outputs", outputs.collect::<BTreeMap<_, _>>())
         .answer(id);
     Ok(Found { object, tags: marks })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn event(name: &str, status: ResourceStatus, reason: &str) -> StackEvent {
-        let id = if name == "stack" { "arn" } else { name };
-        let event = StackEvent::builder().stack_id("arn").physical_resource_id(id).logical_resource_id(name).resource_type("AWS::X::Y");
-        event.resource_status(status).resource_status_reason(reason).event_id("e").build()
-    }
-
-    #[test]
-    fn the_first_failure_of_the_last_attempt_comes_first() {
-        let events = [
-            event("stack", ResourceStatus::RollbackComplete, ""),
-            event("c", ResourceStatus::CreateFailed, "Resource creation cancelled"),
-            event("b", ResourceStatus::CreateFailed, "no room"),
-            event("a", ResourceStatus::CreateFailed, "no right"),
-            event("stack", ResourceStatus::CreateInProgress, "User Initiated"),
-            event("z", ResourceStatus::UpdateFailed, "of an earlier attempt"),
-        ];
-        assert_eq!(reasons(&events), ["`a` (AWS::X::Y): no right", "`b` (AWS::X::Y): no room"]);
-    }
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::{AttributeSchema, KindSchema};
 use cloudtik_model::{Expr, ExprKind, Type, Value};
-use cloudtik_provider_api::KindSchema;
 
 /// The attribute of a configuration.
 const DEFAULT_TAGS: &str = "default_tags";
@@ -13,11 +13,12 @@ const DEFAULT_TAGS: &str = "default_tags";
 const TAGS: &str = "tags";
 
 /// The attributes with the tags of the configuration, where both have such an attribute. What the object itself says wins.
-pub(crate) fn with_default_tags(config: &Value, kind: &KindSchema, attributes: &Value) -> Value {
+#[must_use]
+pub fn with_default_tags(config: &Value, kind: &KindSchema, attributes: &Value) -> Value {
     let Some(defaults) = config.get(DEFAULT_TAGS).and_then(Value::entries).filter(|tags| !tags.is_empty()) else {
         return attributes.clone();
     };
-    if !kind.attribute(TAGS).is_some_and(cloudtik_provider_api::AttributeSchema::is_settable) {
+    if !kind.attribute(TAGS).is_some_and(AttributeSchema::is_settable) {
         return attributes.clone();
     }
     let mut all: BTreeMap<Arc<str>, Value> = attributes.entries().cloned().unwrap_or_default();

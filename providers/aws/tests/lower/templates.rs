@@ -1,0 +1,94 @@
+//! Templates of CloudFormation, one file for each workspace: as they are emitted without asking anybody, and with the answers of AWS.
+
+use cloudtik_aws::AwsProvider;
+use cloudtik_model::Diagnostics;
+use cloudtik_provider_api::{Facts, Provider as _};
+use serde_json::Value as Json;
+
+use crate::MODES;
+use crate::support::{attribute, compiled, describe, facts, golden, run};
+
+/// A workspace as a template, with what is said of it.
+fn emitted(source: &str, facts: &Facts) -> (String, String) {
+    let (compiled, map, found) = run(source, facts);
+    assert!(!found.has_errors(), "{}", describe(&map, &found));
+    let workspace = compiled.workspaces.values().next().unwrap();
+    let config = &compiled.graph.providers[&workspace.provider].attributes;
+    let (text, found): (String, Diagnostics) = AwsProvider::new(None).emit("cloudformation", config, workspace, facts).unwrap();
+    (ids(&text), describe(&map, &found))
+}
+
+/// With ids as AWS gives them: those of the other tests can be read, and the linter knows that they are none.
+fn ids(text: &str) -> String {
+    [("vpc-shared", "vpc-0123456789abcdef0"), ("vpc-client", "vpc-0fedcba9876543210")]
+        .iter()
+        .fold(text.to_owned(), |text, (ours, theirs)| text.replace(ours, theirs))
+}
+
+#[test]
+fn what_a_template_has_of_each_mode() {
+    for (name, workspace) in MODES {
+        for (known, file) in
+            [(facts(workspace), format!("cloudformation/{name}.json")), (Facts::new(), format!("cloudformation/{name}-offline.json"))]
+        {
+            let (text, said) = emitted(workspace, &known);
+            assert_eq!(said, "", "{file}");
+            golden(&file, &text);
+        }
+    }
+}
+
+fn with_stack(workspace: &str) -> String {
+    workspace.replacen("{\n", "{\n deploy = \"cloudformation\"\n", 1)
+}
+
+/// A stack is made of the template that is emitted with the same answers.
+#[test]
+fn a_stack_has_the_template_that_is_emitted() {
+    for (name, workspace) in MODES.iter().filter(|(name, _)| *name != "identities") {
+        let (text, _) = emitted(workspace, &facts(workspace));
+        let source = with_stack(workspace);
+        let graph = compiled(&source, &facts(&source));
+        let body = attribute(&graph, "workspace.w.stack", "template_body");
+        let (emitted, deployed): (Json, Json) =
+            (serde_json::from_str(&text).unwrap(), serde_json::from_str(&ids(body.as_str().unwrap())).unwrap());
+        assert!(emitted == deployed, "{name}");
+        assert!(attribute(&graph, "workspace.w.stack", "parameters").entries().is_some_and(std::collections::BTreeMap::is_empty), "{name}");
+    }
+}
+
+#[track_caller]
+fn refuses(workspace: &str, expected: &str) {
+    let source = with_stack(workspace);
+    let (_, map, found) = run(&source, &facts(&source));
+    assert_eq!(describe(&map, &found).trim(), expected, "{source}");
+}
+
+/// What a template cannot say is said, where it stands.
+#[test]
+fn what_cloudformation_cannot_do_is_refused() {
+    let sees = "CloudFormation knows no `ignore_changes`: a stack sets all that its template says";
+    refuses("workspace \"w\" {\n lifecycle {\n ignore_changes = [tags]\n }\n}\n", &format!("1 error cloudformation: {sees}"));
+    refuses(
+        "workspace \"w\" {\n storage \"s\" {\n lifecycle {\n ignore_changes = [tags]\n }\n }\n}\n",
+        &format!("3 error cloudformation: {sees}"),
+    );
+    refuses(
+        "workspace \"w\" {\n firewall {\n egress \"dns\" {\n ports = [\"53\"]\n to = [\"10.0.0.0/8\"]\n }\n }\n}\n",
+        "1 error cloudformation: the parameter `VpcEndpointS3PrefixList` of the stack is known once workspace.w.vpc_endpoint.s3 is there, \
+         which the stack itself makes",
+    );
+}
+
+/// What stands outside of the workspace comes in by a parameter, and secrets do not show.
+#[test]
+fn what_is_not_of_the_workspace_is_a_parameter() {
+    let key = "resource \"value\" \"key\" {\n input = \"arn:aws:kms:us-west-2:123456789012:key/k\"\n}\n";
+    let source = with_stack("workspace \"w\" {\n tags = { of = resource.value.key.id }\n storage \"s\" {}\n}\n") + key;
+    let graph = compiled(&source, &facts(&source));
+    let body: Json = serde_json::from_str(attribute(&graph, "workspace.w.stack", "template_body").as_str().unwrap()).unwrap();
+    assert_eq!(body["Parameters"]["NetworkTagOf"], serde_json::json!({ "Type": "String" }), "{:#}", body["Parameters"]);
+    let parameters = attribute(&graph, "workspace.w.stack", "parameters");
+    assert_eq!(parameters.entries().map(std::collections::BTreeMap::len), Some(1), "the same value is given once");
+    assert!(parameters.get("NetworkTagOf").is_some_and(cloudtik_model::Value::is_deferred));
+}

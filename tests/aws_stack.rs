@@ -1,0 +1,171 @@
+//! Workspaces that are one stack of CloudFormation, from end to end: what is made is what the native way makes, item by item; a plan says what
+//! becomes of what is in the stack; a stack that fails says why; and it is as safe from kills, and as closed to tenants, as the native way.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::panic,
+    reason = "helpers of tests are no test functions to clippy"
+)]
+
+mod aws;
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aws::alike::alike;
+use aws::specs::{self, Mode};
+use aws::{APPLY, BESIDE, DESTROY, World, written};
+use cloudtik_aws_testing::{Account, Config};
+
+const STACK: &str = "cloudformation";
+
+/// What the way `deploy` makes of a mode, in a form that can be compared; the account is as it was at the end.
+fn made(mode: Mode, deploy: &str) -> Option<BTreeMap<String, usize>> {
+    let world = World::new(Config::quick())?;
+    mode.prepare_as(&world, deploy);
+    let before = world.snapshot();
+    world.expect(0, &APPLY);
+    world.is_settled();
+    let came: BTreeSet<String> = Account::difference(&before, &world.snapshot()).into_iter().collect();
+    world.expect(0, &DESTROY);
+    world.is_as(&before, &format!("{mode:?} was destroyed"));
+    Some(alike(&came))
+}
+
+/// Holds that both ways make the same of a mode.
+fn the_same(mode: Mode) {
+    let (Some(native), Some(stack)) = (made(mode, "native"), made(mode, STACK)) else { return };
+    let only = |one: &BTreeMap<String, usize>, other: &BTreeMap<String, usize>| {
+        one.iter()
+            .filter(|(line, count)| other.get(*line) != Some(count))
+            .map(|(line, count)| format!("{count} {line}"))
+            .collect::<Vec<_>>()
+    };
+    let (only_native, only_stack) = (only(&native, &stack), only(&stack, &native));
+    assert!(native.len() > 20, "{native:#?}");
+    assert!(only_native.is_empty() && only_stack.is_empty(), "{mode:?}: native {only_native:#?}\nstack {only_stack:#?}");
+}
+
+#[test]
+fn a_public_workspace_is_the_same_as_a_stack() {
+    the_same(Mode::PublicHead);
+}
+
+#[test]
+fn a_peered_workspace_is_the_same_as_a_stack() {
+    the_same(Mode::Peered);
+}
+
+#[test]
+fn a_workspace_in_a_shared_network_is_the_same_as_a_stack() {
+    the_same(Mode::Shared);
+}
+
+/// A stack with its instance, ready to be changed.
+fn with_stack() -> Option<(World, BTreeSet<String>)> {
+    let world = World::new(Config::quick())?;
+    Mode::PublicHead.prepare_as(&world, STACK);
+    let before = world.snapshot();
+    world.expect(0, &APPLY);
+    Some((world, before))
+}
+
+#[test]
+fn a_plan_says_what_becomes_of_what_is_in_a_stack() {
+    let Some((world, before)) = with_stack() else { return };
+    world.change("ssh_from = [\"203.0.113.0/24\"]", "ssh_from = [\"198.51.100.0/24\"]");
+    let (ran, calls) = world.expect(0, &["plan"]);
+    for said in ["`IngressRuleSsh19851100024x", "(AWS::EC2::SecurityGroupIngress) is made", "(AWS::EC2::SecurityGroupIngress) is removed"] {
+        assert!(ran.text().contains(said), "no {said} in {}", ran.text());
+    }
+    assert_eq!(written(&calls), ["cloudformation:CreateChangeSet", "cloudformation:DeleteChangeSet"], "nothing else may be left of a plan");
+    let (_, calls) = world.expect(0, &APPLY);
+    assert!(written(&calls).contains(&"cloudformation:ExecuteChangeSet".to_owned()), "{:?}", written(&calls));
+    world.is_settled();
+    // A third zone is another output, which what uses it sees at once.
+    world.change("  network {\n", "  network {\n    zones = 3\n");
+    world.change("private_subnet_ids[0]", "private_subnet_ids[2]");
+    world.expect(0, &APPLY);
+    world.is_settled();
+    world.change(&format!("deploy = \"{STACK}\""), "deploy = \"native\"");
+    world.stage.fails(1, &["plan"], &["fixed-attribute", "`deploy` of `workspace.w` changes from `cloudformation` to `native`"]);
+    world.expect(0, &DESTROY);
+    world.is_as(&before, "destroyed");
+}
+
+#[test]
+fn a_stack_that_fails_says_why() {
+    let Some(world) = World::new(Config::quick()) else { return };
+    Mode::PublicHead.prepare_as(&world, STACK);
+    let before = world.snapshot();
+    // A name that somebody else has.
+    let role = [("RoleName", "cloudtik-w-head-role"), ("AssumeRolePolicyDocument", "{\"Version\":\"2012-10-17\",\"Statement\":[]}")];
+    world.server.query("iam", "CreateRole", &role).unwrap();
+    let with_role = world.snapshot();
+    let says = ["DELETE_COMPLETE", "`IamRoleHead` (AWS::IAM::Role)", "EntityAlreadyExists", "cloudtik apply"];
+    world.stage.fails(1, &APPLY, &says);
+    world.is_as(&with_role, "a create that failed leaves nothing");
+    world.server.query("iam", "DeleteRole", &role[..1]).unwrap();
+    world.expect(0, &APPLY);
+    world.is_settled();
+    world.expect(0, &DESTROY);
+    world.is_as(&before, "destroyed");
+}
+
+/// What `destroy` keeps is there when the stack is gone, and the next stack takes it up.
+#[test]
+fn a_store_that_is_kept_is_taken_up_again() {
+    let Some(world) = World::new(Config::quick()) else { return };
+    Mode::PublicHead.prepare_as(&world, STACK);
+    world.change("on_destroy = \"delete\"", "on_destroy = \"keep\"");
+    let before = world.snapshot();
+    world.expect(0, &APPLY);
+    let whole = world.came(&before);
+    world.expect(0, &DESTROY);
+    let left: BTreeSet<String> = world.came(&before).into_keys().collect();
+    assert_eq!(left, BTreeSet::from(["bucket".to_owned()]));
+    world.expect(0, &APPLY);
+    assert_eq!(world.came(&before), whole);
+    world.is_settled();
+}
+
+#[test]
+fn kills_do_no_harm() {
+    let Some(world) = World::new(Config::quick()) else { return };
+    Mode::PublicHead.prepare_as(&world, STACK);
+    let before = world.snapshot();
+    let (_, calls) = world.expect(0, &APPLY);
+    let (whole, creates) = (world.came(&before), written(&calls).len() as u64);
+    let (_, calls) = world.expect(0, &DESTROY);
+    let removes = written(&calls).len() as u64;
+    world.is_as(&before, "destroyed");
+    for at in 1..=creates {
+        world.killed_after(&APPLY, at);
+        world.expect(0, &APPLY);
+        assert_eq!(world.came(&before), whole, "kill of an apply at {at} of {creates}");
+        world.is_settled();
+        world.killed_after(&DESTROY, 1 + at % removes);
+        world.expect(0, &DESTROY);
+        world.is_as(&before, &format!("kill of a destroy at {}", 1 + at % removes));
+    }
+}
+
+/// The guard for clusters of other projects sees through the stack: into what its update makes anew, and into its end.
+#[test]
+fn clusters_of_other_projects_keep_a_stack() {
+    let Some((world, before)) = with_stack() else { return };
+    let folder = world.stage.project().join(BESIDE);
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("main.hcl"), specs::tenant(&world)).unwrap();
+    let ran = world.beside(&APPLY);
+    assert_eq!(ran.code(), Some(3), "the head is made, and nobody answers there: {}", ran.text());
+    world.stage.fails(1, &DESTROY, &["workspace-in-use", "`workspace.w` would be destroyed", "etl"]);
+    world.change("  network {\n", "  network {\n    cidr = \"10.77.0.0/16\"\n");
+    world.stage.fails(1, &["plan"], &["workspace-in-use", "has parts that would be made anew", "etl"]);
+    assert_eq!(world.beside(&DESTROY).code(), Some(0));
+    world.expect(0, &DESTROY);
+    world.is_as(&before, "destroyed");
+}
