@@ -30,5 +30,7 @@ pub use record::{RECORD_VALUE, exports_of, record};
 pub use schema::{
     AttributeSchema, Deed, Derive, Expected, Idempotency, KindSchema, Presence, ProviderSchema, Requests, SecretKind, Shown, Visibility,
 };
-pub use tags::{CLUSTER_TAG, GROUP_TAG, HEAD_ROLE, ROLE_TAG, SEQUENCE_TAG, STATUS_PREFIX, TEMPLATE_TAG, WORKER_ROLE, WORKSPACE_TAG};
+pub use tags::{
+    CLUSTER_TAG, GROUP_TAG, HEAD_ROLE, ROLE_TAG, SEQUENCE_TAG, STATUS_PREFIX, TEMPLATE_TAG, WORKER_ROLE, WORKSPACE_TAG, merged_tags,
+};
 pub use value_kind::{VALUE_KIND, ValueProvider};

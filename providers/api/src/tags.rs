@@ -1,5 +1,10 @@
 //! Tags that objects carry from their first moment, and by which they are found again.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use cloudtik_model::{Expr, ExprKind, Type, Value};
+
 /// The cluster's uid: `<lineage>/<workspace>/<cluster>`. What is fenced.
 pub const CLUSTER_TAG: &str = "cloudtik:cluster";
 
@@ -26,3 +31,35 @@ pub const TEMPLATE_TAG: &str = "cloudtik:template";
 
 /// What the names of published status values begin with, where they come back among the tags of an instance.
 pub const STATUS_PREFIX: &str = "cloudtik:status:";
+
+/// Two maps of tags as one, in which the second one wins. Where one of them is known late, so is what comes of them.
+#[must_use]
+pub fn merged_tags(first: &Value, second: &Value) -> Value {
+    let is_sensitive = first.is_sensitive() || second.is_sensitive();
+    if first.is_deferred() || second.is_deferred() {
+        let args = [first, second].map(as_expr).into();
+        let call = ExprKind::Call { name: "merge".into(), args, expand: false };
+        return Value::deferred(Type::map(Type::String), call.into()).marked(is_sensitive);
+    }
+    let entries = [first, second].into_iter().filter_map(Value::entries).flatten();
+    let all: BTreeMap<Arc<str>, Value> = entries.map(|(name, value)| (Arc::clone(name), value.clone())).collect();
+    Value::map(all).marked(is_sensitive)
+}
+
+fn as_expr(tags: &Value) -> Expr {
+    if tags.is_deferred() { tags.to_expr() } else { Expr::literal(tags.clone()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_second_wins() {
+        let tags = |parts: &[(&'static str, &'static str)]| Value::map(parts.iter().map(|(name, value)| (*name, Value::from(*value))));
+        let merged = merged_tags(&tags(&[("a", "1"), ("b", "1")]), &tags(&[("b", "2")]));
+        assert_eq!(merged, tags(&[("a", "1"), ("b", "2")]));
+        assert_eq!(merged_tags(&Value::NULL, &tags(&[("b", "2")])), tags(&[("b", "2")]));
+        assert!(merged_tags(&tags(&[("a", "1")]).marked(true), &Value::NULL).is_sensitive());
+    }
+}

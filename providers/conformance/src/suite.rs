@@ -47,6 +47,10 @@ pub trait Subject {
     fn is_fenced(&self, _kind: &str) -> bool {
         true
     }
+    /// Attributes that count what was done to an object of a kind: an update of others changes them.
+    fn counters(&self, _kind: &str) -> &'static [&'static str] {
+        &[]
+    }
     /// How many objects were ever really made for an op id, as far as the other side's own books say; `None` where it keeps none.
     fn times_made(&mut self, op_id: &str) -> Option<usize>;
 }
@@ -362,7 +366,8 @@ fn update(bench: &mut Bench<'_>) -> Result<(), String> {
         if let Some((other, value)) = derived.iter().find(|(other, value)| after.attributes.get(other) != Some(value)) {
             return Err(format!("after the update of `{name}`, `{other}` is not {value:?}"));
         }
-        let is_derived = |other: &str| derived.iter().any(|(derived, _)| *derived == other);
+        let counters = bench.subject.counters(bench.kind.name);
+        let is_derived = |other: &str| counters.contains(&other) || derived.iter().any(|(derived, _)| *derived == other);
         let others = bench.kind.attributes.iter().map(|attribute| attribute.name).filter(|other| **other != name && !is_derived(other));
         for other in others {
             if now.attributes.get(other) != after.attributes.get(other) {

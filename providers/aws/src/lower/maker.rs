@@ -1,11 +1,10 @@
 //! Builds the parts of a workspace: each with the mark, the tags and the lifecycle that all of them have.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cloudtik_model::spec::{Part, WorkspaceSpec};
-use cloudtik_model::{Address, Expr, ExprKind, ResourceSpec, Type, Value};
-use cloudtik_provider_api::{ResourceBuilder, WORKSPACE_TAG, real_name, reference};
+use cloudtik_model::{Address, ResourceSpec, Type, Value};
+use cloudtik_provider_api::{ResourceBuilder, WORKSPACE_TAG, merged_tags, real_name, reference};
 
 use crate::names::WORKSPACE_NAME_TAG;
 
@@ -58,14 +57,7 @@ impl<'a> Maker<'a> {
 
 /// The tags of a spec with those that this provider adds, which win: objects are found by them.
 pub(super) fn with_tags<'t>(spec: &Value, own: impl IntoIterator<Item = (&'t str, Value)>) -> Value {
-    let own: BTreeMap<Arc<str>, Value> = own.into_iter().map(|(name, value)| (name.into(), value)).collect();
-    if spec.is_deferred() {
-        let args = vec![spec.to_expr(), Expr::literal(Value::map(own))];
-        let call = ExprKind::Call { name: "merge".into(), args, expand: false };
-        return Value::deferred(Type::map(Type::String), call.into()).marked(spec.is_sensitive());
-    }
-    let written = spec.entries().into_iter().flatten().map(|(name, value)| (Arc::clone(name), value.clone()));
-    Value::map(written.chain(own).collect::<BTreeMap<_, _>>()).marked(spec.is_sensitive())
+    merged_tags(spec, &Value::map(own))
 }
 
 /// The id of an object of this plan.

@@ -182,6 +182,14 @@ impl Shared {
 
     /// Makes the call: here, or at the server.
     async fn made(&self, call: &Call, number: u64) -> Answer {
+        let turn = {
+            let state = &mut *self.state();
+            if state.config.tokens { state.tokens.turn(call) } else { None }
+        };
+        let _in_turn = match &turn {
+            Some(turn) => Some(turn.lock().await),
+            None => None,
+        };
         match self.refused_or_known(call).await {
             Ok(Some(Refused::With(refusal))) => return refusal.answer(call),
             Ok(Some(Refused::Known(answer))) => return self.shown(call, answer),

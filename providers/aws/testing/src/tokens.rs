@@ -1,6 +1,9 @@
 //! The same token with the same parameters is the same call; with others it is refused.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
 
 use crate::answer::{Answer, Refusal};
 use crate::call::Call;
@@ -12,6 +15,7 @@ const NAMES: [&str; 2] = ["ClientToken", "ClientRequestToken"];
 #[derive(Debug, Default)]
 pub(crate) struct Tokens {
     known: BTreeMap<String, (BTreeMap<String, String>, Answer)>,
+    turns: BTreeMap<String, Arc<Mutex<()>>>,
 }
 
 /// What a token means.
@@ -26,6 +30,11 @@ pub(crate) enum Meaning {
 }
 
 impl Tokens {
+    /// What calls with the same token wait for, one after the other: what the first of them did is known when the second one is looked at.
+    pub(crate) fn turn(&mut self, call: &Call) -> Option<Arc<Mutex<()>>> {
+        Some(Arc::clone(self.turns.entry(name_of(call)?).or_default()))
+    }
+
     /// What a call's token means.
     pub(crate) fn meaning(&self, call: &Call) -> Meaning {
         let Some((parameters, answer)) = name_of(call).and_then(|name| self.known.get(&name)) else { return Meaning::New };
