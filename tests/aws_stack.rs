@@ -111,7 +111,6 @@ fn a_stack_that_fails_says_why() {
     world.server.query("iam", "DeleteRole", &role[..1]).unwrap();
     world.expect(0, &APPLY);
     world.is_settled();
-<<<<<<< ours
 
     // An update that fails is taken back, and says so: these rights are nowhere.
     let whole = world.snapshot();
@@ -130,8 +129,6 @@ fn a_stack_that_fails_says_why() {
     assert!(ran.text().contains("DELETE_FAILED"), "a stack that is stuck is not hidden: {}", ran.text());
     world.server.store("DELETE", &format!("/{name}/key"), "").unwrap();
     empty(&world, name);
-=======
->>>>>>> theirs
     world.expect(0, &DESTROY);
     world.is_as(&before, "destroyed");
 }
