@@ -12,6 +12,8 @@
 mod aws;
 mod support;
 
+use std::collections::BTreeMap;
+
 use aws::specs::Mode;
 use aws::{APPLY, DESTROY, World, table, written};
 use cloudtik_aws_testing::{Config, Effect, Fault, Request};

@@ -13,6 +13,8 @@
 mod aws;
 mod support;
 
+use std::collections::BTreeMap;
+
 use std::fs;
 use std::path::Path;
 
@@ -265,8 +267,14 @@ fn kills_and_lost_answers_do_no_harm() {
         world.is_as(&before, &format!("kill of a destroy at {at} of {removes}"));
     }
 
-    let lost =
-        |action: &str| Fault { action: action.to_owned(), nth: Some(1), probability: None, writes_only: true, effect: Effect::LoseAnswer };
+    let lost = |action: &str| Fault {
+        action: action.to_owned(),
+        nth: Some(1),
+        probability: None,
+        writes_only: true,
+        parameters: BTreeMap::new(),
+        effect: Effect::LoseAnswer,
+    };
     let faults = ["rds:CreateDBInstance", "rds:CreateDBSubnetGroup", "ssm:PutParameter", "rds:ModifyDBInstance", "rds:DeleteDBInstance"];
     world.proxy.configure(|config| config.faults = faults.map(lost).into());
     world.expect(0, &APPLY);

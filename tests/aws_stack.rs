@@ -133,6 +133,14 @@ fn a_stack_that_fails_says_why() {
     world.is_as(&before, "destroyed");
 }
 
+/// Removes all versions of what a test put into a bucket.
+fn empty(world: &World, bucket: &str) {
+    let versions = world.server.store("GET", &format!("/{bucket}?versions"), "").unwrap().document().unwrap();
+    for (key, version) in versions.texts("Key").iter().zip(versions.texts("VersionId")) {
+        world.server.store("DELETE", &format!("/{bucket}/{key}?versionId={version}"), "").unwrap();
+    }
+}
+
 /// What `destroy` keeps is there when the stack is gone, and the next stack takes it up.
 #[test]
 fn a_store_that_is_kept_is_taken_up_again() {

@@ -114,6 +114,7 @@ impl Aws {
             changed,
             attributes: request.attributes.clone(),
             before: object.attributes.clone(),
+            marks: BTreeMap::new(),
         };
         let mended = made(self.stage.call(kind, Verb::Update(update)));
         assert!(agrees(&request.attributes, &mended.attributes), "{kind}: {:?} is {mended:?}", request.attributes);
@@ -363,7 +364,14 @@ fn creates_that_are_cut_off_are_completed() {
             number += 1;
             cut += 1;
             let request = request(&mut aws, &sample, number);
-            let lost = Fault { action: "*".to_owned(), nth: Some(cut), probability: None, writes_only: true, effect: Effect::LoseAnswer };
+            let lost = Fault {
+                action: "*".to_owned(),
+                nth: Some(cut),
+                probability: None,
+                writes_only: true,
+                parameters: BTreeMap::new(),
+                effect: Effect::LoseAnswer,
+            };
             aws.proxy.configure(|config| config.faults = vec![lost]);
             aws.proxy.reset();
             let answer = aws.stage.call(&sample.kind, Verb::Create(request.clone()));

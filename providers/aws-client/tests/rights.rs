@@ -120,12 +120,13 @@ fn life(head: &Stage, place: &Place) -> String {
         changed: ["iam_instance_profile", "vpc_security_group_ids", "tags"].map(str::to_owned).into(),
         attributes: worker(place, 1),
         before: request.attributes,
+        marks: BTreeMap::new(),
     };
     made(head.call(kinds::INSTANCE, Verb::Update(update)));
     for status in [BTreeMap::from([("frozen".to_owned(), "x".to_owned())]), BTreeMap::new()] {
         assert_eq!(head.call(kinds::INSTANCE, Verb::PublishStatus { id: id.clone(), status }), Answer::Done);
     }
-    assert_eq!(head.call(kinds::INSTANCE, Verb::Delete { id: id.clone() }), Answer::Done);
+    assert_eq!(head.call(kinds::INSTANCE, Verb::Delete { id: id.clone(), data: false }), Answer::Done);
     id
 }
 

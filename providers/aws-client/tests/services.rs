@@ -287,7 +287,7 @@ fn fences() {
 /// A launch that looked at the fence a moment before it was raised is refused by AWS itself.
 #[test]
 fn at_its_end_a_cluster_has_nothing_to_launch_from() {
-    let Some((stage, proxy)) = Stage::behind_proxy(Config::strict()) else { return };
+    let Some((stage, _proxy)) = Stage::behind_proxy(Config::strict()) else { return };
     let template = |cluster: &str| {
         let name = format!("fenced-{}", cluster.replace('/', "-"));
         let mut request = stage.request(kinds::LAUNCH_TEMPLATE, &object([("name", text(&name)), ("image_id", text(IMAGE))]));
@@ -427,6 +427,7 @@ fn generated_values() {
         changed: ["description".to_owned()].into(),
         attributes: with(&secret, [("description", text("d"))]),
         before: made_.attributes.clone(),
+        marks: BTreeMap::new(),
     };
     is_kept(&made(stage.call(kinds::SSM_PARAMETER, Verb::Update(update))));
     request.attributes = with(&request.attributes, [("name", text("/test/open")), ("type", text("String"))]);
