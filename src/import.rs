@@ -88,11 +88,39 @@ impl World<'_> {
                 searched.insert(call.address, found);
             }
         }
+        self.read_whole(wanted, &mut listed)?;
         let of = |wanted: &Wanted<'_>| match &wanted.import.object {
             Imported::Id(id) => listed.get(&wanted.key(id)).cloned().into_iter().collect(),
             Imported::Marked => searched.remove(&wanted.spec.address).unwrap_or_default(),
         };
         Ok(wanted.iter().map(of).collect())
+    }
+
+    /// A look at many leaves out what would be a call more for each. What the spec says something of is looked at alone.
+    fn read_whole(&self, wanted: &[Wanted<'_>], listed: &mut BTreeMap<ObjectKey, Found>) -> Result<(), Failure> {
+        let mut calls = Vec::new();
+        for wanted in wanted {
+            let Imported::Id(id) = &wanted.import.object else { continue };
+            let Some(found) = listed.get(&wanted.key(id)) else { continue };
+            if wanted.untold(found).any(|name| wanted.spec.attributes.get(name).is_some_and(|asked| !asked.is_null())) {
+                let ResourceSpec { provider, address, kind, .. } = wanted.spec;
+                let verb = Verb::Read { id: id.clone() };
+                calls.push(Call { provider: provider.clone(), address: address.clone(), kind: Arc::clone(kind), verb });
+            }
+        }
+        for (call, answer) in self.all(calls)? {
+            match (&call.verb, answer) {
+                (Verb::Read { id }, Answer::Read(read)) => {
+                    let key = (call.provider.clone(), Arc::clone(&call.kind), id.clone());
+                    if let (Some(found), Some(object)) = (listed.get_mut(&key), read) {
+                        found.object = object;
+                    }
+                }
+                (_, Answer::Failed(error)) => return Err(refused(&call, &error)),
+                _ => return Err(strange(&call)),
+            }
+        }
+        Ok(())
     }
 }
 
@@ -143,12 +171,17 @@ impl Wanted<'_> {
         Ok(Some(one))
     }
 
+    /// The attributes that a look did not tell.
+    fn untold<'a>(&'a self, found: &'a Found) -> impl Iterator<Item = &'static str> + 'a {
+        self.kind.attributes.iter().map(|attribute| attribute.name).filter(|name| found.object.attributes.get(name).is_none())
+    }
+
     /// The object as an entry of the state. What a cloud does not tell is taken to be as the spec says where it cannot be changed in place;
     /// anything else of the sort is written once more.
     fn entry(&self, found: &Found) -> StateEntry {
         let mut attributes = found.object.attributes.entries().cloned().unwrap_or_default();
-        let is_untold = |name: &str| found.object.attributes.get(name).is_none();
-        for attribute in self.kind.attributes.iter().filter(|attribute| is_untold(attribute.name)) {
+        for name in self.untold(found) {
+            let Some(attribute) = self.kind.attribute(name) else { continue };
             let asked = self.spec.attributes.get(attribute.name).filter(|value| value.is_known());
             if let Some(asked) = asked.filter(|_| attribute.change.replaces() || attribute.change == ChangeWord::Fixed) {
                 attributes.insert(attribute.name.into(), asked.clone());

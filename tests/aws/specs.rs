@@ -30,6 +30,7 @@ impl Mode {
 
     /// The same with a way to deploy it, and with so many machines.
     pub fn prepare_with(self, world: &World, deploy: &str, machines: usize) {
+        let deploy = if deploy == "native" { String::new() } else { format!("  deploy = \"{deploy}\"\n") };
         let count = if machines == 1 { String::new() } else { format!("  count                  = {machines}\n") };
         let client = if self == Self::PublicHead { String::new() } else { client_network(&world.server) };
         let client = if client.is_empty() { client } else { format!("    client_vpc = \"{client}\"\n") };
@@ -38,8 +39,7 @@ impl Mode {
             r#"provider "aws" {{}}
 
 workspace "w" {{
-  deploy = "{deploy}"
-  network {{
+{deploy}  network {{
     mode = "{}"
 {client}  }}
   firewall {{

@@ -103,6 +103,7 @@ fn class_of(code: &str, status: u16) -> Option<ErrorClass> {
             "BucketAlreadyOwnedByYou",
             "Resource.AlreadyAssociated",
             "IncorrectInstanceState",
+            "InvalidDBSubnetGroupStateFault",
             "OperationNotPermitted",
             "ConcurrentModification",
             "DuplicateListener",
@@ -175,6 +176,7 @@ mod tests {
             ("NoSuchEntity", 404, Some(ErrorClass::Gone)),
             ("EntityAlreadyExists", 409, Some(ErrorClass::Conflict)),
             ("DependencyViolation", 400, Some(ErrorClass::Conflict)),
+            ("InvalidDBSubnetGroupStateFault", 400, Some(ErrorClass::Conflict)),
             ("InvalidParameterValue", 400, Some(ErrorClass::Permanent)),
             ("UnauthorizedOperation", 403, Some(ErrorClass::Permanent)),
         ] {

@@ -1,18 +1,23 @@
 //! `aws_db_subnet_group`
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use aws_sdk_rds::types::DbSubnetGroup as Answered;
 use cloudtik_aws::{kinds, marks};
 use cloudtik_provider_api::{CallError, CreateRequest, Found, ObjectAnswer, UpdateRequest};
 
+use super::ec2::is_conflict;
 use super::rds;
 use crate::attributes::{Given, Said};
 use crate::aws::Aws;
 use crate::each::{each, there};
 use crate::error::strange;
 use crate::kind::{Kind, Query};
-use crate::tags;
+use crate::{tags, wait};
+
+/// How long an instance of RDS may take to go: a last snapshot of a large one is made first.
+const INSTANCES_GO_WITHIN: Duration = Duration::from_secs(7_200);
 
 pub(crate) struct DbSubnetGroup;
 
@@ -61,7 +66,12 @@ impl Kind for DbSubnetGroup {
     }
 
     async fn delete(aws: &Aws, id: &str) -> Result<(), CallError> {
-        aws.write("rds:DeleteDBSubnetGroup", aws.rds.delete_db_subnet_group().db_subnet_group_name(id).send()).await.map(drop)
+        // An instance on its way out is in it until it is gone.
+        wait::while_conflict(INSTANCES_GO_WITHIN, is_conflict, || {
+            aws.write("rds:DeleteDBSubnetGroup", aws.rds.delete_db_subnet_group().db_subnet_group_name(id).send())
+        })
+        .await
+        .map(drop)
     }
 }
 

@@ -98,7 +98,8 @@ fn networks(here: &Endpoint) -> io::Result<Vec<String>> {
 }
 
 fn instances(here: &Endpoint) -> io::Result<Vec<String>> {
-    let answer = here.ec2("DescribeInstances", &[])?;
+    // Without a number there is only a page of a hundred, and machines that have ended fill it.
+    let answer = here.ec2("DescribeInstances", &[("MaxResults", "1000")])?;
     let all = answer.items("reservationSet").iter().flat_map(|reservation| reservation.items("instancesSet"));
     Ok(all.filter(|item| is_there(item)).map(|item| line("instance", item)).collect())
 }
