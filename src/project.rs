@@ -475,7 +475,7 @@ impl Project {
             observer.event(&Event::Stage("comparing with the world".to_owned()));
             world.observe(&ledger.state)?
         };
-        let imports = self.take_over(options, &compiled, &sources, ledger, &world)?;
+        let imports = self.take_over(options, &compiled, &sources, ledger, world)?;
         let locate = |span| sources.describe(span);
         let keep = kept(&ledger.state, options);
         check_addresses(options, &compiled.graph, &ledger.state)?;

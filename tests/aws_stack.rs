@@ -113,13 +113,13 @@ fn a_stack_that_fails_says_why() {
     world.is_settled();
 
     // An update that fails is taken back, and says so: these rights are nowhere.
-    let whole = world.snapshot();
+    let whole = inside(&world);
     let rights = "  identity {\n    head_policies = [\"arn:aws:iam::aws:policy/NoSuchPolicy\"]\n  }\n";
     world.change("  network {\n", &format!("{rights}  network {{\n"));
     world.stage.fails(1, &APPLY, &["UPDATE_ROLLBACK_COMPLETE", "`IamRoleHead` (AWS::IAM::Role)", "NoSuchPolicy", "put back"]);
     Mode::PublicHead.prepare_with(&world, STACK, 1);
     world.is_settled();
-    world.is_as(&whole, "an update that failed changes nothing");
+    assert_eq!(inside(&world), whole, "an update that failed changes nothing");
 
     // An object store that is not empty stays, and with it the stack.
     let name = "cloudtik-w-us-west-2-default";
@@ -194,4 +194,9 @@ fn clusters_of_other_projects_keep_a_stack() {
     assert_eq!(world.beside(&DESTROY).code(), Some(0));
     world.expect(0, &DESTROY);
     world.is_as(&before, "destroyed");
+}
+
+/// Everything in the account but for the stack itself, which remembers what was tried.
+fn inside(world: &World) -> BTreeSet<String> {
+    world.snapshot().into_iter().filter(|item| !item.starts_with("us-west-2 stack ")).collect()
 }
