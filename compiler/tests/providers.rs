@@ -15,7 +15,7 @@ use cloudtik_model::spec::{ClusterSpec, WorkspaceSpec, WorkspaceUse};
 use cloudtik_model::{ChangeWord, Diagnostics, MemorySources, Node, SourceMap, Type, Value};
 use cloudtik_provider_api::{
     AttributeSchema, CallError, Cloud, ErrorClass, Expected, FactQuestion, Facts, Idempotency, KindSchema, Lowered, Provider,
-    ProviderSchema, ResourceBuilder, VALUE_KIND, ValueProvider,
+    ProviderSchema, ResourceBuilder, VALUE_KIND, ValueProvider, Visibility,
 };
 
 /// A cloud with regions.
@@ -35,6 +35,9 @@ static SCHEMA: LazyLock<ProviderSchema> = LazyLock::new(|| {
         unique_name: Some("name"),
         concurrency_max: 1,
         derive: None,
+        choices: &[],
+        names: None,
+        shows: Visibility::AT_ONCE,
         additive: &[],
         rolls: false,
         in_resource: true,

@@ -6,6 +6,7 @@ use cloudtik_planner::{Action, to_json};
 use crate::world::{Thing, World, address, of, thing};
 
 /// What stands at an address after it was made as the thing says, as somebody else may have made it: it has not been written by us.
+#[expect(clippy::unwrap_used, reason = "a helper of tests")]
 fn made(thing: Thing) -> StateEntry {
     let at = thing.0.address.clone();
     let mut world = World::with([thing]);

@@ -13,7 +13,7 @@ use cloudtik_planner::{
     resource_identity, step_identity, step_inputs_preview,
 };
 use cloudtik_provider_api::{
-    AttributeSchema, Expected, Idempotency, KindSchema, ObjectAnswer, Provider, ProviderSchema, Shown, ValueProvider,
+    AttributeSchema, Expected, Idempotency, KindSchema, ObjectAnswer, Provider, ProviderSchema, Shown, ValueProvider, Visibility,
 };
 
 pub(crate) fn address(text: &str) -> Address {
@@ -78,6 +78,7 @@ fn kind(name: &'static str, more: Vec<AttributeSchema>) -> KindSchema {
             let name = desired.get("name").and_then(Value::as_str).unwrap_or("nobody");
             vec![("label", format!("label of {name}").into())]
         }),
+        shows: Visibility::AT_ONCE,
         additive: if name == "t_rule" { &["link", "ports"] } else { &[] },
         rolls: false,
         in_resource: true,
