@@ -117,7 +117,7 @@ fn what_cannot_be_done_is_said_before_anything_is() {
     let error = planned.diagnostics.iter().next().unwrap();
     assert_eq!((error.primary.as_ref().unwrap().span.start, error.help.as_deref()), (12, Some("keep it")));
     world.wants([disk(20).set("image", "x")]);
-    assert_eq!(world.plan().fine().says("t_thing.a"), "replace, rolling: disk and image changed", "a new one has any size");
+    assert_eq!(world.plan().fine().says("t_thing.a"), "replace, rolling: image changed", "a new one has any size");
 }
 
 #[test]
