@@ -32,8 +32,8 @@ const CALLED_BY_OTHERS: &[(&str, &str)] = &[
     ("s3:PutObject", "file systems of runtimes"),
 ];
 
-/// What services on workers find each other by: they know the tags of their cluster, and nobody else.
-const CALLED_ON_WORKERS: [&str; 2] = ["ec2:DescribeInstances", "ec2:DescribeTags"];
+/// What services on workers find each other by, who know the tags of their cluster and nobody else; and where they read the password of a database.
+const CALLED_ON_WORKERS: [&str; 3] = ["ec2:DescribeInstances", "ec2:DescribeTags", "ssm:GetParameter"];
 
 const IMAGE: &str = "ami-12c6146b";
 const CLUSTER: &str = "l/w/c";

@@ -95,10 +95,15 @@ fn rights_of_roles() {
     let made = stage.create(kinds::IAM_POLICY, &object([("name", text("policy-2")), ("policy", text(RIGHTS))]));
     let attachment = object([("role", text(&first)), ("policy_arn", text(&made.id))]);
     stage.live(kinds::IAM_ROLE_POLICY_ATTACHMENT, &attachment, &object([]));
-    let aws = object([("role", text(&first)), ("policy_arn", text("arn:aws:iam::aws:policy/ReadOnlyAccess"))]);
+    // Rights with names of their own are taken from a role that goes; those that would go with it are not.
+    let third = role("role-of-others");
+    let aws = object([("role", text(&third)), ("policy_arn", text("arn:aws:iam::aws:policy/ReadOnlyAccess"))]);
     stage.create(kinds::IAM_ROLE_POLICY_ATTACHMENT, &aws);
-    let error = failed(stage.call(kinds::IAM_ROLE, Verb::Delete { id: first.clone(), data: false }));
-    assert!(error.class == ErrorClass::Conflict && error.message.contains("ReadOnlyAccess"), "{error}");
+    let kept = stage.create(kinds::IAM_ROLE_POLICY, &object([("role", text(&third)), ("name", text("by-hand")), ("policy", text(RIGHTS))]));
+    let error = failed(stage.call(kinds::IAM_ROLE, Verb::Delete { id: third.clone(), data: false }));
+    assert!(error.class == ErrorClass::Conflict && error.message.contains("by-hand"), "{error}");
+    stage.delete(kinds::IAM_ROLE_POLICY, &kept.id);
+    stage.delete(kinds::IAM_ROLE, &third);
     let profile = object([("name", text("profile-1")), ("role", text(&first)), ("tags", tags(&[("a", "1")]))]);
     stage.live(kinds::IAM_INSTANCE_PROFILE, &profile, &object([("role", text(&second)), ("tags", tags(&[("a", "2")]))]));
     let gone = failed(stage.call(kinds::IAM_ROLE, Verb::Delete { id: "nobody".to_owned(), data: false }));
