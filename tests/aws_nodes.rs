@@ -153,6 +153,12 @@ cluster "c" {{
         workers.into_values().filter(|worker| worker.state == "ready").map(|worker| (worker.id, worker.address)).collect()
     }
 
+    /// Holds that a plan finds nothing to do. What is sent meanwhile may be the head's own: it tells how things stand.
+    #[track_caller]
+    fn is_settled(&self) {
+        self.world.expect(0, &["plan", "--detailed-exitcode"]);
+    }
+
     /// Holds that etcd answers through nginx on the head.
     #[track_caller]
     fn is_served(&self) {
@@ -212,7 +218,7 @@ fn a_cluster_comes_is_mended_and_goes() {
         let greeting = nodes.machines.run(id, "cat /etc/greeting").unwrap().stdout;
         assert_eq!(String::from_utf8(greeting).unwrap(), format!("hello from {address}\n"));
     }
-    nodes.world.is_settled();
+    nodes.is_settled();
     let said = nodes.world.stage.expect(0, &["exec", "--all", "--", "hostname"]);
     for (_, address) in &workers {
         assert!(said.stdout.contains(&format!("ip-{}", address.replace('.', "-"))), "{}", said.text());
@@ -233,7 +239,7 @@ fn a_cluster_comes_is_mended_and_goes() {
         workers.len() == 3 && workers.iter().all(|(id, _)| *id != lost)
     });
     nodes.is_served();
-    nodes.world.is_settled();
+    nodes.is_settled();
 
     // The fence outlives every machine: it is what an older head would have to pass.
     nodes.world.expect(0, &DESTROY);
@@ -256,7 +262,7 @@ fn a_machine_becomes_a_node() {
     let before = nodes.world.snapshot();
     nodes.apply();
     nodes.is_node("hello");
-    nodes.world.is_settled();
+    nodes.is_settled();
     let ours = nodes.on_head("find /etc /home /opt /root /run /srv /tmp /usr /var -name '*cloudtik*' -prune");
     assert_eq!(ours, "/run/cloudtik\n/var/lib/cloudtik\n", "all that is ours is in one folder, but for what a boot clears");
 
@@ -315,7 +321,7 @@ fn kills_lose_no_machine() {
         running.wait();
         nodes.apply();
         nodes.is_node("hello");
-        nodes.world.is_settled();
+        nodes.is_settled();
     }
     nodes.world.expect(0, &DESTROY);
 }
