@@ -53,6 +53,8 @@ fn left_out(path: &str) -> Option<&'static str> {
             | "workspace.network.nat"
             | "workspace.network.client_vpc"
             | "workspace.network.client_access"
+            | "workspace.network.client_provider"
+            | "workspace.deploy"
             | "workspace.network.subnets"
             | "workspace.network.endpoints"
             | "workspace.storage.versioning"
@@ -71,7 +73,6 @@ fn left_out(path: &str) -> Option<&'static str> {
             | "cluster.head.user_data",
             _,
         ) => "the simulated cloud has none, and says so",
-        (path, _) if path.starts_with("workspace.database.") => "the simulated cloud makes none, and says so",
         (path, _) if path.starts_with("workspace.identity.") || path.starts_with("cluster.head.aws.") => {
             "the simulated cloud has none, and says so"
         }
@@ -196,7 +197,8 @@ impl Generated {
         }
         let mut blocks = Vec::new();
         // What a cluster with workers becomes is its own matter: see the tests of the compiler and of the controller.
-        let left_out = ["precondition", "postcondition", "validation", "workers", "scaling", "discover"];
+        // The simulated cloud makes no databases.
+        let left_out = ["precondition", "postcondition", "validation", "workers", "scaling", "discover", "database"];
         for rule in schema.blocks.iter().filter(|rule| !left_out.contains(&rule.schema.name)) {
             let name = rule.schema.name;
             let header = rule.schema.labels.iter().fold(name.to_owned(), |header, _| {
@@ -242,8 +244,8 @@ impl Generated {
             let name = rule.schema.name;
             match name {
                 // What the kinds of a cloud decide comes below, from their schemas; a local is what uses it. What was moved is a group of
-                // workers, and tested where there are some: `tests/head_changes.rs`.
-                "locals" | "moved" | "provider" | "resource" | "data" => {}
+                // workers, and tested where there are some: `tests/head_changes.rs`. An import changes nothing of what is there.
+                "locals" | "moved" | "import" | "provider" | "resource" | "data" => {}
                 "variable" => blocks.push(made.block(&rule.schema, name, "variable \"v\"").with("type = string").with("default = \"v\"")),
                 "output" => blocks.push(made.block(&rule.schema, name, "output \"o\"").with("value = workspace.w.network.cidr")),
                 "workspace" => blocks.push(made.block(&rule.schema, name, "workspace \"w\"")),
