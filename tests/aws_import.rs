@@ -15,11 +15,11 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 
-use aws::predecessor::Predecessor;
 use aws::specs::Mode;
 use aws::{APPLY, DESTROY, World};
-use cloudtik_aws_testing::Config;
+use cloudtik_aws_testing::{Config, Predecessor};
 use serde_json::Value as Json;
 
 /// What a plan does: by address `create`, `import`, `import, update`, and whatever else it should not do.
@@ -146,27 +146,33 @@ fn a_resource_is_taken_over_by_its_id() {
     world.is_as(&before, "destroyed");
 }
 
+/// At the server itself: what the proxy adds is how AWS behaves, and this is about names.
+fn predecessor(world: &World) -> Option<Predecessor> {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    Predecessor::new_or_say(folder, &world.stage.root().join("predecessor"), &world.server_url())
+}
+
 /// The predecessor counts what it finds by name, and says that ours is whole.
 #[test]
 fn the_predecessor_recognises_our_workspace() {
     let Some(world) = World::new(Config::quick()) else { return };
-    let Some(predecessor) = Predecessor::new(&world) else { return };
+    let Some(predecessor) = predecessor(&world) else { return };
     Mode::PublicHead.prepare(&world);
-    assert_eq!(predecessor.status("w"), "NOT EXIST");
+    assert_eq!(predecessor.status("w").unwrap(), "NOT EXIST");
     world.expect(0, &APPLY);
-    assert_eq!(predecessor.status("w"), "COMPLETED");
+    assert_eq!(predecessor.status("w").unwrap(), "COMPLETED");
     world.expect(0, &DESTROY);
-    assert_eq!(predecessor.status("w"), "NOT EXIST");
+    assert_eq!(predecessor.status("w").unwrap(), "NOT EXIST");
 }
 
 /// A workspace of the predecessor is taken over as it is; what it has not is added, and nothing is made anew.
 #[test]
 fn a_workspace_of_the_predecessor_is_taken_over() {
     let Some(world) = World::new(Config::quick()) else { return };
-    let Some(predecessor) = Predecessor::new(&world) else { return };
+    let Some(predecessor) = predecessor(&world) else { return };
     let before = world.snapshot();
-    predecessor.workspace("create", &["-y"], "w");
-    assert_eq!(predecessor.status("w"), "COMPLETED");
+    predecessor.workspace("create", &["-y"], "w").unwrap();
+    assert_eq!(predecessor.status("w").unwrap(), "COMPLETED");
     world.stage.spec(
         "provider \"aws\" {}\n\nimport {\n  to = workspace.w\n  id = \"w\"\n}\n\nworkspace \"w\" {\n  firewall {\n    ssh_from = \
          [\"203.0.113.0/24\"]\n  }\n  storage \"default\" {\n    on_destroy = \"delete\"\n  }\n}\n",
@@ -181,7 +187,7 @@ fn a_workspace_of_the_predecessor_is_taken_over() {
     }
     world.expect(0, &APPLY);
     world.is_settled();
-    assert_eq!(predecessor.status("w"), "COMPLETED");
+    assert_eq!(predecessor.status("w").unwrap(), "COMPLETED");
     world.expect(0, &DESTROY);
     world.is_as(&before, "the workspace of the predecessor was destroyed");
 }

@@ -35,7 +35,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("aws-testing", &[]),
     ("conformance", &["model", "provider-api"]),
     ("golden-tests", &[]),
-    ("benches", &[]),
+    ("benches", &["aws-testing"]),
 ];
 
 /// Crates that only one package may use.

@@ -1,8 +1,10 @@
-//! What is measured, against peers, by one command: `cargo run --release -p cloudtik-benches -- terraform`.
+//! What is measured, against peers, by one command each: `cargo run --release -p cloudtik-benches -- terraform`, and `aws`.
 //!
 //! Times are measured here and nowhere else: a test that holds a time fails on a busy machine. What can be counted (waits for the disk,
 //! allocations, calls, threads) is held by the tests of this package.
 
+mod aws;
+mod critical_path;
 mod machine;
 mod program;
 mod spec;
@@ -16,9 +18,10 @@ use std::process::ExitCode;
 use program::BenchError;
 
 const USAGE: &str = "\
-usage: cargo run --release -p cloudtik-benches -- terraform [--smoke] [--binary FILE]
+usage: cargo run --release -p cloudtik-benches -- terraform|aws [--smoke] [--binary FILE]
 
   terraform      compares with Terraform, the one on the PATH; without one it says so and measures the rest
+  aws            compares with the predecessor and with the least that AWS allows, at a server that stands for AWS
   --smoke        one round of a few blocks, to see that everything runs; no time is held
   --binary FILE  measures this program; without it the release build is made first
 ";
@@ -28,20 +31,23 @@ const MISSED: u8 = 1;
 /// Not measured: something could not be run.
 const FAILED: u8 = 2;
 
+/// What is measured, in short or whole, of a program that is there or is built: says whether every target was met.
+type Bench = fn(bool, Option<PathBuf>) -> Result<bool, BenchError>;
+
 /// What is asked for.
 #[derive(Default)]
 struct Wanted {
-    terraform: bool,
+    bench: Option<Bench>,
     smoke: bool,
     binary: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
-    let Some(wanted) = wanted(std::env::args().skip(1)) else {
+    let Some((bench, wanted)) = wanted(std::env::args().skip(1)).and_then(|wanted| Some((wanted.bench?, wanted))) else {
         say(USAGE);
         return ExitCode::from(FAILED);
     };
-    match terraform::run(wanted.smoke, wanted.binary) {
+    match bench(wanted.smoke, wanted.binary) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(MISSED),
         Err(error) => {
@@ -56,13 +62,14 @@ fn wanted(arguments: impl Iterator<Item = String>) -> Option<Wanted> {
     let mut arguments = arguments;
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
-            "terraform" => wanted.terraform = true,
+            "terraform" => wanted.bench = Some(terraform::run),
+            "aws" => wanted.bench = Some(aws::run),
             "--smoke" => wanted.smoke = true,
             "--binary" => wanted.binary = Some(arguments.next()?.into()),
             _ => return None,
         }
     }
-    wanted.terraform.then_some(wanted)
+    Some(wanted)
 }
 
 /// To people. When that fails nobody is left to tell.

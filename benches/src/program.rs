@@ -29,6 +29,12 @@ pub(crate) enum BenchError {
     /// The state does not hold what it should: what was measured was something else.
     #[error("after `{command}` the state holds {found} resources, not {expected}")]
     Count { command: String, found: usize, expected: usize },
+    /// The server that stands for AWS, or what is compared there.
+    #[error("what stands for AWS does not run")]
+    Server { source: std::io::Error },
+    /// The critical path of something else than what was measured.
+    #[error("the critical path is not known: {0}")]
+    Path(String),
     /// The table could not be written.
     #[error("cannot write the table")]
     Output(#[source] std::io::Error),
@@ -40,6 +46,7 @@ pub(crate) struct Program {
     path: PathBuf,
     folder: PathBuf,
     home: PathBuf,
+    environment: Vec<(&'static str, String)>,
 }
 
 impl Program {
@@ -50,12 +57,24 @@ impl Program {
         for made in [&home, &folder] {
             std::fs::create_dir_all(made).map_err(|source| BenchError::File { doing: "make", path: made.clone(), source })?;
         }
-        let program = Self { name, path: path.to_owned(), folder, home };
+        let program = Self { name, path: path.to_owned(), folder, home, environment: Vec::new() };
         program.write(file, spec)?;
         // Without a file of its own Terraform reads the one of the user.
         let config = program.home.join("terraformrc");
         std::fs::write(&config, "").map_err(|source| BenchError::File { doing: "write", path: config, source })?;
         Ok(program)
+    }
+
+    /// The same with some words in its environment.
+    pub(crate) fn with(mut self, environment: &[(&'static str, &str)]) -> Self {
+        self.environment.extend(environment.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        self
+    }
+
+    /// A file of the project.
+    pub(crate) fn read(&self, file: &str) -> Result<Vec<u8>, BenchError> {
+        let path = self.folder.join(file);
+        std::fs::read(&path).map_err(|source| BenchError::File { doing: "read", path, source })
     }
 
     fn write(&self, file: &str, text: &str) -> Result<(), BenchError> {
@@ -91,9 +110,7 @@ impl Program {
 
     /// Holds that the state in a file of the project has so many resources.
     pub(crate) fn check_state(&self, file: &str, expected: usize, after: &str) -> Result<(), BenchError> {
-        let path = self.folder.join(file);
-        let text = std::fs::read(&path).map_err(|source| BenchError::File { doing: "read", path, source })?;
-        let state: Json = serde_json::from_slice(&text).unwrap_or_default();
+        let state: Json = serde_json::from_slice(&self.read(file)?).unwrap_or_default();
         let found = match state.get("resources") {
             Some(Json::Array(items)) => items.len(),
             Some(Json::Object(items)) => items.len(),
@@ -118,7 +135,8 @@ impl Program {
             .env("CLOUDTIK_IN_AUTOMATION", "1")
             .env("TF_IN_AUTOMATION", "1")
             .env("TF_CLI_CONFIG_FILE", self.home.join("terraformrc"))
-            .env("CHECKPOINT_DISABLE", "1");
+            .env("CHECKPOINT_DISABLE", "1")
+            .envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
 
@@ -133,13 +151,26 @@ pub(crate) fn on_path(name: &str) -> Option<PathBuf> {
     std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
 }
 
-/// Builds our program and says where it is. A smoke run takes the build that tests use.
-pub(crate) fn build(release: bool) -> Result<PathBuf, BenchError> {
+/// A folder that goes with the measurement.
+pub(crate) fn temporary() -> Result<tempfile::TempDir, BenchError> {
+    tempfile::tempdir().map_err(|source| BenchError::File { doing: "make", path: std::env::temp_dir(), source })
+}
+
+/// A program by its whole path: it is run in other folders.
+pub(crate) fn absolute(binary: PathBuf) -> Result<PathBuf, BenchError> {
+    std::path::absolute(&binary).map_err(|source| BenchError::File { doing: "find", path: binary, source })
+}
+
+/// Builds our program with some features and says where it is. A smoke run takes the build that tests use.
+pub(crate) fn build(release: bool, features: &[&str]) -> Result<PathBuf, BenchError> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(&cargo);
     command.args(["build", "--quiet", "-p", "cloudtik", "--bin", "cloudtik", "--message-format=json-render-diagnostics"]);
     if release {
         command.arg("--release");
+    }
+    if !features.is_empty() {
+        command.args(["--features", &features.join(",")]);
     }
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     let start = |source| BenchError::Start { program: cargo.to_string_lossy().into_owned(), source };

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::program::{BenchError, Program, build, on_path};
+use crate::program::{BenchError, Program, absolute, build, on_path, temporary};
 use crate::table::{Row, Target, median, render};
 use crate::{machine, say, spec};
 
@@ -44,11 +44,10 @@ type Life = [Duration; 4];
 pub(crate) fn run(smoke: bool, binary: Option<PathBuf>) -> Result<bool, BenchError> {
     let sizes = if smoke { &SMOKE } else { &MEASURED };
     let binary = match binary {
-        Some(binary) => binary,
-        None => build(!smoke)?,
+        Some(binary) => absolute(binary)?,
+        None => build(!smoke, &[])?,
     };
-    let binary = std::path::absolute(&binary).map_err(|source| BenchError::File { doing: "find", path: binary, source })?;
-    let folder = tempfile::tempdir().map_err(|source| BenchError::File { doing: "make", path: std::env::temp_dir(), source })?;
+    let folder = temporary()?;
     let before = machine::describe();
     let terraform = terraform(folder.path(), sizes)?;
     let ours = |name: &str, text: &str| Program::new("cloudtik", &binary, &folder.path().join(name), "main.hcl", text);

@@ -13,7 +13,6 @@
 
 pub mod alike;
 pub mod drift;
-pub mod predecessor;
 pub mod specs;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,7 +28,7 @@ use tempfile::TempDir;
 use super::support::stage::{Ran, Stage};
 
 /// Where everything is made.
-pub const REGION: &str = "us-west-2";
+pub const REGION: &str = cloudtik_aws_testing::REGION;
 
 /// Another region.
 pub const ELSEWHERE: &str = "eu-west-1";

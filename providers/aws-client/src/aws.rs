@@ -170,9 +170,28 @@ async fn sdk_config(config: &Value) -> Result<SdkConfig, CallError> {
         let files = files.fold(EnvConfigFiles::builder(), |files, path| files.with_file(kind, path));
         loader = loader.profile_files(files.build());
     }
-    let shared = loader.load().await;
+    let shared = at_an_endpoint(loader.load().await)?;
     let Some(role) = config.get("assume_role").filter(|role| !role.is_null()) else { return Ok(shared) };
     assume(role, shared).await
+}
+
+/// Refuses what is no address of a server: the SDK would panic at the first request. An empty one, as an unset variable of a script leaves it, is
+/// none.
+fn at_an_endpoint(shared: SdkConfig) -> Result<SdkConfig, CallError> {
+    let Some(endpoint) = shared.endpoint_url() else { return Ok(shared) };
+    if endpoint.is_empty() {
+        let mut without = shared.into_builder();
+        without.set_endpoint_url(None);
+        return Ok(without.build());
+    }
+    let host = endpoint.strip_prefix("https://").or_else(|| endpoint.strip_prefix("http://"));
+    if host.is_some_and(|host| !host.is_empty() && !host.starts_with('/') && !host.contains(char::is_whitespace)) {
+        return Ok(shared);
+    }
+    let text = format!("`{endpoint}` is no address of a server");
+    let help =
+        "write it with its scheme: `https://HOST` or `http://HOST:PORT`, in `endpoint_url` of the provider block or in AWS_ENDPOINT_URL";
+    Err(CallError::new(ErrorClass::Permanent, "endpoint", text).help(help))
 }
 
 /// What requests travel by.
@@ -204,5 +223,21 @@ pub(crate) fn partition(region: &str) -> &'static str {
         Some("cn") => "aws-cn",
         _ if region.starts_with("us-gov-") => "aws-us-gov",
         _ => "aws",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_is_an_address_of_a_server() {
+        let with = |endpoint: &str| at_an_endpoint(SdkConfig::builder().endpoint_url(endpoint).build());
+        for (given, kept) in [("", None), ("http://127.0.0.1:5000", Some("http://127.0.0.1:5000")), ("https://aws", Some("https://aws"))] {
+            assert_eq!(with(given).unwrap().endpoint_url(), kept, "{given}");
+        }
+        for wrong in ["localhost:4566", "http://", "http:///path", "ftp://host", " ", "http://a b"] {
+            assert_eq!(with(wrong).unwrap_err().code, "endpoint", "{wrong}");
+        }
     }
 }

@@ -1,8 +1,11 @@
 //! What the proxy does to requests. Every part of it can be switched, also while it runs.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+use crate::latency;
 
 /// All switches. The default lets everything through as it is.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -100,6 +103,8 @@ pub struct Latency {
     pub scale: f64,
     /// Least and most of some actions, in milliseconds, instead of the usual.
     pub actions: BTreeMap<String, (u64, u64)>,
+    /// Whether each takes the middle of its range, and not one by chance.
+    pub steady: bool,
 }
 
 /// A rule of what goes wrong.
@@ -145,6 +150,14 @@ pub enum Effect {
         /// The message.
         message: String,
     },
+}
+
+impl Latency {
+    /// The middle of what an action that changes something takes.
+    #[must_use]
+    pub fn of_write(&self, action: &str) -> Duration {
+        latency::of_write(self, action)
+    }
 }
 
 impl Config {

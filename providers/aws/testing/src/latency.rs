@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::call::Call;
 use crate::chance::fraction;
-use crate::config::Config;
+use crate::config::{Config, Latency};
 
 /// Least and most milliseconds.
 type Range = (u64, u64);
@@ -40,27 +40,37 @@ const OTHER: Range = (50, 200);
 /// How long a call takes.
 pub(crate) fn of(config: &Config, call: &Call, number: u64) -> Duration {
     let name = call.name();
-    if let Some((least, most)) = config.latency.actions.get(&name) {
-        return between(config.seed, &name, number, (*least, *most));
-    }
-    if config.latency.scale <= 0.0 {
-        return Duration::ZERO;
-    }
-    let own = OWN.iter().find(|(own, _)| *own == name).map(|(_, range)| *range);
-    let of_service = || SERVICES.iter().find(|(service, ..)| *service == call.service);
-    let range = own.or_else(|| of_service().map(|(_, reads, writes)| if call.is_write() { *writes } else { *reads })).unwrap_or(OTHER);
-    between(config.seed, &name, number, range).mul_f64(config.latency.scale)
+    let place = if config.latency.steady { 0.5 } else { fraction(config.seed, &name, number) };
+    between(range(&config.latency, &name, call.is_write()), place)
 }
 
-fn between(seed: u64, name: &str, number: u64, (least, most): Range) -> Duration {
-    let spread = Duration::from_millis(most.saturating_sub(least));
-    Duration::from_millis(least) + spread.mul_f64(fraction(seed, name, number))
+/// The middle of what a call that changes something takes.
+pub(crate) fn of_write(latency: &Latency, action: &str) -> Duration {
+    between(range(latency, action, true), 0.5)
+}
+
+/// Least and most of an action.
+fn range(latency: &Latency, action: &str, is_write: bool) -> (Duration, Duration) {
+    let ms = |(least, most): Range| (Duration::from_millis(least), Duration::from_millis(most));
+    if let Some(own) = latency.actions.get(action) {
+        return ms(*own);
+    }
+    let own = OWN.iter().find(|(own, _)| *own == action).map(|(_, range)| *range);
+    let service = action.split(':').next().unwrap_or_default();
+    let of_service = || SERVICES.iter().find(|(own, ..)| *own == service);
+    let range = own.or_else(|| of_service().map(|(_, reads, writes)| if is_write { *writes } else { *reads })).unwrap_or(OTHER);
+    let (least, most) = ms(range);
+    let scale = latency.scale.max(0.0);
+    (least.mul_f64(scale), most.mul_f64(scale))
+}
+
+fn between((least, most): (Duration, Duration), place: f64) -> Duration {
+    least + most.saturating_sub(least).mul_f64(place)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Latency;
 
     #[test]
     fn it_is_in_its_range() {
@@ -72,7 +82,10 @@ mod tests {
             assert!((300..=700).contains(&took), "{took}");
         }
         let actions = [("ec2:CreateSubnet".to_owned(), (5, 5))].into();
-        let config = Config { latency: Latency { scale: 0.0, actions }, ..Config::default() };
+        let config = Config { latency: Latency { actions, ..Latency::default() }, ..Config::default() };
         assert_eq!(of(&config, &call, 1), Duration::from_millis(5));
+        let steady = Latency { scale: 1.0, steady: true, ..Latency::default() };
+        let took = of_write(&steady, "ec2:CreateSubnet");
+        assert_eq!((took, of(&Config { latency: steady, ..Config::default() }, &call, 7)), (Duration::from_millis(500), took));
     }
 }

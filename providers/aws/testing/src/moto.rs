@@ -15,7 +15,7 @@ const REQUIREMENTS: &str = include_str!("../requirements.txt");
 const LAUNCHER: &str = concat!(include_str!("../stacks.py"), include_str!("../launcher.py"));
 
 /// The region that tests use if they do not care.
-const REGION: &str = "us-west-2";
+pub const REGION: &str = "us-west-2";
 
 /// A server that runs. It ends when this is dropped, and also when this process ends in another way.
 #[derive(Debug)]

@@ -384,7 +384,7 @@ fn too_many_calls_are_refused() {
 
 #[test]
 fn calls_take_their_time() {
-    let latency = Latency { scale: 0.0, actions: [("ec2:DescribeVpcs".to_owned(), (300, 300))].into() };
+    let latency = Latency { actions: [("ec2:DescribeVpcs".to_owned(), (300, 300))].into(), ..Latency::default() };
     let Some(world) = World::new(Config { latency, ..Config::default() }) else { return };
     let began = Instant::now();
     world.ec2("DescribeVpcs", &[]);
