@@ -228,6 +228,21 @@ fn clusters_of_other_projects_use_a_workspace_and_keep_it() {
     world.is_as(&before, "destroyed");
 }
 
+/// Nobody who is let in is shut out while a rule moves from all nodes to heads.
+#[test]
+fn rules_move_to_heads_without_a_gap() {
+    let Some(world) = World::new(Config::quick()) else { return };
+    let before = world.snapshot();
+    world.stage.spec(&specs::with_rule("all"));
+    world.expect(0, &APPLY);
+    world.stage.spec(&specs::with_rule("head"));
+    let (_, calls) = world.expect(0, &APPLY);
+    assert_eq!(written(&calls), ["ec2:AuthorizeSecurityGroupIngress", "ec2:RevokeSecurityGroupIngress"]);
+    world.is_settled();
+    world.expect(0, &DESTROY);
+    world.is_as(&before, "destroyed");
+}
+
 fn kills() -> u64 {
     std::env::var("CLOUDTIK_AWS_KILLS").ok().map_or(KILLS, |text| text.parse().expect("CLOUDTIK_AWS_KILLS is a number"))
 }

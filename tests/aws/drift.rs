@@ -40,7 +40,7 @@ const EVERYWHERE: &[Drift] = &[
     Drift {
         name: "a rule is revoked",
         make: |world| {
-            let (group, rule) = (world.id("workspace.w.firewall"), world.id(SSH));
+            let (group, rule) = (world.id("workspace.w.firewall.head"), world.id(SSH));
             let revoked = [("GroupId", group.as_str()), ("SecurityGroupRuleId.1", &rule)];
             world.client.ec2("RevokeSecurityGroupIngress", &revoked).unwrap();
         },
@@ -134,7 +134,7 @@ const PEERED: &[Drift] = &[Drift {
 }];
 
 /// The rule of `ssh_from` in the specs.
-const SSH: &str = "workspace.w.ingress_rule[\"ssh:203.0.113.0/24\"]";
+const SSH: &str = "workspace.w.ingress_rule.head[\"ssh:203.0.113.0/24\"]";
 
 /// The drifts that there can be in a mode.
 pub fn of(mode: Mode) -> Vec<&'static Drift> {

@@ -92,6 +92,27 @@ output "network" {{
     )
 }
 
+/// A workspace with a rule for these nodes.
+pub fn with_rule(to: &str) -> String {
+    format!(
+        r#"provider "aws" {{}}
+
+workspace "w" {{
+  network {{
+    nat = "none"
+  }}
+  firewall {{
+    ingress "ui" {{
+      ports = ["8080"]
+      from  = ["203.0.113.0/24"]
+      to    = "{to}"
+    }}
+  }}
+}}
+"#
+    )
+}
+
 /// A workspace whose client is reached through a configuration of its own.
 pub fn peered_elsewhere(client: &str, network: &str) -> String {
     format!(

@@ -59,7 +59,7 @@ async fn networks(aws: &Aws, wanted: &Wanted<'_>) -> Result<Vec<Vpc>, CallError>
 
 async fn in_network(aws: &Aws, wanted: &Wanted<'_>, network: &str) -> Result<Vec<(&'static str, Value)>, CallError> {
     let of_network = || filter("vpc-id", network);
-    let (subnets, gateways, nat_gateways, tables, endpoints, groups, addresses, peerings) = tokio::try_join!(
+    let (subnets, gateways, nat_gateways, tables, endpoints, mut groups, addresses, peerings) = tokio::try_join!(
         subnets(aws, network),
         gateways(aws, network),
         nat_gateways(aws, of_network()),
@@ -69,11 +69,9 @@ async fn in_network(aws: &Aws, wanted: &Wanted<'_>, network: &str) -> Result<Vec
         addresses(aws, filter("tag:Name", &names::of(wanted.name, Named::NatAddress))),
         peerings(aws, filter("tag:Name", &names::of(wanted.name, Named::Peering))),
     )?;
-    let group = groups.iter().find(|group| group.group_name() == Some(&*names::firewall(wanted.name)));
-    let rules = match group.and_then(SecurityGroup::group_id) {
-        Some(id) => rules(aws, filter("group-id", id)).await?,
-        None => Vec::new(),
-    };
+    let firewalls = [names::firewall(wanted.name), names::firewall_of_heads(wanted.name)];
+    groups.retain(|group| firewalls.iter().any(|name| group.group_name() == Some(name)));
+    let rules = rules(aws, groups.iter().filter_map(SecurityGroup::group_id)).await?;
     let is_subnet = |subnet: &&Subnet| [Named::PublicSubnet, Named::PrivateSubnet].iter().any(|part| wanted.is_part(subnet.tags(), *part));
     let is_table =
         |table: &&RouteTable| [Named::PublicRouteTable, Named::PrivateRouteTable].iter().any(|part| wanted.is_part(table.tags(), *part));
@@ -94,7 +92,7 @@ async fn in_network(aws: &Aws, wanted: &Wanted<'_>, network: &str) -> Result<Vec
         ("nat_gateways", all(nat_gateways.iter().filter(|nat| wanted.is_part(nat.tags(), Named::NatGateway)), said_of_nat)),
         ("route_tables", all(tables.iter().filter(is_table), said_of_table)),
         ("endpoints", with_lists(aws, &endpoints.iter().filter(is_endpoint).collect::<Vec<_>>()).await?),
-        ("firewalls", all(group.into_iter(), said_of_group)),
+        ("firewalls", all(groups.iter(), said_of_group)),
         (
             "addresses",
             all(addresses.iter().filter(|address| is_free(address, &nat_gateways)), |address| {
@@ -157,7 +155,11 @@ fn said_of_table(table: &RouteTable) -> Value {
 }
 
 fn said_of_group(group: &SecurityGroup) -> Value {
-    object([("id", group.group_id().into_value()), ("description", group.description().into_value())])
+    object([
+        ("id", group.group_id().into_value()),
+        ("name", group.group_name().into_value()),
+        ("description", group.description().into_value()),
+    ])
 }
 
 fn said_of_rule(rule: &SecurityGroupRule) -> Value {
@@ -225,7 +227,13 @@ async fn groups(aws: &Aws, of: Filter) -> Result<Vec<SecurityGroup>, CallError> 
     aws.read("ec2:DescribeSecurityGroups", pages).await
 }
 
-async fn rules(aws: &Aws, of: Filter) -> Result<Vec<SecurityGroupRule>, CallError> {
+/// The rules of some firewalls.
+async fn rules(aws: &Aws, firewalls: impl Iterator<Item = &str>) -> Result<Vec<SecurityGroupRule>, CallError> {
+    let firewalls: Vec<String> = firewalls.map(str::to_owned).collect();
+    if firewalls.is_empty() {
+        return Ok(Vec::new());
+    }
+    let of = Filter::builder().name("group-id").set_values(Some(firewalls)).build();
     let pages =
         || aws.ec2.describe_security_group_rules().filters(of.clone()).into_paginator().items().send().collect::<Result<Vec<_>, _>>();
     aws.read("ec2:DescribeSecurityGroupRules", pages).await

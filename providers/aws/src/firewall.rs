@@ -19,6 +19,15 @@ pub(crate) enum Peer {
     Service(String),
 }
 
+/// Which nodes a rule is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Nodes {
+    /// All of the workspace.
+    All,
+    /// Heads, which are behind a second firewall beside that of all.
+    Heads,
+}
+
 /// Ports, with the protocol.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Ports {
@@ -46,8 +55,14 @@ pub(crate) struct Rule {
     pub(crate) span: Span,
 }
 
-/// Rules by key.
-pub(crate) type Rules = BTreeMap<String, Rule>;
+impl Rule {
+    fn says_the_same(&self, other: &Self) -> bool {
+        (&self.ports, &self.peer) == (&other.ports, &other.peer)
+    }
+}
+
+/// Rules by whose they are, and by key.
+pub(crate) type Rules = BTreeMap<(Nodes, String), Rule>;
 
 /// The characters that AWS takes in a description, beside letters and digits.
 const DESCRIPTION_SIGNS: &str = " ._-:/()#,@[]+=&;{}!$*";
@@ -62,23 +77,24 @@ pub(crate) fn ingress(workspace: &WorkspaceSpec, client: Option<(Access, Value)>
         let title = "`inside = \"declared\"` is not in effect with provider `aws` in this version";
         found.push(Diagnostic::error("aws-firewall", title).at(field.span).of(&workspace.address).help("write `inside = \"all\"`"));
     }
-    rules.insert("inside".to_owned(), own(Ports::ALL, Peer::Inside, "Between nodes of the workspace"));
+    rules.insert(of_all("inside"), own(Ports::ALL, Peer::Inside, "Between nodes of the workspace"));
     match client {
         Some((Access::Ssh, range)) => {
-            rules.insert("client".to_owned(), own(Ports::SSH, Peer::Range(range), "SSH from the network of the client"));
+            rules.insert(of_all("client"), own(Ports::SSH, Peer::Range(range), "SSH from the network of the client"));
         }
         Some((Access::All, range)) => {
-            rules.insert("client".to_owned(), own(Ports::ALL, Peer::Range(range), "From the network of the client"));
+            rules.insert(of_all("client"), own(Ports::ALL, Peer::Range(range), "From the network of the client"));
         }
         Some((Access::None, _)) | None => {}
     }
     if let Some(field) = workspace.firewall.fields.get("ssh_from") {
         for (key, range) in elements(&field.value, "ssh_from", field.span, found) {
-            let rule = Rule { ports: Ports::SSH, peer: Peer::Range(range), description: "SSH".into(), span: place(field.span, workspace) };
-            rules.insert(format!("ssh:{key}"), rule);
+            let (peer, span) = (Peer::Range(range), place(field.span, workspace));
+            let rule = Rule { ports: Ports::SSH, peer, description: "SSH".into(), span };
+            rules.insert((Nodes::Heads, format!("ssh:{key}")), rule);
         }
     }
-    labelled(&workspace.ingress, "from", &mut rules, found);
+    labelled(&workspace.ingress, "from", "to", &mut rules, found);
     check(&rules, "in", found);
     rules
 }
@@ -88,26 +104,35 @@ pub(crate) fn egress(workspace: &WorkspaceSpec, services: &[String], found: &mut
     let mut rules = Rules::new();
     let own = |ports, peer, description: &str| Rule { ports, peer, description: description.into(), span: workspace.firewall.span };
     if workspace.egress.is_empty() {
-        rules.insert("all".to_owned(), own(Ports::ALL, Peer::Range("0.0.0.0/0".into()), "To everywhere"));
+        // A stack cannot have a firewall that lets nothing out, so that of heads lets out what that of all does.
+        for nodes in [Nodes::All, Nodes::Heads] {
+            rules.insert((nodes, "all".to_owned()), own(Ports::ALL, Peer::Range("0.0.0.0/0".into()), "To everywhere"));
+        }
         return rules;
     }
-    rules.insert("inside".to_owned(), own(Ports::ALL, Peer::Inside, "Between nodes of the workspace"));
+    rules.insert(of_all("inside"), own(Ports::ALL, Peer::Inside, "Between nodes of the workspace"));
     for service in services {
         let https = Ports { protocol: "tcp", range: Some((443, 443)) };
-        rules.insert(format!("endpoint:{service}"), own(https, Peer::Service(service.clone()), "To a private endpoint"));
+        rules.insert(of_all(&format!("endpoint:{service}")), own(https, Peer::Service(service.clone()), "To a private endpoint"));
     }
-    labelled(&workspace.egress, "to", &mut rules, found);
+    labelled(&workspace.egress, "to", "from", &mut rules, found);
     check(&rules, "out", found);
     rules
+}
+
+fn of_all(key: &str) -> (Nodes, String) {
+    (Nodes::All, key.to_owned())
 }
 
 fn place(span: Span, workspace: &WorkspaceSpec) -> Span {
     if span.is_none() { workspace.firewall.span } else { span }
 }
 
-fn labelled(parts: &BTreeMap<Arc<str>, Part>, peers: &str, rules: &mut Rules, found: &mut Diagnostics) {
+/// The rules of blocks with labels: `peers` and `nodes` are the attributes that say who is at which end.
+fn labelled(parts: &BTreeMap<Arc<str>, Part>, peers: &str, nodes: &str, rules: &mut Rules, found: &mut Diagnostics) {
     for (label, part) in parts {
         let field = |name: &str| part.fields.get(name).cloned().unwrap_or_default();
+        let of = nodes_of(nodes, part, found);
         let (ports, ranges) = (field("ports"), field(peers));
         let protocol = field("protocol").value;
         let description = Some(field("description").value).filter(|text| !text.is_null()).unwrap_or_else(|| Value::from(Arc::clone(label)));
@@ -131,11 +156,27 @@ fn labelled(parts: &BTreeMap<Arc<str>, Part>, peers: &str, rules: &mut Rules, fo
         };
         for (key, range) in elements(&ranges.value, peers, ranges.span, found) {
             for (name, ports) in &ports {
-                let rule =
-                    Rule { ports: ports.clone(), peer: Peer::Range(range.clone()), description: description.clone(), span: part.span };
-                rules.insert(format!("{label}:{key}:{name}"), rule);
+                let (peer, description) = (Peer::Range(range.clone()), description.clone());
+                let rule = Rule { ports: ports.clone(), peer, description, span: part.span };
+                rules.insert((of, format!("{label}:{key}:{name}")), rule);
             }
         }
+    }
+}
+
+/// Which nodes a block is for. Those of workers are rules of all: what heads have more is a firewall beside that of all.
+fn nodes_of(name: &str, part: &Part, found: &mut Diagnostics) -> Nodes {
+    let Some(field) = part.fields.get(name) else { return Nodes::All };
+    match field.value.as_str() {
+        Some("head") => Nodes::Heads,
+        Some("workers") => {
+            let title = format!("`{name} = \"workers\"` holds for heads too: on AWS they have every rule that workers have");
+            let span = if field.span.is_none() { part.span } else { field.span };
+            found
+                .push(Diagnostic::warning("aws-firewall", title).at(span).help(format!("write `{name} = \"all\"`, which says what it is")));
+            Nodes::All
+        }
+        _ => Nodes::All,
     }
 }
 
@@ -171,15 +212,15 @@ fn check_description(description: &Value, part: &Part, found: &mut Diagnostics) 
     found.push(Diagnostic::error("aws-description", "AWS does not take this description of a rule").at(span).help(help));
 }
 
-/// Two rules that say the same are one to AWS, which refuses the second.
+/// Two rules of one firewall that say the same are one to AWS, which refuses the second.
 fn check(rules: &Rules, direction: &str, found: &mut Diagnostics) {
-    let mut seen: Vec<(&Rule, &str)> = Vec::new();
-    for (key, rule) in rules {
-        if let Some((first, other)) = seen.iter().find(|(other, _)| other.ports == rule.ports && other.peer == rule.peer) {
+    let mut seen: Vec<(Nodes, &str, &Rule)> = Vec::new();
+    for ((nodes, key), rule) in rules {
+        if let Some((_, other, first)) = seen.iter().find(|(of, _, other)| of == nodes && other.says_the_same(rule)) {
             let title = format!("the rules `{other}` and `{key}` let the same {direction}");
             found.push(Diagnostic::error("aws-same-rule", title).at(rule.span).and_at(first.span, "the other one").help("leave one out"));
         }
-        seen.push((rule, key));
+        seen.push((*nodes, key, rule));
     }
 }
 
@@ -223,7 +264,7 @@ mod tests {
         let mut found = Diagnostics::new();
         let rules = ingress(workspace, None, &mut found);
         assert!(!found.has_errors(), "{:?}", found.iter().map(|found| &found.title).collect::<Vec<_>>());
-        rules.into_keys().collect()
+        rules.into_keys().map(|(_, key)| key).collect()
     }
 
     #[test]
@@ -245,9 +286,14 @@ mod tests {
 
     #[test]
     fn the_same_rule_twice_is_an_error() {
-        let again = ("again", part(&[("ports", list(&["22"])), ("from", list(&["10.0.0.0/8"]))]));
-        let mut found = Diagnostics::new();
-        ingress(&workspace(list(&["10.0.0.0/8"]), &[again]), None, &mut found);
-        assert_eq!(found.iter().map(|found| found.code).collect::<Vec<_>>(), ["aws-same-rule"]);
+        let codes = |to: &str| {
+            let again = ("again", part(&[("ports", list(&["22"])), ("from", list(&["10.0.0.0/8"])), ("to", to.into())]));
+            let mut found = Diagnostics::new();
+            ingress(&workspace(list(&["10.0.0.0/8"]), &[again]), None, &mut found);
+            found.iter().map(|found| found.code).collect::<Vec<_>>()
+        };
+        assert_eq!(codes("head"), ["aws-same-rule"]);
+        // It is another one in another firewall.
+        assert!(codes("all").is_empty());
     }
 }

@@ -62,6 +62,12 @@ pub fn firewall(workspace: &str) -> String {
     format!("cloudtik-{workspace}")
 }
 
+/// The name of the firewall of heads. No workspace is called so that its own firewall had this name: names have no `/`.
+#[must_use]
+pub fn firewall_of_heads(workspace: &str) -> String {
+    format!("cloudtik-{workspace}/head")
+}
+
 /// The name of a private endpoint.
 #[must_use]
 pub fn endpoint(workspace: &str, service: &str) -> String {

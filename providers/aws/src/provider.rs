@@ -130,10 +130,6 @@ impl Provider for AwsProvider {
         Value::object(there.map(|(name, value)| (Arc::clone(name), value.clone())))
     }
 
-    fn notes(&self, provider: &ProviderRef, _config: &Value, _facts: &Facts) -> Vec<String> {
-        vec![format!("{provider}: one firewall is for heads and workers: a rule for one of them holds for both")]
-    }
-
     fn requests(&self, kind: &str, deed: Deed, expected_ms: u64) -> Requests {
         kinds::requests(kind, deed, expected_ms)
     }

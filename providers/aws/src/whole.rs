@@ -71,9 +71,10 @@ impl Whole {
         self.all("networks").next().and_then(|network| network.get("cidr_block")).filter(|range| !range.is_null()).cloned()
     }
 
-    /// What the firewall says that it is for: it cannot be changed.
-    pub(crate) fn firewall_description(&self) -> Option<Value> {
-        self.all("firewalls").next().and_then(|firewall| firewall.get("description")).filter(|text| !text.is_null()).cloned()
+    /// What the firewall of that name says that it is for: it cannot be changed.
+    pub(crate) fn firewall_description(&self, name: &str) -> Option<Value> {
+        let firewall = self.all("firewalls").find(|firewall| text(firewall, "name") == Some(name))?;
+        firewall.get("description").filter(|text| !text.is_null()).cloned()
     }
 
     /// Zones with subnets of the workspace, by the highest range of each, which is that of a private one: as they were numbered when they were
@@ -194,7 +195,7 @@ impl Matching<'_> {
             kinds::NAT_GATEWAY => self.nat_gateways(resource, &|item| same(item, "subnet_id")),
             kinds::EIP => self.addresses(resource),
             kinds::ROUTE_TABLE => self.tables(resource, &is_called),
-            kinds::SECURITY_GROUP => of("firewalls", &|_| true),
+            kinds::SECURITY_GROUP => of("firewalls", &|item| same(item, "name")),
             kinds::VPC_ENDPOINT => of("endpoints", &|item| same(item, "service_name")),
             kinds::PEERING => of("peerings", &|_| true),
             kinds::PEERING_ACCEPTER => composed(&["vpc_peering_connection_id"], ""),

@@ -129,7 +129,7 @@ impl Nodes<'_> {
         let value = |name: &str| aws.and_then(|fields| fields.get(name)).map(|field| field.value.clone()).filter(|value| !value.is_null());
         let more = value("security_group_ids");
         let firewalls = more.as_ref().and_then(Value::elements).into_iter().flatten().cloned();
-        let firewalls: Vec<Value> = std::iter::once(self.export("firewall", "id", Type::String)).chain(firewalls).collect();
+        let firewalls: Vec<Value> = self.firewalls(who).chain(firewalls).collect();
         let start = instance
             .set("ami", part_of(&image, "id", Type::String))
             .origin("ami", &renamed(&node.fields, "image", "ami"))
@@ -142,6 +142,13 @@ impl Nodes<'_> {
             .origin("tags", &node.fields);
         let Some(fields) = aws else { return start };
         ["key_name", "placement_group", "tenancy", "ebs_optimized"].iter().fold(start, |start, name| start.field(fields, name))
+    }
+
+    /// Those of the workspace that a node is behind. A record that was written before heads had one of their own names none.
+    fn firewalls(&self, who: Who) -> impl Iterator<Item = Value> {
+        let own: &[&str] = if who == HEAD { &["id", "head_id"] } else { &["id"] };
+        let all: Vec<Value> = own.iter().map(|name| self.export("firewall", name, Type::String)).collect();
+        all.into_iter().filter(|id| !id.is_null())
     }
 
     /// What the spec asks of a node and only a choice of its type could give.

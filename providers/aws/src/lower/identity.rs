@@ -13,7 +13,7 @@ use crate::policies::{self, HeadNeeds, Place, Store, WorkerNeeds};
 use crate::text::joined;
 
 /// Whose identity it is.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Who {
     /// The attribute of the spec, and the part of addresses.
     pub(super) part: &'static str,

@@ -7,7 +7,7 @@ use cloudtik_provider_api::{ResourceBuilder, reference};
 use super::layout::Layout;
 use super::maker::{Maker, id_of};
 use super::{indexed, keyed};
-use crate::firewall::{Peer, Rule, egress, ingress};
+use crate::firewall::{Nodes, Peer, Rule, egress, ingress};
 use crate::kinds;
 use crate::names::{self, Named, WORKSPACE_VERSION, WORKSPACE_VERSION_TAG};
 use crate::network_spec::{Access, Mode};
@@ -208,36 +208,52 @@ fn peering(maker: &mut Maker<'_>, layout: &Layout) {
     }
 }
 
-/// Puts the firewall and its rules in.
+/// The firewall that heads are behind beside that of all nodes.
+pub(super) fn firewall_of_heads(maker: &Maker<'_>) -> Address {
+    maker.at("firewall").child("head")
+}
+
+/// Puts the firewalls and their rules in.
 pub(super) fn firewall(maker: &mut Maker<'_>, layout: &Layout, found: &mut Diagnostics) {
-    let address = maker.at("firewall");
-    let name = names::firewall(&maker.name);
-    let description = layout.whole.as_ref().and_then(Whole::firewall_description);
-    let description = description.unwrap_or_else(|| format!("Nodes of the workspace {}", maker.name).into());
-    let group = maker
-        .tagged(&address, kinds::SECURITY_GROUP, &maker.workspace.firewall, &[("Name", &name)])
-        .set("name", &*name)
-        .set("description", description)
-        .set("vpc_id", layout.network.clone());
-    maker.push(group);
+    let own = [
+        (maker.at("firewall"), names::firewall(&maker.name), "Nodes"),
+        (firewall_of_heads(maker), names::firewall_of_heads(&maker.name), "Heads"),
+    ];
+    for (address, name, who) in own {
+        let description = layout.whole.as_ref().and_then(|whole| whole.firewall_description(&name));
+        let description = description.unwrap_or_else(|| format!("{who} of the workspace {}", maker.name).into());
+        let group = maker
+            .tagged(&address, kinds::SECURITY_GROUP, &maker.workspace.firewall, &[("Name", &name)])
+            .set("name", &*name)
+            .set("description", description)
+            .set("vpc_id", layout.network.clone());
+        maker.push(group);
+    }
     let client = layout.client_range().map(|range| (layout.spec.client_access, range)).filter(|(access, _)| *access != Access::None);
     let made = if layout.makes_subnets() { layout.spec.endpoints.as_slice() } else { &[] };
-    for (key, rule) in ingress(maker.workspace, client, found) {
-        let built = built(maker, &keyed(&maker.workspace.address, "ingress_rule", &key), kinds::INGRESS_RULE, rule);
+    for ((nodes, key), rule) in ingress(maker.workspace, client, found) {
+        let built = built(maker, ("ingress_rule", kinds::INGRESS_RULE), nodes, &key, rule);
         maker.push(built);
     }
-    for (key, rule) in egress(maker.workspace, made, found) {
-        let built = built(maker, &keyed(&maker.workspace.address, "egress_rule", &key), kinds::EGRESS_RULE, rule);
+    for ((nodes, key), rule) in egress(maker.workspace, made, found) {
+        let built = built(maker, ("egress_rule", kinds::EGRESS_RULE), nodes, &key, rule);
         maker.push(built);
     }
 }
 
-fn built(maker: &Maker<'_>, address: &Address, kind: &'static str, rule: Rule) -> ResourceBuilder {
-    let firewall = id_of(&maker.at("firewall"));
+fn built(maker: &Maker<'_>, (name, kind): (&str, &'static str), nodes: Nodes, key: &str, rule: Rule) -> ResourceBuilder {
+    let of_all = maker.at("firewall");
+    let firewall = id_of(&of_all);
+    let (address, own) = match nodes {
+        Nodes::All => (keyed(&maker.workspace.address, name, key), of_all.clone()),
+        Nodes::Heads => (keyed(&maker.at(name), "head", key), firewall_of_heads(maker)),
+    };
     let part = Part { span: rule.span, ..Part::default() };
     let start = maker
-        .tagged(address, kind, &part, &[])
-        .set("security_group_id", firewall.clone())
+        .tagged(&address, kind, &part, &[])
+        // A rule that was for all nodes and is for heads now is made here before it goes there: those that depend on the same are one set.
+        .depends_on([&of_all])
+        .set("security_group_id", id_of(&own))
         .set("ip_protocol", rule.ports.protocol)
         .set("description", rule.description);
     let start = match rule.ports.range {

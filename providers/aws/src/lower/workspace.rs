@@ -10,7 +10,7 @@ use super::identity::{HEAD, WORKERS, identities, profile};
 use super::indexed;
 use super::layout::Layout;
 use super::maker::{Maker, id_of};
-use super::network::{firewall, network};
+use super::network::{firewall, firewall_of_heads, network};
 use super::storage::stores;
 use crate::cloudformation::{CLOUDFORMATION, stack};
 use crate::firewall::{Peer, Rule, ingress};
@@ -75,7 +75,9 @@ fn exports(maker: &Maker<'_>, layout: &Layout, storage: Value, database: Value) 
         ("nat_addresses", Value::list(nat)),
         ("egress", egress.into()),
     ]);
-    let firewall = Value::object([("id", id_of(&maker.at("firewall"))), ("admits_ssh", admits_ssh(maker, layout).into())]);
+    let head = id_of(&firewall_of_heads(maker));
+    let firewall =
+        Value::object([("id", id_of(&maker.at("firewall"))), ("head_id", head), ("admits_ssh", admits_ssh(maker, layout).into())]);
     vec![
         ("name", Value::from(std::sync::Arc::clone(&maker.name))),
         ("id", layout.network.clone()),

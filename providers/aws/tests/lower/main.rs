@@ -332,3 +332,34 @@ fn clusters_of_other_projects_are_told_where_a_password_is() {
         assert!(text.contains(place), "{place}: {text}");
     }
 }
+
+/// What is for heads is let in and out on heads alone: they are behind a second firewall.
+#[test]
+fn heads_have_a_firewall_of_their_own() {
+    let rule = |label: &str, rest: &str| format!(" {label} {{\n ports = [\"80\"]\n{rest}\n }}\n");
+    let rules = [
+        rule("ingress \"ui\"", " from = [\"10.0.0.0/8\"]"),
+        rule("ingress \"any\"", " from = [\"10.0.0.0/8\"]\n to = \"all\""),
+        rule("egress \"out\"", " to = [\"10.0.0.0/8\"]\n from = \"head\""),
+        rule("egress \"both\"", " to = [\"10.0.0.0/8\"]"),
+    ];
+    let source = spec(&format!("workspace \"w\" {{\n firewall {{\n ssh_from = [\"203.0.113.7/32\"]\n{} }}\n}}\n", rules.concat()));
+    let graph = compiled(&source, &facts(&source));
+    let named = |value: &Value| {
+        let mut addresses = BTreeSet::new();
+        value.addresses(&mut addresses);
+        addresses.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let of_all = ["ingress_rule[\"inside\"]", "ingress_rule[\"any:10.0.0.0/8:80\"]", "egress_rule[\"both:10.0.0.0/8:80\"]"];
+    let of_heads =
+        ["ingress_rule.head[\"ui:10.0.0.0/8:80\"]", "ingress_rule.head[\"ssh:203.0.113.7/32\"]", "egress_rule.head[\"out:10.0.0.0/8:80\"]"];
+    for (rules, firewall) in [(of_all, "workspace.w.firewall"), (of_heads, "workspace.w.firewall.head")] {
+        for rule in rules {
+            assert_eq!(named(&attribute(&graph, &format!("workspace.w.{rule}"), "security_group_id")), [firewall], "{rule}");
+        }
+    }
+    let head = attribute(&graph, "cluster.c.head", "vpc_security_group_ids");
+    assert_eq!(named(&head), ["workspace.w.firewall", "workspace.w.firewall.head"]);
+    let worker = &support::templates(&source, &facts(&source))[0];
+    assert_eq!(named(worker.attributes.get("vpc_security_group_ids").unwrap()), ["workspace.w.firewall"]);
+}

@@ -181,6 +181,14 @@ fn rules_and_identities() {
 }
 
 #[test]
+fn rules_for_workers_alone_there_are_none() {
+    let source =
+        "workspace \"w\" {\n firewall {\n ingress \"x\" {\n ports = [\"80\"]\n from = [\"10.0.0.0/8\"]\n to = \"workers\"\n }\n }\n}\n";
+    let said = "6 warning aws-firewall: `to = \"workers\"` holds for heads too: on AWS they have every rule that workers have";
+    says(source, &facts(source), said);
+}
+
+#[test]
 fn configurations_are_checked() {
     let source = "provider \"aws\" {\n assume_role {\n role = \"x\"\n }\n}\nworkspace \"w\" {}\n";
     says(source, &Facts::new(), "3 error unknown-attribute: `assume_role` has no attribute `role`");
