@@ -182,7 +182,7 @@ fn a_workspace_of_the_predecessor_is_taken_over() {
     assert_eq!(of("create"), ADDED, "{plan:?}");
     assert_eq!(plan.len(), of("create").len() + of("import").len() + of("import, update").len(), "{plan:?}");
     let (shown, _) = world.expect(0, &["plan"]);
-    for left in ["tcp 22 in from 10.0.0.0/16", "arn:aws:iam::aws:policy/IAMFullAccess"] {
+    for left in ["tcp 22 in from 10.0.0.0/16", "tcp 22 in from 203.0.113.0/24", "arn:aws:iam::aws:policy/IAMFullAccess"] {
         assert!(shown.text().contains(left), "what stays is said: {left}: {}", shown.text());
     }
     world.expect(0, &APPLY);
@@ -192,10 +192,13 @@ fn a_workspace_of_the_predecessor_is_taken_over() {
     world.is_as(&before, "the workspace of the predecessor was destroyed");
 }
 
-/// What the predecessor does not make: the other public subnet, rights of the least that is needed, the record.
-const ADDED: [&str; 5] = [
+/// What the predecessor does not make: the firewall of heads, the other public subnet, rights of the least that is needed, the record.
+const ADDED: [&str; 8] = [
+    "workspace.w.egress_rule.head[\"all\"]",
+    "workspace.w.firewall.head",
     "workspace.w.iam_role_policy.head",
     "workspace.w.iam_role_policy.workers",
+    "workspace.w.ingress_rule.head[\"ssh:203.0.113.0/24\"]",
     "workspace.w.record",
     "workspace.w.route_table_association.public[1]",
     "workspace.w.subnet.public[1]",

@@ -78,7 +78,9 @@ fn a_plan_says_what_becomes_of_what_is_in_a_stack() {
     let Some((world, before)) = with_stack() else { return };
     world.change("ssh_from = [\"203.0.113.0/24\"]", "ssh_from = [\"198.51.100.0/24\"]");
     let (ran, calls) = world.expect(0, &["plan"]);
-    for said in ["`IngressRuleSsh19851100024x", "(AWS::EC2::SecurityGroupIngress) is made", "(AWS::EC2::SecurityGroupIngress) is removed"] {
+    for said in
+        ["`IngressRuleHeadSsh19851100024x", "(AWS::EC2::SecurityGroupIngress) is made", "(AWS::EC2::SecurityGroupIngress) is removed"]
+    {
         assert!(ran.text().contains(said), "no {said} in {}", ran.text());
     }
     assert_eq!(written(&calls), ["cloudformation:CreateChangeSet", "cloudformation:DeleteChangeSet"], "nothing else may be left of a plan");

@@ -271,7 +271,7 @@ mod tests {
     fn a_rule_keeps_its_key_when_lists_change() {
         let ui = |ports: &[&str]| ("ui", part(&[("ports", list(ports)), ("from", list(&["10.0.0.0/8"]))]));
         let before = keys(&workspace(list(&["203.0.113.0/24"]), &[ui(&["8080-8090"])]));
-        assert_eq!(before, ["inside", "ssh:203.0.113.0/24", "ui:10.0.0.0/8:8080-8090"]);
+        assert_eq!(before, ["inside", "ui:10.0.0.0/8:8080-8090", "ssh:203.0.113.0/24"]);
         let after = keys(&workspace(list(&["198.51.100.7/32", "203.0.113.0/24"]), &[ui(&["80", "8080-8090"])]));
         assert!(before.iter().all(|key| after.contains(key)) && after.len() == 5, "{after:?}");
     }

@@ -12,7 +12,6 @@ use crate::kinds;
 use crate::names::{self, Named, WORKSPACE_VERSION, WORKSPACE_VERSION_TAG};
 use crate::network_spec::{Access, Mode};
 use crate::text::{joined, part_of};
-use crate::whole::Whole;
 
 /// Every address.
 const EVERYWHERE: &str = "0.0.0.0/0";

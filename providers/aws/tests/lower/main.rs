@@ -9,8 +9,9 @@ mod templates;
 
 use std::collections::BTreeSet;
 
+use cloudtik_compiler::Imported;
 use cloudtik_lang::convert;
-use cloudtik_model::{Node, ResourceSpec, Value};
+use cloudtik_model::{Address, Node, ResourceSpec, Value};
 use cloudtik_provider_api::{Facts, Presence};
 use support::{CLUSTER, addresses, attribute, compiled, facts, golden, run};
 
@@ -362,4 +363,19 @@ fn heads_have_a_firewall_of_their_own() {
     assert_eq!(named(&head), ["workspace.w.firewall", "workspace.w.firewall.head"]);
     let worker = &support::templates(&source, &facts(&source))[0];
     assert_eq!(named(worker.attributes.get("vpc_security_group_ids").unwrap()), ["workspace.w.firewall"]);
+}
+
+/// A workspace has several firewalls: each is taken over as what it is called, and says of itself what it said.
+#[test]
+fn firewalls_are_taken_over_by_their_names() {
+    let source = "import {\n to = workspace.w\n id = \"w\"\n}\nworkspace \"w\" {\n database \"default\" {\n engine = \"postgres\"\n }\n}\n";
+    let (compiled, ..) = run(source, &facts(source));
+    let imported =
+        |part: &str| compiled.imports.get(&format!("workspace.w.{part}").parse::<Address>().unwrap()).map(|import| &import.object);
+    let id = |id: &str| Imported::Id(id.to_owned());
+    assert_eq!(imported("firewall"), Some(&id("sg-all")));
+    assert_eq!(imported("firewall.head"), Some(&id("sg-heads")));
+    assert_eq!(imported("database_firewall.default"), None);
+    let description = |part: &str| attribute(&compiled.graph, &format!("workspace.w.{part}"), "description");
+    assert_eq!(["firewall", "firewall.head"].map(description), ["of all", "of heads"].map(Value::from));
 }

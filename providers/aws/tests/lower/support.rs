@@ -83,6 +83,15 @@ fn network() -> Value {
     ])
 }
 
+/// What is there of a workspace: its firewalls.
+fn firewalls() -> Value {
+    let firewall = |(id, name, description): (&str, &str, &str)| {
+        Value::object([("id", Value::from(id)), ("name", name.into()), ("description", description.into())])
+    };
+    let firewalls = [("sg-all", "cloudtik-w", "of all"), ("sg-heads", "cloudtik-w/head", "of heads")];
+    Value::object([("firewalls", Value::list(firewalls.map(firewall)))])
+}
+
 /// What AWS answers.
 pub(crate) fn answer(question: &FactQuestion) -> Value {
     match question.question.as_str() {
@@ -96,6 +105,7 @@ pub(crate) fn answer(question: &FactQuestion) -> Value {
         "vpcs" => Value::list([Value::object([("id", Value::from("vpc-0")), ("cidr_blocks", strings(&["10.0.0.0/16"]))])]),
         "client" => client(question),
         "network" => network(),
+        "workspace" => firewalls(),
         "database_version" => if question.arguments.get("engine") == Some(&"mysql".into()) { "8.4" } else { "17" }.into(),
         "image" => Value::object([
             ("id", Value::from("ami-0123456789abcdef0")),
