@@ -1,11 +1,12 @@
 //! What the providers say of a plan before anything is made: names that are taken, rights that are missing, types that are not there.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use cloudtik_compiler::Compiled;
 use cloudtik_executor::driver::Clouds;
-use cloudtik_model::{Address, Diagnostics, Node, ProviderRef, Span, Value};
+use cloudtik_model::{Address, Diagnostics, GroupConfig, Node, Number, ProviderRef, Span, Value};
 use cloudtik_planner::{Action, Change, Plan};
 use cloudtik_provider_api::{Check, Checked, Concern, Deed, Idempotency, Intended, ProviderSchema};
 
@@ -58,18 +59,26 @@ fn checks(plan: &Plan, compiled: &Compiled, schemas: &BTreeMap<String, ProviderS
         add(&change.provider, intended(change));
     }
     for config in compiled.head_configs.values() {
-        let groups = config.groups.values().filter(|group| {
-            let change = plan.changes.get(&group.node.address);
-            change.is_some_and(|change| matches!(change.action, Action::Create | Action::Update | Action::Replace))
+        let groups = config.groups.values().filter_map(|group| {
+            let change = plan.changes.get(&group.node.address)?;
+            matches!(change.action, Action::Create | Action::Update | Action::Replace).then_some((group, change))
         });
-        for group in groups {
+        for (group, change) in groups {
             let node = &group.node;
-            let (kind, attributes) = (Arc::clone(&node.kind), node.attributes.clone());
-            add(&config.provider, Intended { address: node.address.clone(), kind, deed: Some(Deed::Create), id: None, attributes });
+            let (address, kind, attributes) = (node.address.clone(), Arc::clone(&node.kind), node.attributes.clone());
+            let count = coming(group, change);
+            add(&config.provider, Intended { address, kind, deed: Some(Deed::Create), id: None, attributes, count });
         }
     }
     checks.retain(|_, check| check.intended.iter().any(Intended::is_made));
     checks
+}
+
+/// How many workers of a group come, beside those that are there.
+fn coming(group: &GroupConfig, change: &Change) -> RangeInclusive<u64> {
+    let before = change.before.as_ref().filter(|_| change.action == Action::Update);
+    let there = before.and_then(|before| before.get("min")?.as_number().and_then(Number::as_u64)).unwrap_or_default();
+    group.min.saturating_sub(there)..=group.max.saturating_sub(there)
 }
 
 fn intended(change: &Change) -> Intended {
@@ -83,7 +92,7 @@ fn intended(change: &Change) -> Intended {
         Some(Node::Resource(spec)) => spec.attributes.clone(),
         _ => Value::NULL,
     };
-    Intended { address: change.address.clone(), kind: Arc::clone(&change.kind), deed, id: change.id.clone(), attributes }
+    Intended { address: change.address.clone(), kind: Arc::clone(&change.kind), deed, id: change.id.clone(), attributes, count: 1..=1 }
 }
 
 /// A concern at its place in the spec.
@@ -96,7 +105,9 @@ fn place(address: &Address, attribute: Option<&str>, compiled: &Compiled) -> Spa
     let node = compiled.graph.nodes.get(address);
     let groups = compiled.head_configs.values().flat_map(|config| config.groups.values());
     let worker = groups.map(|group| &group.node).find(|worker| worker.address == *address);
-    let spec = worker.or(if let Some(Node::Resource(spec)) = node { Some(spec) } else { None });
-    let origin = spec.and_then(|spec| spec.origins.get(attribute?)).map_or(Span::NONE, |origin| origin.span);
-    if origin.is_none() { node.map_or(Span::NONE, Node::span) } else { origin }
+    let resource = if let Some(Node::Resource(spec)) = node { Some(spec) } else { None };
+    // A worker has the origins of what it is, and its group those of how many there are.
+    let specs = worker.into_iter().chain(resource);
+    let mut origins = specs.filter_map(|spec| spec.origins.get(attribute?)).map(|origin| origin.span);
+    origins.find(|span| !span.is_none()).unwrap_or_else(|| node.map_or(Span::NONE, Node::span))
 }

@@ -22,8 +22,12 @@ use serde_json::Value as Json;
 /// By how much the number of calls that a plan tells may be wrong.
 const PERCENT_OFF_MAX: u64 = 15;
 
-/// The calls that check the first plan of a workspace in the mode `public-head`: six names, four dry runs, three for all else.
-const CHECK_CALLS_MAX: usize = 13;
+/// The calls that check the first plan of a workspace in the mode `public-head` with a machine: six names, four dry runs, three for type and
+/// image of the machine, and nine for what there may be of everything.
+const CHECK_CALLS_MAX: usize = 22;
+
+/// The quota of processors of usual machines.
+const PROCESSORS: &str = "L-1216C47A";
 
 /// Nothing takes its time here, so that the calls that only wait are left out.
 #[test]
@@ -111,14 +115,95 @@ fn a_check_that_nobody_answers_is_a_note() {
     assert_eq!(written(&calls), Vec::<String>::new(), "a plan made something");
     assert!(ran.stderr.is_empty() && !ran.stdout.contains("not checked"), "{}", ran.text());
     let effect = refusal("UnauthorizedOperation", "You are not authorized to perform this operation.");
-    let action = "ec2:DescribeInstanceTypeOfferings".to_owned();
-    world.proxy.configure(|config| config.faults = vec![fault(&action, effect)]);
-    let (ran, _) = world.expect(0, &["plan"]);
-    assert!(
-        unwrapped(&ran.stdout).contains(&format!("aws: not checked: types of machines: {action}: UnauthorizedOperation")),
-        "{}",
-        ran.text()
+    for (what, action) in
+        [("types of machines", "ec2:DescribeInstanceTypeOfferings"), ("quotas of processors", "servicequotas:GetServiceQuota")]
+    {
+        world.proxy.configure(|config| config.faults = vec![fault(action, effect.clone())]);
+        let (ran, _) = world.expect(0, &["plan"]);
+        let note = format!("aws: not checked: {what}: {action}: UnauthorizedOperation");
+        assert!(unwrapped(&ran.stdout).contains(&note), "{}", ran.text());
+    }
+}
+
+/// What the account may have, what it has, and what would come.
+#[test]
+fn what_an_account_may_not_have_is_said_before_anything_is_made() {
+    let Some(world) = World::new(Config::strict()) else { return };
+    Mode::PublicHead.prepare_with(&world, "native", 5);
+    // One network is there from the beginning.
+    for number in 1..5 {
+        world.server.ec2("CreateVpc", &[("CidrBlock", &format!("10.{number}.0.0/16"))]).unwrap();
+    }
+    for _ in 0..5 {
+        world.server.ec2("CreateInternetGateway", &[]).unwrap();
+    }
+    let sources: Vec<String> = (0..70).map(|number| format!("\"203.0.{number}.0/24\"")).collect();
+    world.change("\"203.0.113.0/24\"", &sources.join(", "));
+    world.proxy.configure(|config| config.quotas = [(PROCESSORS.to_owned(), 8)].into());
+    let (ran, calls) = world.expect(1, &["plan"]);
+    assert_eq!(written(&calls), Vec::<String>::new(), "a plan made something");
+    let said = unwrapped(&ran.stderr);
+    for part in [
+        "the account may have 5 networks in region us-west-2; it has 5, and 1 would come",
+        "--service-code vpc --quota-code L-F678F1CE --desired-value 6",
+        "the account may have 5 internet gateways in region us-west-2; it has 5, and 1 would come",
+        "the account may have 60 rules of one direction in one firewall; it has 0, and 7",
+        "the account may have 8 processors of machines in region us-west-2 (standard families); it has 0, and 10 would come",
+        "main.hcl:18:28",
+    ] {
+        assert!(said.contains(part), "no {part} in {}", ran.stderr);
+    }
+    let more = [(PROCESSORS, 10), ("L-F678F1CE", 6), ("L-A4707A72", 6), ("L-0EA8095F", 100)];
+    world.proxy.configure(|config| config.quotas = more.map(|(code, limit)| (code.to_owned(), limit)).into());
+    world.expect(0, &["plan"]);
+}
+
+/// Of a cluster: types that nobody has, images for other processors, more workers than may run.
+#[test]
+fn workers_that_could_not_be_are_said_before_anything_is_made() {
+    let Some(world) = World::new(Config::strict()) else { return };
+    Mode::PublicHead.prepare(&world);
+    let spec = world.stage.project().join("main.hcl");
+    let text = std::fs::read_to_string(&spec).unwrap();
+    let image = text.split("ami                    = \"").nth(1).unwrap().split('"').next().unwrap();
+    let cluster = format!(
+        r#"
+cluster "c" {{
+  workspace = workspace.w
+  head {{
+    instance_type = "m6g.large"
+    image         = "{image}"
+  }}
+  workers "some" {{
+    min            = 2
+    max            = 20
+    instance_types = ["m5.large", "m9.nothing"]
+    image          = "{image}"
+  }}
+}}
+"#
     );
+    world.stage.spec(&format!("{text}{cluster}"));
+    world.proxy.configure(|config| config.quotas = [(PROCESSORS.to_owned(), 8)].into());
+    let (ran, _) = world.expect(1, &["plan"]);
+    let said = unwrapped(&ran.stderr);
+    for part in [
+        "is for processors of the architecture x86_64, and machines of type `m6g.large` have arm64",
+        "main.hcl:25:21",
+        "there are no machines of type `m9.nothing` in region us-west-2",
+        "main.hcl:31:22",
+    ] {
+        assert!(said.contains(part), "no {part} in {}", ran.stderr);
+    }
+    world.change(", \"m9.nothing\"", "");
+    world.change("m6g.large", "m5.large");
+    let (ran, _) = world.expect(0, &["plan"]);
+    let said = unwrapped(&ran.stderr);
+    assert!(said.contains("warning[quota]") && said.contains("and 44 would come") && said.contains("main.hcl:30:22"), "{}", ran.text());
+    world.change("min            = 2", "min            = 3");
+    let (ran, _) = world.expect(1, &["plan"]);
+    let said = unwrapped(&ran.stderr);
+    assert!(said.contains("error[quota]") && said.contains("and 10 would come") && said.contains("main.hcl:29:22"), "{}", ran.text());
 }
 
 /// Address, source line, action, code and request.

@@ -1,5 +1,6 @@
 //! Questions about a plan: what of it would not go well. They change nothing, and are asked before anything is made.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use cloudtik_model::{Address, Diagnostic, Value};
@@ -28,6 +29,8 @@ pub struct Intended {
     pub id: Option<String>,
     /// The attributes that the spec sets; what comes later is deferred. Null of what goes.
     pub attributes: Value,
+    /// How many of it are made: of workers, as many as come now, and as many as may come.
+    pub count: RangeInclusive<u64>,
 }
 
 impl Intended {
@@ -35,6 +38,12 @@ impl Intended {
     #[must_use]
     pub fn is_made(&self) -> bool {
         self.deed == Some(Deed::Create)
+    }
+
+    /// Whether what is there of it goes, for good or before it is made anew.
+    #[must_use]
+    pub fn is_going(&self) -> bool {
+        self.id.is_some() && matches!(self.deed, Some(Deed::Create | Deed::Delete))
     }
 }
 

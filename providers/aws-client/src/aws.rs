@@ -39,6 +39,7 @@ pub(crate) struct Aws {
     pub(crate) rds: aws_sdk_rds::Client,
     pub(crate) elb: aws_sdk_elasticloadbalancingv2::Client,
     pub(crate) cloudformation: aws_sdk_cloudformation::Client,
+    pub(crate) quotas: aws_sdk_servicequotas::Client,
     /// The region.
     pub(crate) region: String,
     /// What was learnt.
@@ -67,6 +68,7 @@ impl Aws {
             rds: aws_sdk_rds::Client::new(&shared),
             elb: aws_sdk_elasticloadbalancingv2::Client::new(&shared),
             cloudformation: aws_sdk_cloudformation::Client::new(&shared),
+            quotas: aws_sdk_servicequotas::Client::new(&shared),
             region,
             session: Session::default(),
             looks,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use aws_sdk_ec2::types::{Image, InstanceType};
+use aws_sdk_ec2::types::{Filter, Image, InstanceTypeInfo};
 use cloudtik_provider_api::CallError;
 use tokio::sync::OnceCell;
 
@@ -11,8 +11,8 @@ use crate::aws::Aws;
 use crate::error::{refused, strange};
 use crate::kinds::Rooms;
 
-/// Types of machines that one request may name.
-const TYPES_MAX: usize = 100;
+/// Values that one filter of EC2 may have. What is asked for by a filter may not be there; asked for by its id, it would be an error for all.
+const FILTER_MAX: usize = 200;
 
 /// Whose credentials calls are made with.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ pub(crate) struct Session {
     addresses: Mutex<BTreeMap<String, String>>,
     /// Other names of objects, for requests that need more than an id.
     others: Mutex<BTreeMap<String, String>>,
-    machines: tokio::sync::Mutex<BTreeMap<String, Machine>>,
+    types: tokio::sync::Mutex<BTreeMap<String, InstanceTypeInfo>>,
     images: tokio::sync::Mutex<BTreeMap<String, Image>>,
     /// What there is no room for.
     pub(crate) rooms: Rooms,
@@ -103,35 +103,55 @@ impl Aws {
 
     /// An image, which never changes.
     pub(crate) async fn image(&self, id: &str) -> Result<Image, CallError> {
-        let mut known = self.session.images.lock().await;
-        if let Some(image) = known.get(id) {
-            return Ok(image.clone());
-        }
-        let answer = self.read("ec2:DescribeImages", || self.ec2.describe_images().image_ids(id).send()).await?;
         let missing = || refused("InvalidAMIID.NotFound", format!("ec2:DescribeImages: there is no image `{id}` in {}", self.region));
-        let image = answer.images.and_then(|images| images.into_iter().next()).ok_or_else(missing)?;
-        known.insert(id.to_owned(), image.clone());
-        Ok(image)
+        self.images([id.to_owned()].into()).await?.remove(id).ok_or_else(missing)
+    }
+
+    /// Images by id: those that there are.
+    pub(crate) async fn images(&self, ids: BTreeSet<String>) -> Result<BTreeMap<String, Image>, CallError> {
+        let mut known = self.session.images.lock().await;
+        let unknown: Vec<String> = ids.iter().filter(|id| !known.contains_key(*id)).cloned().collect();
+        for some in unknown.chunks(FILTER_MAX) {
+            let filter = Filter::builder().name("image-id").set_values(Some(some.to_vec())).build();
+            let pages = || {
+                let request = self.ec2.describe_images().filters(filter.clone());
+                request.into_paginator().items().send().collect::<Result<Vec<_>, _>>()
+            };
+            let found = self.read("ec2:DescribeImages", pages).await?.into_iter();
+            known.extend(found.filter_map(|image| Some((image.image_id()?.to_owned(), image))));
+        }
+        Ok(ids.into_iter().filter_map(|id| known.get(&id).cloned().map(|image| (id, image))).collect())
     }
 
     /// What types of machines have. One that AWS does not know has nothing.
     pub(crate) async fn machines(&self, types: BTreeSet<String>) -> Result<BTreeMap<String, Machine>, CallError> {
+        let types = self.machine_types(types).await?;
+        Ok(types.into_iter().map(|(name, info)| (name, Machine::of(&info))).collect())
+    }
+
+    /// All that AWS says of types of machines: of those that there are.
+    pub(crate) async fn machine_types(&self, types: BTreeSet<String>) -> Result<BTreeMap<String, InstanceTypeInfo>, CallError> {
         // Held while it is asked: many machines of a type that are launched at once need one answer.
-        let mut known = self.session.machines.lock().await;
-        let unknown: Vec<InstanceType> =
-            types.iter().filter(|name| !known.contains_key(*name)).map(|name| InstanceType::from(name.as_str())).collect();
-        for some in unknown.chunks(TYPES_MAX) {
-            let ask = || self.ec2.describe_instance_types().set_instance_types(Some(some.to_vec())).send();
-            let answer = self.read("ec2:DescribeInstanceTypes", ask).await?;
-            for info in answer.instance_types() {
-                let cores = info.v_cpu_info().and_then(|cpus| cpus.default_v_cpus()).unwrap_or_default();
-                let memory = info.memory_info().and_then(|memory| memory.size_in_mib()).unwrap_or_default();
-                if let Some(name) = info.instance_type() {
-                    known.insert(name.as_str().to_owned(), Machine { cores: i64::from(cores), memory });
-                }
-            }
+        let mut known = self.session.types.lock().await;
+        let unknown: Vec<String> = types.iter().filter(|name| !known.contains_key(*name)).cloned().collect();
+        for some in unknown.chunks(FILTER_MAX) {
+            let filter = Filter::builder().name("instance-type").set_values(Some(some.to_vec())).build();
+            let pages = || {
+                let request = self.ec2.describe_instance_types().filters(filter.clone());
+                request.into_paginator().items().send().collect::<Result<Vec<_>, _>>()
+            };
+            let told = self.read("ec2:DescribeInstanceTypes", pages).await?.into_iter();
+            known.extend(told.filter_map(|info| Some((info.instance_type()?.as_str().to_owned(), info))));
         }
-        Ok(types.into_iter().filter_map(|name| known.get(&name).copied().map(|machine| (name, machine))).collect())
+        Ok(types.into_iter().filter_map(|name| known.get(&name).cloned().map(|info| (name, info))).collect())
+    }
+}
+
+impl Machine {
+    fn of(info: &InstanceTypeInfo) -> Self {
+        let cores = info.v_cpu_info().and_then(|cpus| cpus.default_v_cpus()).unwrap_or_default();
+        let memory = info.memory_info().and_then(|memory| memory.size_in_mib()).unwrap_or_default();
+        Self { cores: i64::from(cores), memory }
     }
 }
 

@@ -94,20 +94,14 @@ fn concern(of: &Intended, refusal: CallError) -> Option<Concern> {
 
 #[cfg(test)]
 mod tests {
-    use cloudtik_model::Value;
-    use cloudtik_provider_api::{Deed, ErrorClass};
+    use cloudtik_provider_api::ErrorClass;
 
     use super::*;
+    use crate::check::tests::intended;
 
     #[test]
     fn only_a_refusal_is_a_concern() {
-        let of = Intended {
-            address: "workspace.w.network".parse().unwrap(),
-            kind: kinds::VPC.into(),
-            deed: Some(Deed::Create),
-            id: None,
-            attributes: Value::NULL,
-        };
+        let of = intended("workspace.w.network", kinds::VPC, []);
         let says = |code: &str| {
             let error = CallError::new(ErrorClass::Permanent, code, format!("ec2:CreateVpc: {code}: You are not authorized"));
             concern(&of, error).map(|concern| concern.diagnostic.title)

@@ -3,25 +3,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_ec2::types::{Filter, LocationType};
-use cloudtik_aws::kinds;
-use cloudtik_model::{Address, Value};
-use cloudtik_provider_api::{CallError, Concern, Intended};
+use cloudtik_model::Diagnostic;
+use cloudtik_provider_api::{CallError, Concern};
 
-use super::{error, made, text};
+use super::error;
+use super::machines::Machine;
 use crate::aws::Aws;
 
 /// Where types are offered: the zones by type.
-type Offers = BTreeMap<String, BTreeSet<String>>;
+pub(super) type Offers = BTreeMap<String, BTreeSet<String>>;
 
-/// Machines of types that are not offered where they shall stand.
-pub(super) async fn not_offered(aws: &Aws, intended: &[Intended]) -> Result<Vec<Concern>, CallError> {
-    let machines: Vec<(&Intended, &str)> =
-        made(intended, kinds::INSTANCE).filter_map(|machine| Some((machine, text(machine, "instance_type")?))).collect();
-    if machines.is_empty() {
-        return Ok(Vec::new());
+/// Where types of machines are offered.
+pub(super) async fn offers(aws: &Aws, types: &BTreeSet<String>) -> Result<Offers, CallError> {
+    if types.is_empty() {
+        return Ok(Offers::new());
     }
-    let types: BTreeSet<String> = machines.iter().map(|(_, name)| (*name).to_owned()).collect();
-    let filter = Filter::builder().name("instance-type").set_values(Some(types.into_iter().collect())).build();
+    let filter = Filter::builder().name("instance-type").set_values(Some(types.iter().cloned().collect())).build();
     let pages = || {
         let request = aws.ec2.describe_instance_type_offerings().location_type(LocationType::AvailabilityZone).filters(filter.clone());
         request.into_paginator().items().send().collect::<Result<Vec<_>, _>>()
@@ -32,72 +29,70 @@ pub(super) async fn not_offered(aws: &Aws, intended: &[Intended]) -> Result<Vec<
             offers.entry(name.as_str().to_owned()).or_default().insert(zone.to_owned());
         }
     }
-    Ok(machines.iter().filter_map(|(machine, name)| concern(&aws.region, machine, name, zone(machine, intended), &offers)).collect())
+    Ok(offers)
 }
 
-fn concern(region: &str, machine: &Intended, name: &str, zone: Option<&str>, offers: &Offers) -> Option<Concern> {
-    let Some(zones) = offers.get(name) else {
-        let title = format!("there are no machines of type `{name}` in region {region}");
-        return Some(error(machine, "type-not-offered", title, "write another `instance_type`").in_attribute("instance_type"));
+/// Types that are not offered where a machine shall stand.
+pub(super) fn not_offered(region: &str, machine: &Machine<'_>, offers: &Offers) -> Vec<Concern> {
+    let is_there = |name: &&String| {
+        let zones = offers.get(*name);
+        zones.is_some_and(|zones| machine.zones.is_empty() || machine.zones.iter().any(|zone| zones.contains(*zone)))
     };
-    let zone = zone.filter(|zone| !zones.contains(*zone))?;
-    let title = format!("there are no machines of type `{name}` in zone {zone}, where `{}` shall stand", machine.address);
-    let others = zones.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
-    let help = format!("write another `instance_type`, or a zone that has it: {others}");
-    Some(error(machine, "type-not-offered", title, help).in_attribute("instance_type"))
+    let has_one = machine.types.iter().any(|name| is_there(&name));
+    let missing = machine.types.iter().filter(|name| !is_there(name));
+    missing.map(|name| concern(region, machine, name, offers.get(name), has_one)).collect()
 }
 
-/// The zone that a machine shall stand in, as far as the plan knows it: its own, or that of its subnet.
-fn zone<'a>(machine: &'a Intended, intended: &'a [Intended]) -> Option<&'a str> {
-    text(machine, "availability_zone").or_else(|| {
-        let subnet = machine.attributes.get("subnet_id")?;
-        let is_it = |one: &&Intended| &*one.kind == kinds::SUBNET && is_of(subnet, one);
-        text(intended.iter().find(is_it)?, "availability_zone")
-    })
-}
-
-/// Whether a value is the id of an object, or refers to it.
-fn is_of(id: &Value, object: &Intended) -> bool {
-    if let Some(id) = id.as_str() {
-        return object.id.as_deref() == Some(id);
+/// A type that the region does not have is a slip. One that only the zones do not have is never tried with success: no harm, where another is.
+fn concern(region: &str, machine: &Machine<'_>, name: &str, zones: Option<&BTreeSet<String>>, has_one: bool) -> Concern {
+    let attribute = machine.attribute;
+    let Some(zones) = zones else {
+        let title = format!("there are no machines of type `{name}` in region {region}");
+        let help = if attribute == "instance_types" { "write another type, or take it out" } else { "write another `instance_type`" };
+        return error(machine.of, "type-not-offered", title, help).in_attribute(attribute);
+    };
+    let wanted = machine.zones.iter().copied().collect::<Vec<_>>().join(", ");
+    let (word, others) = (if machine.zones.len() > 1 { "zones" } else { "zone" }, zones.iter().map(String::as_str).collect::<Vec<_>>());
+    let title = format!("there are no machines of type `{name}` in {word} {wanted}, where `{}` shall stand", machine.of.address);
+    let help = format!("write another `{attribute}`, or a zone that has it: {}", others.join(", "));
+    if has_one {
+        let warning = Diagnostic::warning("type-not-offered", title).help(help);
+        return Concern::new(warning, &machine.of.address).in_attribute(attribute);
     }
-    let mut named: BTreeSet<Address> = BTreeSet::new();
-    id.addresses(&mut named);
-    named.len() == 1 && named.contains(&object.address)
+    error(machine.of, "type-not-offered", title, help).in_attribute(attribute)
 }
 
 #[cfg(test)]
 mod tests {
-    use cloudtik_provider_api::Deed;
+    use cloudtik_aws::kinds;
+    use cloudtik_model::Severity;
 
     use super::*;
-
-    fn machine() -> Intended {
-        let attributes = Value::object([("instance_type", Value::from("m9.large")), ("subnet_id", "subnet-1".into())]);
-        let address = "cluster.c.head".parse().unwrap();
-        Intended { address, kind: kinds::INSTANCE.into(), deed: Some(Deed::Create), id: None, attributes }
-    }
-
-    #[test]
-    fn a_machine_stands_in_the_zone_of_its_subnet() {
-        let subnet = |id: &str, zone: &'static str| Intended {
-            address: "workspace.w.subnet.public[0]".parse().unwrap(),
-            kind: kinds::SUBNET.into(),
-            deed: None,
-            id: Some(id.to_owned()),
-            attributes: Value::object([("availability_zone", Value::from(zone))]),
-        };
-        let all = [subnet("subnet-2", "z2"), subnet("subnet-1", "z1")];
-        assert_eq!(zone(&machine(), &all), Some("z1"));
-    }
+    use crate::check::tests::intended;
 
     #[test]
     fn what_a_zone_does_not_have_is_an_error() {
-        let offers = Offers::from([("m9.large".to_owned(), BTreeSet::from(["z1".to_owned()]))]);
-        let says = |zone, offers| concern("r", &machine(), "m9.large", zone, offers).map(|concern| concern.diagnostic.title);
-        assert_eq!(says(Some("z1"), &offers), None);
-        assert_eq!(says(None, &offers), None);
-        assert!(says(Some("z2"), &offers).unwrap().contains("in zone z2"));
-        assert!(says(None, &Offers::new()).unwrap().contains("in region r"));
+        let of = intended("cluster.c.head", kinds::INSTANCE, []);
+        let offers = |names: &[(&str, &str)]| -> Offers {
+            names.iter().map(|(name, zone)| ((*name).to_owned(), BTreeSet::from([(*zone).to_owned()]))).collect()
+        };
+        let says = |types: &[&str], zones: &[&'static str], offers: &Offers| -> Vec<(Severity, String)> {
+            let types = types.iter().map(|name| (*name).to_owned()).collect();
+            let machine = Machine { of: &of, attribute: "instance_type", types, zones: zones.iter().copied().collect(), image: None };
+            let found = not_offered("r", &machine, offers).into_iter();
+            found.map(|concern| (concern.diagnostic.severity, concern.diagnostic.title)).collect()
+        };
+        let one = offers(&[("m9.large", "z1")]);
+        assert_eq!(says(&["m9.large"], &["z1"], &one), []);
+        assert_eq!(says(&["m9.large"], &[], &one), [], "nobody knows where it shall stand");
+        assert_eq!(says(&["m9.large"], &["z1", "z2"], &one), [], "the other zone has it");
+        let [(Severity::Error, text)] = &says(&["m9.large"], &["z2"], &one)[..] else { panic!("no error") };
+        assert!(text.contains("in zone z2"), "{text}");
+        let [(Severity::Error, text)] = &says(&["m9.large", "m8.large"], &["z1"], &one)[..] else { panic!("no error") };
+        assert!(text.contains("`m8.large` in region r"), "{text}");
+        let two = offers(&[("m9.large", "z1"), ("m8.large", "z3")]);
+        let [(Severity::Warning, text)] = &says(&["m9.large", "m8.large"], &["z1", "z2"], &two)[..] else { panic!("no warning") };
+        assert!(text.contains("`m8.large` in zones z1, z2"), "{text}");
+        assert_eq!(says(&["m9.large", "m8.large"], &["z2"], &two).iter().filter(|(severity, _)| *severity == Severity::Error).count(), 2);
     }
 }

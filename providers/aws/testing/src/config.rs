@@ -33,6 +33,8 @@ pub struct Config {
     pub faults: Vec<Fault>,
     /// Whether what the server does not know and can be done here is done here.
     pub gaps: bool,
+    /// What the account may have, by the code of the quota, where that is not what every account may have. With `gaps` only.
+    pub quotas: BTreeMap<String, u64>,
     /// Where chance begins.
     pub seed: u64,
 }

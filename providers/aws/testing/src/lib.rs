@@ -23,6 +23,7 @@ mod machines;
 mod moto;
 mod predecessor;
 mod proxy;
+mod quotas;
 mod record;
 mod state;
 mod template;

@@ -22,7 +22,7 @@ use crate::record::Requests;
 use crate::throttle::Throttle;
 use crate::tokens::{Meaning, Tokens};
 use crate::xml::Element;
-use crate::{gaps, latency, template, upstream};
+use crate::{gaps, latency, quotas, template, upstream};
 
 /// How often somebody who waits looks whether its client is still there.
 const LOOK: Duration = Duration::from_millis(20);
@@ -211,6 +211,11 @@ impl Shared {
 
     /// Whether a call is refused before anything is done, or was made before.
     async fn refused_or_known(&self, call: &Call) -> io::Result<Option<Refused>> {
+        let world = Seen { shared: self, call };
+        if self.state().config.gaps && call.name() == "rds:DescribeAccountAttributes" {
+            let there = world.databases().await?.len();
+            return Ok(Some(Refused::Known(quotas::of_databases(&self.state().config.quotas, there))));
+        }
         {
             let now = self.now();
             let state = &mut *self.state();
@@ -221,7 +226,7 @@ impl Shared {
                 return Ok(Some(Refused::With(refusal)));
             }
             if state.config.gaps
-                && let Some(answer) = gaps::answered(call)
+                && let Some(answer) = gaps::answered(call).or_else(|| quotas::answered(&state.config.quotas, call))
             {
                 return Ok(Some(Refused::Known(answer)));
             }
@@ -241,7 +246,6 @@ impl Shared {
                 return Ok(None);
             }
         }
-        let world = Seen { shared: self, call };
         Ok(dependencies::refusal(&world, call).await?.map(Refused::With))
     }
 
