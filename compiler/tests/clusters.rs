@@ -38,6 +38,7 @@ static SCHEMA: LazyLock<ProviderSchema> = LazyLock::new(|| {
         names: None,
         additive: &[],
         shows: Visibility::AT_ONCE,
+        needs: &[],
         rolls: false,
         in_resource: false,
         doc: "",

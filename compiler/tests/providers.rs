@@ -39,6 +39,7 @@ static SCHEMA: LazyLock<ProviderSchema> = LazyLock::new(|| {
         names: None,
         shows: Visibility::AT_ONCE,
         additive: &[],
+        needs: &[],
         rolls: false,
         in_resource: true,
         doc: "",

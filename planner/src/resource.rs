@@ -76,6 +76,9 @@ impl<'a> Planner<'_, 'a> {
             }
             There::Object(present) => self.present(spec, kind, &desired, *present, &mut change),
         }
+        if matches!(change.action, Action::Create | Action::Replace) {
+            self.check_needs(spec, kind, &desired);
+        }
         self.say_what_will_be(kind, &desired, &mut change);
         change.desired = Some(Node::Resource(ResourceSpec {
             address: spec.address.clone(),
@@ -315,6 +318,15 @@ impl<'a> Planner<'_, 'a> {
             let title = format!("`{}` of `{}` cannot change from {} to {}", attribute.name, spec.address, shown(before), shown(after));
             let span = spec.origins.get(attribute.name).map_or(spec.span, |origin| origin.span);
             self.diagnostics.push(Diagnostic::error("impossible-change", title).at(span).at(spec.span).help(help).of(&spec.address));
+        }
+    }
+
+    /// A create that the provider would refuse.
+    fn check_needs(&mut self, spec: &ResourceSpec, kind: &KindSchema, desired: &Value) {
+        for unmet in kind.needs.iter().filter_map(|need| need.check(desired).err()) {
+            let title = format!("`{}`: {}", spec.address, unmet.diagnostic.title);
+            let span = spec.origins.get(unmet.attribute).map_or(spec.span, |origin| origin.span);
+            self.diagnostics.push(Diagnostic { title, ..unmet.diagnostic }.at(span).at(spec.span).of(&spec.address));
         }
     }
 

@@ -184,6 +184,10 @@ fn kind(schema: &KindSchema, out: &mut String) {
     };
     write!(out, "\n### `{}`\n\n{} {usage} A create whose end is not known is settled by {repeat}.\n\n", schema.name, schema.doc).unwrap();
     table(&schema.attributes, out);
+    if !schema.needs.is_empty() {
+        let needs: Vec<String> = schema.needs.iter().map(ToString::to_string).collect();
+        writeln!(out, "\nFor a create: {}", needs.join(" ")).unwrap();
+    }
 }
 
 fn table(attributes: &[AttributeSchema], out: &mut String) {

@@ -32,6 +32,7 @@ pub(crate) static SCHEMA: LazyLock<ProviderSchema> = LazyLock::new(|| {
         names: None,
         additive: &[],
         shows: Visibility::AT_ONCE,
+        needs: &[],
         rolls: false,
         in_resource: false,
         doc: "",

@@ -39,6 +39,7 @@ pub(super) fn group_schema() -> ProviderSchema {
         names: None,
         additive: &[],
         shows: Visibility::AT_ONCE,
+        needs: &[],
         rolls: false,
         in_resource: false,
         doc: "A member of what a runtime forms.",

@@ -121,6 +121,19 @@ fn what_cannot_be_done_is_said_before_anything_is() {
 }
 
 #[test]
+fn a_create_that_cannot_be_is_said_at_its_place() {
+    let rule = |line| thing("t_rule.a", line).set("image", "x");
+    let mut world = World::with([rule(1).set("cidr", "y")]);
+    let planned = world.plan();
+    assert_eq!(planned.errors(), ["`t_rule.a`: `image` and `cidr` do not go together"]);
+    assert_eq!(planned.diagnostics.iter().next().unwrap().primary.as_ref().unwrap().span.start, 12);
+    world.wants([rule(1)]);
+    world.converge();
+    world.wants([rule(1).set("cidr", "y")]);
+    assert_eq!(world.plan().errors().len(), 1, "it would be made anew so");
+}
+
+#[test]
 fn what_is_unknown_follows_the_word_of_the_attribute() {
     let b = |image: &str| thing("t_thing.b", 2).set("image", image);
     for (name, says) in [("link", "update, live: link known after apply"), ("network", "replace, recreate: network known after apply")] {

@@ -13,7 +13,7 @@ use cloudtik_planner::{
     resource_identity, step_identity, step_inputs_preview,
 };
 use cloudtik_provider_api::{
-    AttributeSchema, Expected, Idempotency, KindSchema, ObjectAnswer, Provider, ProviderSchema, Shown, ValueProvider, Visibility,
+    AttributeSchema, Expected, Idempotency, KindSchema, Need, ObjectAnswer, Provider, ProviderSchema, Shown, ValueProvider, Visibility,
 };
 
 pub(crate) fn address(text: &str) -> Address {
@@ -80,6 +80,7 @@ fn kind(name: &'static str, more: Vec<AttributeSchema>) -> KindSchema {
         }),
         shows: Visibility::AT_ONCE,
         additive: if name == "t_rule" { &["link", "ports"] } else { &[] },
+        needs: if name == "t_rule" { &[Need::NotBoth("image", "cidr")] } else { &[] },
         rolls: false,
         in_resource: true,
         doc: "",

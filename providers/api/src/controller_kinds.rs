@@ -93,6 +93,7 @@ const fn kind(name: &'static str) -> KindSchema {
         in_resource: false,
         additive: &[],
         shows: Visibility::AT_ONCE,
+        needs: &[],
         rolls: false,
         doc: "",
     }

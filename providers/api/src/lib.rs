@@ -10,6 +10,7 @@ mod controller_kinds;
 mod database;
 mod default_tags;
 mod lowering;
+mod needs;
 mod node_attributes;
 mod provider;
 mod record;
@@ -30,6 +31,7 @@ pub use lowering::{
     ClusterStart, NODE_NAME, ResourceBuilder, WorkspaceStart, fact, firewall_rules, no_effect, no_effect_at, no_effect_of_cloud, real_name,
     reference, worker_name, written,
 };
+pub use needs::{Need, Unmet, When};
 pub use node_attributes::node_attributes;
 pub use provider::{Cloud, Facts, Lowered, Provider};
 pub use record::{RECORD_VALUE, exports_of, record};

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use cloudtik_model::{ChangeWord, Type, Value};
 
+use crate::needs::Need;
+
 /// Whether the spec gives an attribute, or the provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Presence {
@@ -255,6 +257,8 @@ pub struct KindSchema {
     pub additive: &'static [&'static str],
     /// When a new object shows, of kinds whose class does not say it.
     pub shows: Visibility,
+    /// What its attributes need of each other, for a create.
+    pub needs: &'static [Need],
     /// Whether a rolling change is an update: the object itself replaces its parts one after the other.
     pub rolls: bool,
     /// Whether a plain `resource` block may use it, or only a workspace or cluster.

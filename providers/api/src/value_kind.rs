@@ -37,6 +37,7 @@ impl ValueProvider {
             choices: &[],
             additive: &[],
             shows: Visibility::AT_ONCE,
+            needs: &[],
             rolls: false,
             in_resource: true,
             doc: "A value that is kept in the state: to pass on, to compare, to trigger a replacement.",

@@ -112,6 +112,7 @@ const fn kind(name: &'static str, class: Idempotency) -> KindSchema {
         names: None,
         additive: &[],
         shows: Visibility::AT_ONCE,
+        needs: &[],
         rolls: false,
         in_resource: true,
         doc: "",

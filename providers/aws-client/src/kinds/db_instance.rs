@@ -83,6 +83,7 @@ impl Kind for DbInstance {
             .set_db_instance_class(given.owned("instance_class"))
             .set_allocated_storage(given.int("allocated_storage"))
             .set_storage_type(given.owned("storage_type"))
+            .set_iops(given.int("iops"))
             .set_storage_encrypted(given.flag("storage_encrypted"))
             .set_multi_az(given.flag("multi_az"))
             .set_db_name(given.owned("db_name"))
@@ -129,6 +130,8 @@ impl Kind for DbInstance {
         let number = |name: &'static str| given.int(name).filter(|_| changed(name));
         let flag = |name: &'static str| given.flag(name).filter(|_| changed(name));
         let groups = Some(given.texts("vpc_security_group_ids")).filter(|_| changed("vpc_security_group_ids"));
+        // A type that is paid by them is only changed together with them.
+        let iops = given.int("iops").filter(|_| changed("iops") || changed("storage_type"));
         let send = aws
             .rds
             .modify_db_instance()
@@ -139,6 +142,7 @@ impl Kind for DbInstance {
             .set_db_instance_class(text("instance_class"))
             .set_allocated_storage(number("allocated_storage"))
             .set_storage_type(text("storage_type"))
+            .set_iops(iops)
             .set_multi_az(flag("multi_az"))
             .set_master_user_password(text("password"))
             .set_db_port_number(number("port"))
@@ -260,6 +264,7 @@ fn has_nothing_pending(database: &Answered) -> bool {
             && pending.multi_az().is_none()
             && pending.engine_version().is_none()
             && pending.storage_type().is_none()
+            && pending.iops().is_none()
     })
 }
 
@@ -277,6 +282,7 @@ fn said(database: &Answered) -> Found {
         .set("instance_class", database.db_instance_class())
         .set("allocated_storage", database.allocated_storage())
         .set("storage_type", database.storage_type())
+        .set("iops", database.iops())
         .set("storage_encrypted", database.storage_encrypted().unwrap_or_default())
         .set("multi_az", database.multi_az().unwrap_or_default())
         .set("db_name", database.db_name().filter(|name| !name.is_empty()))

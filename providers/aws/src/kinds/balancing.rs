@@ -1,7 +1,7 @@
 //! Load balancers.
 
 use cloudtik_model::{ChangeWord, Type};
-use cloudtik_provider_api::{AttributeSchema, Idempotency, KindSchema};
+use cloudtik_provider_api::{AttributeSchema, Idempotency, KindSchema, Need, When};
 
 use super::{arn, block, choice, fixed, flag, given, ids, kind, named, names, parts_of, seconds, tags, word};
 
@@ -57,6 +57,10 @@ pub(super) fn kinds() -> Vec<KindSchema> {
                 choice("certificate_arn", "Its certificate."),
                 tags(),
                 arn(),
+            ],
+            needs: &[
+                Need::With(When { attribute: "protocol", values: &["HTTPS", "TLS"] }, "certificate_arn"),
+                Need::Without(When { attribute: "protocol", values: &["HTTP", "TCP", "UDP", "TCP_UDP"] }, "certificate_arn"),
             ],
             ..kind(names::LB_LISTENER, Idempotency::Natural, "What a load balancer listens on. Its id is its ARN.")
         },

@@ -1,7 +1,7 @@
 //! Machines, and what they are made of.
 
 use cloudtik_model::{ChangeWord, Type};
-use cloudtik_provider_api::{AttributeSchema, Choice, Idempotency, KindSchema, SecretKind, Shown, node_attributes};
+use cloudtik_provider_api::{AttributeSchema, Choice, Idempotency, KindSchema, Need, SecretKind, Shown, When, node_attributes};
 
 use super::{MACHINES_SHOW, arn, block, choice, fixed, flag, given, ids, kind, live, named, names, parts_of, seconds, tags, texts, word};
 
@@ -19,7 +19,11 @@ pub(super) fn kinds() -> Vec<KindSchema> {
             ],
             ..named(names::KEY_PAIR, "key_name", "A key that logs in.")
         },
-        KindSchema { attributes: launch_template(), ..named(names::LAUNCH_TEMPLATE, "name", "What instances are launched from.") },
+        KindSchema {
+            attributes: launch_template(),
+            needs: &[Need::NotBoth("vpc_security_group_ids", "network_interfaces")],
+            ..named(names::LAUNCH_TEMPLATE, "name", "What instances are launched from.")
+        },
         KindSchema {
             attributes: instance(),
             expected: seconds(30, 5, 40),
@@ -27,6 +31,7 @@ pub(super) fn kinds() -> Vec<KindSchema> {
             shows: MACHINES_SHOW,
             secrets: &[("bootstrap_host_key", SecretKind::SshHostKey), ("login", SecretKind::LoginKey)],
             choices: FORMS,
+            needs: &[Need::OneOf(&["instance_type", "instance_types"])],
             ..kind(names::INSTANCE, Idempotency::Token, "A machine.")
         },
         KindSchema {
@@ -43,6 +48,7 @@ pub(super) fn kinds() -> Vec<KindSchema> {
                 arn(),
             ],
             expected: seconds(5, 10, 5),
+            needs: DISK_NEEDS,
             ..kind(names::EBS_VOLUME, Idempotency::Token, "A disk.")
         },
         KindSchema {
@@ -66,6 +72,14 @@ pub(super) fn kinds() -> Vec<KindSchema> {
         },
     ]
 }
+
+/// What is paid for must be said, and of other types cannot be.
+const DISK_NEEDS: &[Need] = &[
+    Need::OneOf(&["size", "snapshot_id"]),
+    Need::With(When { attribute: "type", values: &["io1", "io2"] }, "iops"),
+    Need::Without(When { attribute: "type", values: &["gp2", "st1", "sc1", "standard"] }, "iops"),
+    Need::Without(When { attribute: "type", values: &["gp2", "io1", "io2", "st1", "sc1", "standard"] }, "throughput"),
+];
 
 /// What AWS may have no room for. All types and zones are tried at one price before the next one is paid.
 const FORMS: &[Choice] = &[

@@ -1,7 +1,7 @@
 //! Databases.
 
 use cloudtik_model::{ChangeWord, Type, Value};
-use cloudtik_provider_api::{AttributeSchema, KindSchema};
+use cloudtik_provider_api::{AttributeSchema, KindSchema, Need, When};
 
 use super::{arn, choice, fixed, flag, given, ids, named, names, seconds, tags, word};
 
@@ -18,7 +18,12 @@ pub(super) fn kinds() -> Vec<KindSchema> {
             ],
             ..named(names::DB_SUBNET_GROUP, "name", "Where a database may lie.")
         },
-        KindSchema { attributes: instance(), expected: seconds(420, 300, 240), ..named(names::DB_INSTANCE, "identifier", "A database.") },
+        KindSchema {
+            attributes: instance(),
+            expected: seconds(420, 300, 240),
+            needs: &[Need::With(When { attribute: "storage_type", values: &["io1", "io2"] }, "iops")],
+            ..named(names::DB_INSTANCE, "identifier", "A database.")
+        },
     ]
 }
 
@@ -62,7 +67,8 @@ fn instance() -> Vec<AttributeSchema> {
         .refusing(another_major),
         AttributeSchema::required("instance_class", Type::String, in_place, "The type of machine."),
         AttributeSchema::required("allocated_storage", Type::Number, in_place, "GiB; it only grows.").refusing(smaller),
-        word("storage_type", "gp3", in_place, "`gp3`, `io1` …"),
+        word("storage_type", "gp3", in_place, "`gp3`, `io2` …"),
+        AttributeSchema::optional("iops", Type::Number, in_place, "Operations a second.").or_computed(),
         flag("storage_encrypted", true, again, "Whether it is encrypted."),
         flag("multi_az", false, in_place, "Whether a second one stands by in another zone."),
         choice("db_name", "A first database."),

@@ -1,7 +1,7 @@
 //! Firewalls, and each of their rules by itself.
 
 use cloudtik_model::{ChangeWord, Type};
-use cloudtik_provider_api::{AttributeSchema, KindSchema};
+use cloudtik_provider_api::{AttributeSchema, KindSchema, Need, When};
 
 use super::{TAGGED, arn, choice, fixed, given, kind, live, names, number, seconds, tags, word};
 
@@ -15,6 +15,15 @@ pub(crate) const SAME_RULE: &[&str] = &[
     "cidr_ipv6",
     "referenced_security_group_id",
     "prefix_list_id",
+];
+
+/// Protocols with ports, by name and by number.
+const WITH_PORTS: When = When { attribute: "ip_protocol", values: &["tcp", "udp", "6", "17"] };
+
+const RULE_NEEDS: &[Need] = &[
+    Need::ExactlyOne(&["cidr_ipv4", "cidr_ipv6", "referenced_security_group_id", "prefix_list_id"]),
+    Need::With(WITH_PORTS, "from_port"),
+    Need::With(WITH_PORTS, "to_port"),
 ];
 
 pub(super) fn kinds() -> Vec<KindSchema> {
@@ -32,8 +41,18 @@ pub(super) fn kinds() -> Vec<KindSchema> {
             expected: seconds(1, 1, 1),
             ..kind(names::SECURITY_GROUP, TAGGED, "A firewall without rules: the one that lets everything out, which AWS adds, is removed.")
         },
-        KindSchema { attributes: rule(), additive: SAME_RULE, ..kind(names::INGRESS_RULE, TAGGED, "What a firewall lets in.") },
-        KindSchema { attributes: rule(), additive: SAME_RULE, ..kind(names::EGRESS_RULE, TAGGED, "What a firewall lets out.") },
+        KindSchema {
+            attributes: rule(),
+            additive: SAME_RULE,
+            needs: RULE_NEEDS,
+            ..kind(names::INGRESS_RULE, TAGGED, "What a firewall lets in.")
+        },
+        KindSchema {
+            attributes: rule(),
+            additive: SAME_RULE,
+            needs: RULE_NEEDS,
+            ..kind(names::EGRESS_RULE, TAGGED, "What a firewall lets out.")
+        },
     ]
 }
 

@@ -151,6 +151,7 @@ const fn kind(name: &'static str, class: Idempotency, doc: &'static str) -> Kind
         names: None,
         additive: &[],
         shows: Visibility::AT_ONCE,
+        needs: &[],
         rolls: false,
         in_resource: true,
         doc,
@@ -223,4 +224,25 @@ fn tags() -> AttributeSchema {
 
 fn arn() -> AttributeSchema {
     given("arn", "Its name across all of AWS.")
+}
+
+#[cfg(test)]
+mod tests {
+    use cloudtik_provider_api::Need;
+
+    use super::*;
+
+    #[test]
+    fn needs_are_of_attributes_that_there_are() {
+        for kind in aws_schema().kinds.values() {
+            let named = kind.needs.iter().flat_map(|need| match need {
+                Need::ExactlyOne(names) | Need::OneOf(names) => names.to_vec(),
+                Need::NotBoth(one, other) => vec![*one, *other],
+                Need::With(when, name) | Need::Without(when, name) => vec![when.attribute, *name],
+            });
+            for name in named {
+                assert!(kind.attribute(name).is_some_and(AttributeSchema::is_settable), "{}: {name}", kind.name);
+            }
+        }
+    }
 }

@@ -1,9 +1,17 @@
 //! Networks: ranges, ways out, routes.
 
 use cloudtik_model::{ChangeWord, Type};
-use cloudtik_provider_api::{AttributeSchema, Idempotency, KindSchema};
+use cloudtik_provider_api::{AttributeSchema, Idempotency, KindSchema, Need, When};
 
 use super::{TAGGED, arn, choice, fixed, flag, given, ids, kind, live, names, seconds, tags, word};
+
+/// A gateway is in tables of routes, an interface has addresses in subnets.
+const ENDPOINT_NEEDS: &[Need] = &[
+    Need::Without(When { attribute: "vpc_endpoint_type", values: &["Gateway"] }, "subnet_ids"),
+    Need::Without(When { attribute: "vpc_endpoint_type", values: &["Gateway"] }, "security_group_ids"),
+    Need::Without(When { attribute: "vpc_endpoint_type", values: &["Gateway"] }, "private_dns_enabled"),
+    Need::Without(When { attribute: "vpc_endpoint_type", values: &["Interface"] }, "route_table_ids"),
+];
 
 pub(super) fn kinds() -> Vec<KindSchema> {
     let (again, in_place) = (ChangeWord::Recreate, ChangeWord::Live);
@@ -19,6 +27,7 @@ pub(super) fn kinds() -> Vec<KindSchema> {
                 given("owner_id", "Its account."),
             ],
             expected: seconds(2, 1, 1),
+            needs: &[Need::OneOf(&["cidr_block"])],
             ..kind(names::VPC, TAGGED, "A network.")
         },
         KindSchema {
@@ -60,6 +69,10 @@ pub(super) fn kinds() -> Vec<KindSchema> {
                 given("network_interface_id", "Its network interface."),
             ],
             expected: seconds(110, 1, 60),
+            needs: &[
+                Need::With(When { attribute: "connectivity_type", values: &["public"] }, "allocation_id"),
+                Need::Without(When { attribute: "connectivity_type", values: &["private"] }, "allocation_id"),
+            ],
             ..kind(names::NAT_GATEWAY, Idempotency::Token, "What private addresses reach the internet through.")
         },
         KindSchema {
@@ -77,6 +90,7 @@ pub(super) fn kinds() -> Vec<KindSchema> {
                 given("state", "`active`, or `blackhole` when what it leads to is gone."),
             ],
             expected: seconds(1, 1, 1),
+            needs: &[Need::ExactlyOne(&["gateway_id", "nat_gateway_id", "vpc_peering_connection_id"])],
             ..kind(names::ROUTE, Idempotency::Natural, "One entry of a route table. Its id is `TABLE_DESTINATION`.")
         },
         KindSchema {
@@ -106,6 +120,7 @@ pub(super) fn kinds() -> Vec<KindSchema> {
                 given("prefix_list_id", "The list of the service's addresses."),
             ],
             expected: seconds(5, 2, 5),
+            needs: ENDPOINT_NEEDS,
             ..kind(names::VPC_ENDPOINT, Idempotency::Token, "A private way to a service of the cloud.")
         },
     ]

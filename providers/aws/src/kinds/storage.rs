@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use cloudtik_model::{ChangeWord, Type, Value};
-use cloudtik_provider_api::{AttributeSchema, KindSchema, SecretKind, Shown};
+use cloudtik_provider_api::{AttributeSchema, KindSchema, Need, SecretKind, Shown, When};
 use serde_json::Value as Json;
 
 use super::{arn, block, fixed, flag, given, live, named, names, seconds, tags, word};
@@ -51,6 +51,7 @@ pub(super) fn kinds() -> Vec<KindSchema> {
                 AttributeSchema::computed("version", Type::Number, "How often it was written."),
             ],
             secrets: &[("value", SecretKind::Password)],
+            needs: &[Need::With(When { attribute: "type", values: &["String", "StringList"] }, "value")],
             ..named(names::SSM_PARAMETER, "name", "A value under a name.")
         },
         KindSchema {

@@ -79,6 +79,7 @@ const fn kind(name: &'static str) -> KindSchema {
         names: None,
         additive: &[],
         shows: Visibility::AT_ONCE,
+        needs: &[],
         rolls: false,
         in_resource: false,
         doc: "",
