@@ -125,6 +125,14 @@ impl SourceSet for DiskSources {
         Ok(Some(found))
     }
 
+    fn folder(&self) -> Option<String> {
+        std::path::absolute(&self.folder).ok()?.to_str().map(str::to_owned)
+    }
+
+    fn home(&self) -> Option<String> {
+        std::env::home_dir()?.to_str().map(str::to_owned)
+    }
+
     fn root(&self) -> &str {
         &self.shown
     }

@@ -264,6 +264,20 @@ impl Files for Reads<'_> {
         Reads::read(self, path)
     }
 
+    fn list_below(&self, path: &str) -> Result<Vec<String>, ReadError> {
+        self.sources.list_below(path)?.ok_or_else(|| ReadError::NotFound(path.to_owned()))
+    }
+
+    fn absolute(&self, path: &str) -> Option<String> {
+        self.sources
+            .folder()
+            .map(|folder| cloudtik_lang::clean_path(&if path.starts_with('/') { path.to_owned() } else { format!("{folder}/{path}") }))
+    }
+
+    fn home(&self) -> Option<String> {
+        self.sources.home()
+    }
+
     fn add_source(&self, path: &str, text: Arc<str>) -> FileId {
         self.map.borrow_mut().add(path, text)
     }

@@ -30,7 +30,7 @@ mod yaml;
 
 pub use convert::{ConvertError, convert};
 pub use evaluate::{evaluate, resolve};
-pub use functions::{FunctionInfo, function_names, functions};
+pub use functions::{FunctionInfo, clean_path, function_names, functions};
 pub use instantiate::{
     Filling, Fragment, LateValues, fill_late, instantiate, instantiate_head, late_names_of, members_value, worker_address,
 };

@@ -59,13 +59,25 @@ pub trait Scope {
     }
 }
 
-/// The files that `file` and `templatefile` read. Who implements it confines paths and records each read with its digest.
+/// The files that functions read. Who implements it confines paths and records each read with its digest.
 pub trait Files {
     /// The content of a file.
     ///
     /// # Errors
     /// See [`ReadError`].
     fn read(&self, path: &str) -> Result<Arc<[u8]>, ReadError>;
+
+    /// Every file below a folder, as paths below the project, sorted.
+    ///
+    /// # Errors
+    /// See [`ReadError`]; a path that is no folder is not found.
+    fn list_below(&self, path: &str) -> Result<Vec<String>, ReadError>;
+
+    /// A path of the project from the root of the machine. `None`: the project has no place there.
+    fn absolute(&self, path: &str) -> Option<String>;
+
+    /// The home of the user.
+    fn home(&self) -> Option<String>;
 
     /// Makes the text of a template known, so that diagnostics can show its lines. The same path with the same text may be given again
     /// and should get the same id.
@@ -77,7 +89,7 @@ pub trait Files {
 pub struct Context<'a> {
     /// Names.
     pub scope: &'a dyn Scope,
-    /// Files; without them `file` and `templatefile` are errors.
+    /// Files; without them functions that read some are errors.
     pub files: Option<&'a dyn Files>,
 }
 

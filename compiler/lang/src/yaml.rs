@@ -1,11 +1,11 @@
-//! Reading YAML, counted: an alias may stand for a whole tree, so a short text can hold more than there is memory for.
+//! YAML as Terraform writes it, and read, counted: an alias may stand for a whole tree, so a short text can hold more than there is memory for.
 
 use std::cell::Cell;
 use std::fmt;
 use std::str::FromStr as _;
 use std::sync::Arc;
 
-use cloudtik_model::{Number, Value};
+use cloudtik_model::{Number, Value, ValueKind};
 use serde::de::{self, DeserializeSeed, Deserializer, EnumAccess, MapAccess, SeqAccess, Visitor};
 
 use crate::limits::MAX_ELEMENTS;
@@ -20,6 +20,132 @@ pub(crate) fn from_yaml(text: &str) -> Result<Value, String> {
     }
     let count = Cell::new(0);
     Node { count: &count }.deserialize(serde_yaml_ng::Deserializer::from_str(text)).map_err(|error| error.to_string())
+}
+
+/// The value as a document: strings in double quotes, those of several lines as blocks, names sorted.
+pub(crate) fn to_yaml(value: &Value) -> String {
+    let mut out = String::new();
+    write_node(value, 0, &mut out);
+    // A scalar that is not in quotes ends with a mark of its own.
+    if matches!(value.kind(), ValueKind::Null | ValueKind::Bool(_) | ValueKind::Number(_)) {
+        out.push_str("...\n");
+    }
+    out
+}
+
+/// Writes what follows on the same line, to the end of the last line.
+fn write_node(value: &Value, indent: usize, out: &mut String) {
+    let pad = " ".repeat(indent);
+    if let Some(entries) = value.entries().filter(|entries| !entries.is_empty()) {
+        for (i, (name, item)) in entries.iter().enumerate() {
+            if i > 0 {
+                out.push_str(&pad);
+            }
+            if name.contains('\n') {
+                out.push_str("? ");
+                write_text(name, indent + 2, out);
+                out.push_str(&format!("{pad}:"));
+            } else {
+                out.push_str(&format!("{}:", quoted(name)));
+            }
+            write_below(item, indent, out);
+        }
+        return;
+    }
+    if let Some(items) = value.elements().filter(|items| items.len() > 0) {
+        for (i, item) in items.enumerate() {
+            if i > 0 {
+                out.push_str(&pad);
+            }
+            out.push_str("- ");
+            write_node(item, indent + 2, out);
+        }
+        return;
+    }
+    match value.kind() {
+        ValueKind::String(text) => return write_text(text, indent, out),
+        ValueKind::Bool(truth) => out.push_str(if *truth { "true" } else { "false" }),
+        ValueKind::Number(number) => out.push_str(&number.to_string()),
+        ValueKind::Map(_) | ValueKind::Object(_) => out.push_str("{}"),
+        ValueKind::List(_) | ValueKind::Set(_) | ValueKind::Tuple(_) => out.push_str("[]"),
+        ValueKind::Null | ValueKind::Deferred(_) => out.push_str("null"),
+    }
+    out.push('\n');
+}
+
+/// Writes what belongs to a name: a mapping one step further in, a sequence as far in as the name.
+fn write_below(item: &Value, indent: usize, out: &mut String) {
+    let is_full = |mut items: Box<dyn ExactSizeIterator<Item = &Value> + '_>| items.next().is_some();
+    let (inner, breaks) = match item.entries() {
+        Some(entries) => (indent + 2, !entries.is_empty()),
+        None => (indent, item.elements().is_some_and(is_full)),
+    };
+    if breaks {
+        out.push_str(&format!("\n{}", " ".repeat(inner)));
+    } else {
+        out.push(' ');
+    }
+    write_node(item, inner, out);
+}
+
+/// A string in quotes, or as a block where it has several lines that a block can show.
+fn write_text(text: &str, indent: usize, out: &mut String) {
+    let shows = |c: char| c == '\n' || (!must_escape(c) && !c.is_control());
+    let is_block = text.contains('\n') && text.chars().all(shows) && !text.contains(" \n");
+    if !is_block {
+        out.push_str(&quoted(text));
+        out.push('\n');
+        return;
+    }
+    // Spaces or a break at the beginning would be taken for the indentation.
+    let hint = if text.starts_with([' ', '\n']) { "2" } else { "" };
+    let chomping = match text.strip_suffix('\n') {
+        None => "-",
+        Some(body) if body.is_empty() || body.ends_with('\n') => "+",
+        Some(_) => "",
+    };
+    out.push_str(&format!("|{hint}{chomping}\n"));
+    for line in text.strip_suffix('\n').unwrap_or(text).split('\n') {
+        if !line.is_empty() {
+            out.push_str(&format!("{}{line}", " ".repeat(indent.max(2))));
+        }
+        out.push('\n');
+    }
+}
+
+fn must_escape(c: char) -> bool {
+    matches!(c, '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{e000}'..='\u{f8ff}') || u32::from(c) > 0xffff
+}
+
+fn quoted(text: &str) -> String {
+    let mut out = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\0' => out.push_str("\\0"),
+            '\u{7}' => out.push_str("\\a"),
+            '\u{8}' => out.push_str("\\b"),
+            '\t' => out.push_str("\\t"),
+            '\n' => out.push_str("\\n"),
+            '\u{b}' => out.push_str("\\v"),
+            '\u{c}' => out.push_str("\\f"),
+            '\r' => out.push_str("\\r"),
+            '\u{1b}' => out.push_str("\\e"),
+            '\u{85}' => out.push_str("\\N"),
+            '\u{a0}' => out.push_str("\\_"),
+            '\u{2028}' => out.push_str("\\L"),
+            '\u{2029}' => out.push_str("\\P"),
+            c if u32::from(c) < 0x20 || must_escape(c) => out.push_str(&match u32::from(c) {
+                code @ 0..=0xff => format!("\\x{code:02X}"),
+                code @ 0x100..=0xffff => format!("\\u{code:04X}"),
+                code => format!("\\U{code:08X}"),
+            }),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
 }
 
 #[derive(Clone, Copy)]

@@ -1,4 +1,4 @@
-//! Exact decimals of bounded length.
+//! Decimals, exact up to the precision of Terraform's numbers and rounded as those beyond it.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -7,11 +7,14 @@ use std::str::FromStr;
 use bigdecimal::num_bigint::BigInt;
 use bigdecimal::{BigDecimal, RoundingMode, Signed as _, ToPrimitive as _, Zero as _};
 
-/// The most significant digits a number may have. Money, sizes, ports and 256-bit identifiers fit; a power tower does not.
+/// The most digits a number may be written with. Money, sizes, ports and 256-bit identifiers fit.
 pub const MAX_DIGITS: u64 = 200;
 
-/// Digits that a division which does not end keeps.
-const DIVISION_DIGITS: u64 = 40;
+/// Bits of the significand that a number is rounded to, as Terraform's are.
+const PRECISION_BITS: u64 = 512;
+
+/// A decimal of so many digits is told apart from every other one by that many bits: it is exact, and is kept as it is.
+const EXACT_DIGITS: u64 = 153;
 
 /// The largest power of ten, up or down: numbers beyond it are mistakes, and printing them would cost memory.
 const MAX_EXPONENT: i64 = 400;
@@ -22,7 +25,7 @@ pub enum NumberError {
     /// The text is no number.
     #[error("`{0}` is not a number")]
     Syntax(String),
-    /// More than [`MAX_DIGITS`] digits or too large a power of ten.
+    /// Written with more than [`MAX_DIGITS`] digits or with too large a power of ten.
     #[error("the number has more than {MAX_DIGITS} digits or is beyond 1e{MAX_EXPONENT}")]
     TooLong,
     /// Division or remainder by zero.
@@ -44,7 +47,22 @@ impl Number {
     /// Zero.
     pub const ZERO: Self = Self(Repr::Int(0));
 
+    /// A decimal of any length.
     fn from_decimal(decimal: BigDecimal) -> Result<Self, NumberError> {
+        if decimal.digits() <= EXACT_DIGITS {
+            return Self::kept(decimal);
+        }
+        // Before it is rounded, so that no power of ten is written out that is too large.
+        let (digits, scale) = decimal.normalized().into_bigint_and_exponent();
+        if scale.abs() > MAX_EXPONENT.saturating_mul(3) {
+            return Err(NumberError::TooLong);
+        }
+        let (numerator, denominator) = ratio(digits, scale);
+        Self::kept(rounded(&numerator, &denominator))
+    }
+
+    /// A decimal as short as it is to be.
+    fn kept(decimal: BigDecimal) -> Result<Self, NumberError> {
         let decimal = decimal.normalized();
         if decimal.is_integer()
             && let Some(int) = decimal.to_i64()
@@ -52,10 +70,9 @@ impl Number {
             return Ok(Self(Repr::Int(int)));
         }
         let (_, scale) = decimal.as_bigint_and_exponent();
-        if decimal.digits() > MAX_DIGITS || scale.abs() > MAX_EXPONENT {
-            return Err(NumberError::TooLong);
-        }
-        Ok(Self(Repr::Big(Box::new(decimal))))
+        // The power of ten of its first digit.
+        let first = i64::try_from(decimal.digits()).unwrap_or(i64::MAX).saturating_sub(scale);
+        if first.abs() > MAX_EXPONENT { Err(NumberError::TooLong) } else { Ok(Self(Repr::Big(Box::new(decimal)))) }
     }
 
     fn decimal(&self) -> BigDecimal {
@@ -142,17 +159,25 @@ impl Number {
         Self::from_decimal(self.decimal() * other.decimal())
     }
 
-    /// Quotient; one that does not end is rounded to 40 digits.
+    /// Quotient; one that does not end is rounded.
     ///
     /// # Errors
     /// [`NumberError::DivisionByZero`], [`NumberError::TooLong`].
     pub fn divide(&self, other: &Self) -> Result<Self, NumberError> {
-        let divisor = other.decimal();
+        let ((dividend, of), (divisor, by)) = (self.decimal().into_bigint_and_exponent(), other.decimal().into_bigint_and_exponent());
         if divisor.is_zero() {
             return Err(NumberError::DivisionByZero);
         }
-        let quotient = self.decimal() / divisor;
-        Self::from_decimal(if quotient.digits() > DIVISION_DIGITS { quotient.with_prec(DIVISION_DIGITS) } else { quotient })
+        // With so many digits a quotient that ends within the exact ones leaves nothing.
+        let digits = |number: &BigInt| i64::try_from(number.bits() / 3).unwrap_or(i64::MAX);
+        let more = (i64::try_from(EXACT_DIGITS).unwrap_or(i64::MAX) + digits(&divisor) - digits(&dividend) / 2).max(0);
+        let scaled = dividend * BigInt::from(10).pow(u32::try_from(more).unwrap_or(u32::MAX));
+        let scale = more + of - by;
+        if (&scaled % &divisor).is_zero() {
+            return Self::from_decimal(BigDecimal::new(scaled / divisor, scale));
+        }
+        let (numerator, power) = ratio(scaled, scale);
+        Self::kept(rounded(&numerator, &(divisor * power)))
     }
 
     /// Remainder with the sign of the dividend.
@@ -197,6 +222,78 @@ impl Number {
             Repr::Int(_) => self.clone(),
             Repr::Big(decimal) => Self::from_decimal(decimal.with_scale_round(0, mode)).unwrap_or_else(|_| self.clone()),
         }
+    }
+}
+
+/// Digits with a scale as a quotient of whole numbers.
+fn ratio(digits: BigInt, scale: i64) -> (BigInt, BigInt) {
+    let power = BigInt::from(10).pow(u32::try_from(scale.unsigned_abs()).unwrap_or(u32::MAX));
+    if scale > 0 { (digits, power) } else { (digits * power, BigInt::from(1)) }
+}
+
+/// The shortest decimal that stands for the quotient in the precision of numbers.
+fn rounded(numerator: &BigInt, denominator: &BigInt) -> BigDecimal {
+    let nearest = Binary::nearest(numerator, denominator);
+    let exact = nearest.decimal();
+    for digits in EXACT_DIGITS..EXACT_DIGITS + 4 {
+        let short = exact.with_prec(digits);
+        if Binary::of(&short) == nearest {
+            return short;
+        }
+    }
+    exact.with_prec(EXACT_DIGITS + 4)
+}
+
+/// A number of [`PRECISION_BITS`]: a significand of exactly so many bits, and its power of two.
+#[derive(PartialEq)]
+struct Binary {
+    significand: BigInt,
+    exponent: i64,
+}
+
+impl Binary {
+    /// The nearest to a quotient; of two that are equally near the even one.
+    fn nearest(numerator: &BigInt, denominator: &BigInt) -> Self {
+        let bits = |number: &BigInt| i64::try_from(number.bits()).unwrap_or(i64::MAX);
+        let precision = i64::try_from(PRECISION_BITS).unwrap_or(i64::MAX);
+        let divided = |exponent: i64| {
+            let by = u64::try_from(exponent.abs()).unwrap_or(u64::MAX);
+            let (above, below) =
+                if exponent < 0 { (numerator.abs() << by, denominator.clone()) } else { (numerator.abs(), denominator << by) };
+            (&above / &below, &above % &below, below)
+        };
+        let mut exponent = bits(numerator) - bits(denominator) - precision;
+        let (mut significand, mut rest, mut below) = divided(exponent);
+        if significand.bits() > PRECISION_BITS {
+            exponent += 1;
+            (significand, rest, below) = divided(exponent);
+        }
+        let half: BigInt = rest * 2;
+        if half > below || (half == below && significand.bit(0)) {
+            significand += 1;
+        }
+        if significand.bits() > PRECISION_BITS {
+            significand >>= 1;
+            exponent += 1;
+        }
+        let significand = if numerator.is_negative() { -significand } else { significand };
+        Self { significand, exponent }
+    }
+
+    fn of(decimal: &BigDecimal) -> Self {
+        let (digits, scale) = decimal.as_bigint_and_exponent();
+        let (numerator, denominator) = ratio(digits, scale);
+        Self::nearest(&numerator, &denominator)
+    }
+
+    /// All of its digits.
+    fn decimal(&self) -> BigDecimal {
+        let by = self.exponent.unsigned_abs();
+        if self.exponent >= 0 {
+            return BigDecimal::from(&self.significand << by);
+        }
+        let fives = BigInt::from(5).pow(u32::try_from(by).unwrap_or(u32::MAX));
+        BigDecimal::new(&self.significand * fives, -self.exponent)
     }
 }
 
@@ -295,10 +392,27 @@ mod tests {
         assert_eq!(n("-7").remainder(&n("3")).unwrap(), n("-1"));
         assert_eq!(n("7.5").remainder(&n("2")).unwrap(), n("1.5"));
         assert_eq!(n("1").divide(&n("0")), Err(NumberError::DivisionByZero));
+        assert_eq!(n("1e-300").divide(&n("8")).unwrap(), n("1.25e-301"));
         assert_eq!(n("1.50"), n("1.5"));
         assert_eq!(n("1e3"), n("1000"));
         assert_eq!(n("-1.5").floor(), n("-2"));
         assert_eq!(n("-9223372036854775808").negate().to_string(), "9223372036854775808");
+    }
+
+    /// As `terraform console` shows them.
+    #[test]
+    fn what_does_not_end_is_rounded_as_terraform_does() {
+        let third = n("1").divide(&n("3")).unwrap();
+        assert_eq!(third.to_string(), format!("0.{}5", "3".repeat(154)));
+        assert_eq!(third.multiply(&n("3")).unwrap(), n("1"));
+        assert_eq!(n("2").divide(&n("3")).unwrap().to_string(), format!("0.{}7", "6".repeat(153)));
+        assert_eq!(n("-1").divide(&n("7")).unwrap().negate(), n("1").divide(&n("7")).unwrap());
+        let mut power = n("2");
+        for _ in 0..9 {
+            power = power.multiply(&power).unwrap();
+        }
+        // 2 to the 512th: one more digit than is exact, and exact all the same.
+        assert!(power.to_string().starts_with("13407807929942597099574024998205846127479365820592393377723561443721764030073546976801874298166903427690031858186486050853753882811946569946433649006084096"), "{power}");
     }
 
     #[test]

@@ -57,6 +57,16 @@ pub trait SourceSet: Send + Sync {
 
     /// What `path.root` and `path.cwd` show.
     fn root(&self) -> &str;
+
+    /// The folder of the root from that of the machine. `None`: it lies on no disk.
+    fn folder(&self) -> Option<String> {
+        None
+    }
+
+    /// The home of the user.
+    fn home(&self) -> Option<String> {
+        None
+    }
 }
 
 /// A project in memory: for tests, for library users, for saved plans.

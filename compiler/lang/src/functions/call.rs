@@ -111,20 +111,20 @@ impl Evaluator<'_> {
         span: Span,
         locals: Locals<'_>,
     ) -> Eval<Value> {
+        let later = || {
+            let marked = args.iter().any(Value::has_sensitive);
+            call_later(function, values, ((function.result)(args), false), span, marked)
+        };
         match special {
             // `try(list...)`: the elements were evaluated already, so none of them fails.
             Special::Try if args.first().is_some_and(Value::is_known) => Ok(args.first().cloned().unwrap_or(Value::NULL)),
             Special::Can if args.first().is_some_and(Value::is_known) => Ok(Value::from(true)),
-            Special::File | Special::TemplateFile if args.iter().any(|arg| arg.is_deferred()) => {
-                let marked = args.iter().any(Value::has_sensitive);
-                Ok(call_later(function, values, ((function.result)(args), false), span, marked))
-            }
-            Special::File => self.file(args, values, span),
+            Special::Try | Special::Can => Ok(later()),
+            _ if args.iter().any(Value::is_deferred) => Ok(later()),
+            Special::File(told) => self.file((told, function), args, values, span),
             Special::TemplateFile => self.template_file(args, values, span, locals),
-            Special::Try | Special::Can => {
-                let marked = args.iter().any(Value::has_sensitive);
-                Ok(call_later(function, values, ((function.result)(args), false), span, marked))
-            }
+            Special::TemplateString => self.template_string(args, values, span, locals),
+            Special::FileExists | Special::FileSet | Special::Absolute | Special::Home => self.on_disk(special, args, values, span),
         }
     }
 

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use cloudtik_model::{Number, Type, Value, ValueKind, did_you_mean};
 
+use unicode_segmentation::UnicodeSegmentation as _;
+
 use super::call::types_are_known;
 use super::{
     Fault, Function, Marks, Outcome, Parameter, Wants, a_bool, a_number, any, arg, nullable, parameter, sequence, strings, text, whole,
@@ -75,7 +77,7 @@ fn concat(args: &[Value]) -> Result<Option<Value>, Fault> {
 }
 
 /// A list of the elements where they can have one type, else a tuple. `None` while their types are not known.
-fn uniform_list(items: Vec<Value>) -> Result<Option<Value>, Fault> {
+pub(super) fn uniform_list(items: Vec<Value>) -> Result<Option<Value>, Fault> {
     if !types_are_known(&items) {
         return Ok(None);
     }
@@ -177,7 +179,7 @@ fn length(args: &[Value]) -> Result<Option<Value>, Fault> {
     let value = arg(args, 0);
     Ok(match value.kind() {
         ValueKind::Deferred(_) => None,
-        ValueKind::String(text) => Some(text.chars().count().into()),
+        ValueKind::String(text) => Some(text.graphemes(true).count().into()),
         ValueKind::Map(items) | ValueKind::Object(items) => Some(items.len().into()),
         _ => match value.elements() {
             Some(items) => Some(items.len().into()),

@@ -16,6 +16,10 @@ pub(super) const FUNCTIONS: &[Function] = &[
         .needs(1)
         .constant()
         .doc("The first value that is neither null nor an empty string."),
+    Function::shape("issensitive", VALUE, a_bool, |args| Ok(is_marked(arg(args, 0))))
+        .marks(Marks::Own)
+        .constant()
+        .doc("Whether the value is marked as sensitive."),
     Function::shape("nonsensitive", VALUE, own_type, |args| Ok(unmarked(arg(args, 0))))
         .marks(Marks::Own)
         .constant()
@@ -48,6 +52,11 @@ fn set_type(args: &[Value]) -> Type {
 
 fn unmarked(value: &Value) -> Option<Value> {
     if value.is_deferred() { None } else { Some(value.clone().unmarked()) }
+}
+
+/// What is not known may turn out to be marked.
+fn is_marked(value: &Value) -> Option<Value> {
+    (value.is_sensitive() || !value.is_deferred()).then(|| value.is_sensitive().into())
 }
 
 fn to(args: &[Value], ty: &Type) -> Outcome {

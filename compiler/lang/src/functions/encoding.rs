@@ -1,24 +1,47 @@
-//! `jsonencode`, `jsondecode`, `yamldecode`, `base64encode`, `sha256`.
+//! Text as bytes, JSON, YAML, CSV, parts of URLs, and back.
+
+use std::io::Write as _;
 
 use base64::Engine as _;
-use cloudtik_model::{Digest, Value};
+use base64::engine::general_purpose::STANDARD;
+use cloudtik_model::Value;
+use encoding_rs::{Encoding, UTF_16BE, UTF_16LE};
 
 use super::{Fault, Function, Outcome, Wants, a_string, any, arg, nullable, parameter, text};
 use crate::json::{count_json_values, from_plain_json, to_json_text};
 use crate::limits::{MAX_ELEMENTS, MAX_STRING_BYTES};
-use crate::yaml::from_yaml;
+use crate::yaml::{from_yaml, to_yaml};
 
 pub(super) const FUNCTIONS: &[Function] = &[
+    Function::known("base64decode", &[parameter("string", Wants::String)], a_string, base64decode).doc("The text of bytes in base 64."),
     Function::known("base64encode", &[parameter("string", Wants::String)], a_string, base64encode)
         .doc("The bytes of the string in base 64."),
+    Function::known("base64gzip", &[parameter("string", Wants::String)], a_string, base64gzip)
+        .doc("The string, compressed by gzip, in base 64."),
+    Function::known("csvdecode", &[parameter("csv", Wants::String)], any, csvdecode)
+        .doc("The lines of a text with comma-separated values as objects; the first line names them."),
     Function::known("jsondecode", &[parameter("json", Wants::String)], any, jsondecode).doc("The value of a JSON text."),
     Function::known("jsonencode", &[nullable("value", Wants::Any)], a_string, jsonencode)
         .doc("The value as JSON: names sorted, numbers exact, `<`, `>` and `&` escaped."),
-    Function::known("sha256", &[parameter("string", Wants::String)], a_string, |args| {
-        Ok(Digest::of(text(args, 0).as_bytes()).to_string().into())
-    })
-    .doc("The SHA-256 of the string in hexadecimal digits."),
+    Function::known(
+        "textdecodebase64",
+        &[parameter("string", Wants::String), parameter("encoding", Wants::String)],
+        a_string,
+        textdecodebase64,
+    )
+    .doc("The text of bytes in base 64 that are in an encoding, such as UTF-16LE."),
+    Function::known(
+        "textencodebase64",
+        &[parameter("string", Wants::String), parameter("encoding", Wants::String)],
+        a_string,
+        textencodebase64,
+    )
+    .doc("The text in an encoding, such as UTF-16LE, in base 64."),
+    Function::known("urlencode", &[parameter("string", Wants::String)], a_string, urlencode)
+        .doc("The string as a part of the query of a URL."),
     Function::known("yamldecode", &[parameter("yaml", Wants::String)], any, yamldecode).doc("The value of a YAML document."),
+    Function::known("yamlencode", &[nullable("value", Wants::Any)], a_string, |args| Ok(to_yaml(arg(args, 0)).into()))
+        .doc("The value as a YAML document."),
 ];
 
 fn base64encode(args: &[Value]) -> Outcome {
@@ -26,7 +49,7 @@ fn base64encode(args: &[Value]) -> Outcome {
     if text.len() > MAX_STRING_BYTES / 4 * 3 {
         return Err(Fault::at(0, format!("the result would have more than {MAX_STRING_BYTES} bytes")));
     }
-    Ok(base64::engine::general_purpose::STANDARD.encode(text).into())
+    Ok(STANDARD.encode(text).into())
 }
 
 fn jsonencode(args: &[Value]) -> Outcome {
@@ -44,4 +67,124 @@ fn jsondecode(args: &[Value]) -> Outcome {
 
 fn yamldecode(args: &[Value]) -> Outcome {
     from_yaml(text(args, 0)).map_err(|message| Fault::at(0, format!("not YAML: {message}")))
+}
+
+fn base64_bytes(args: &[Value]) -> Result<Vec<u8>, Fault> {
+    // Line breaks in it are left out, as Go does.
+    let digits: String = text(args, 0).chars().filter(|c| !matches!(c, '\r' | '\n')).collect();
+    STANDARD.decode(digits).map_err(|error| Fault::at(0, format!("it is not base 64: {error}")))
+}
+
+fn base64decode(args: &[Value]) -> Outcome {
+    let text = String::from_utf8(base64_bytes(args)?);
+    text.map(Value::from).map_err(|_| Fault::at(0, "the bytes are no UTF-8 text"))
+}
+
+fn base64gzip(args: &[Value]) -> Outcome {
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    let bytes = gzip.write_all(text(args, 0).as_bytes()).and_then(|()| gzip.finish());
+    bytes.map(|bytes| STANDARD.encode(bytes).into()).map_err(|error| Fault::new(error.to_string()))
+}
+
+fn csvdecode(args: &[Value]) -> Outcome {
+    let failed = |error: csv::Error| Fault::at(0, format!("not CSV: {error}"));
+    let mut reader = csv::Reader::from_reader(text(args, 0).as_bytes());
+    let names = reader.headers().map_err(failed)?.clone();
+    if names.is_empty() {
+        return Err(Fault::at(0, "the line with the names is missing"));
+    }
+    if let Some((i, name)) = names.iter().enumerate().find(|(i, name)| names.iter().take(*i).any(|before| before == *name)) {
+        return Err(Fault::at(0, format!("column {} has the name {name:?} of another one", i + 1)));
+    }
+    let mut lines = Vec::new();
+    for line in reader.records() {
+        let line = line.map_err(failed)?;
+        if lines.len().saturating_mul(names.len()) > MAX_ELEMENTS {
+            return Err(Fault::at(0, format!("it has more than {MAX_ELEMENTS} values")));
+        }
+        lines.push(Value::object(names.iter().zip(line.iter()).map(|(name, value)| (name, Value::from(value)))));
+    }
+    Ok(Value::list(lines))
+}
+
+/// What is no letter, digit or one of `-_.~` is written as its bytes, a space as `+`.
+fn urlencode(args: &[Value]) -> Outcome {
+    let mut out = String::new();
+    for byte in text(args, 0).bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(char::from(byte)),
+            b' ' => out.push('+'),
+            other => out.push_str(&format!("%{other:02X}")),
+        }
+    }
+    Ok(out.into())
+}
+
+/// How text is written as bytes. What browsers do not write, or take for something else, is told apart.
+enum Form {
+    Ascii,
+    Latin1,
+    /// Units of two bytes, and whether the high one is first.
+    Utf16(bool),
+    Other(&'static Encoding),
+}
+
+fn form(args: &[Value]) -> Result<Form, Fault> {
+    let name = text(args, 1);
+    let is = |names: &[&str]| names.iter().any(|own| own.eq_ignore_ascii_case(name));
+    if is(&["US-ASCII", "ASCII"]) {
+        return Ok(Form::Ascii);
+    }
+    if is(&["ISO-8859-1", "ISO_8859-1", "latin1", "l1"]) {
+        return Ok(Form::Latin1);
+    }
+    match Encoding::for_label(name.as_bytes()) {
+        // Without a word on the order of bytes there is a mark that says it.
+        _ if is(&["UTF-16"]) => Err(Fault::at(1, "write UTF-16LE or UTF-16BE: the order of bytes must be said")),
+        Some(encoding) if encoding == UTF_16LE || encoding == UTF_16BE => Ok(Form::Utf16(encoding == UTF_16BE)),
+        Some(encoding) => Ok(Form::Other(encoding)),
+        None => Err(Fault::at(1, format!("{name:?} is no encoding that is known, such as UTF-8, UTF-16LE or windows-1252"))),
+    }
+}
+
+fn textencodebase64(args: &[Value]) -> Outcome {
+    let (string, name) = (text(args, 0), text(args, 1));
+    let unwritable = |c: char| Fault::at(0, format!("{name} has no {c:?}"));
+    let below = |bound: u32| {
+        let byte = |c: char| u8::try_from(u32::from(c)).ok().filter(|_| u32::from(c) < bound).ok_or_else(|| unwritable(c));
+        string.chars().map(byte).collect::<Result<Vec<u8>, Fault>>()
+    };
+    let bytes = match form(args)? {
+        Form::Ascii => below(0x80)?,
+        Form::Latin1 => below(0x100)?,
+        Form::Utf16(big) => string.encode_utf16().flat_map(|unit| if big { unit.to_be_bytes() } else { unit.to_le_bytes() }).collect(),
+        Form::Other(encoding) => {
+            let (bytes, _, lossy) = encoding.encode(string);
+            if lossy {
+                let culprit = string.chars().find(|c| encoding.encode(c.encode_utf8(&mut [0; 4])).2);
+                return Err(unwritable(culprit.unwrap_or_default()));
+            }
+            bytes.into_owned()
+        }
+    };
+    Ok(STANDARD.encode(bytes).into())
+}
+
+fn textdecodebase64(args: &[Value]) -> Outcome {
+    let bytes = base64_bytes(args)?;
+    let wrong = || Fault::at(0, format!("the bytes are no text in {}", text(args, 1)));
+    let decoded = match form(args)? {
+        Form::Ascii if !bytes.is_ascii() => return Err(wrong()),
+        Form::Ascii | Form::Latin1 => bytes.into_iter().map(char::from).collect(),
+        Form::Utf16(_) if bytes.len() % 2 != 0 => return Err(wrong()),
+        Form::Utf16(big) => {
+            let units = bytes.chunks_exact(2).map(|pair| {
+                let pair = [pair.first().copied().unwrap_or(0), pair.get(1).copied().unwrap_or(0)];
+                if big { u16::from_be_bytes(pair) } else { u16::from_le_bytes(pair) }
+            });
+            char::decode_utf16(units).collect::<Result<String, _>>().map_err(|_| wrong())?
+        }
+        Form::Other(encoding) => encoding.decode_without_bom_handling_and_without_replacement(&bytes).ok_or_else(wrong)?.into_owned(),
+    };
+    Ok(decoded.into())
 }

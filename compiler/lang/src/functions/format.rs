@@ -2,13 +2,18 @@
 
 use cloudtik_model::{Number, Type, Value};
 
-use super::{Fault, Function, Outcome, Wants, a_string, nullable, parameter, text};
+use super::{Fault, Function, Outcome, Wants, a_string, nullable, parameter, strings, text};
 use crate::json::{to_json_text, write_json_string};
 use crate::limits::MAX_STRING_BYTES;
 
-pub(super) const FUNCTIONS: &[Function] = &[Function::known("format", &[parameter("format", Wants::String)], a_string, format)
-    .and(nullable("arguments", Wants::Any))
-    .doc("The format with its verbs filled: %s %d %f %v %q %t %x %X %b %o %e %g %%.")];
+pub(super) const FUNCTIONS: &[Function] = &[
+    Function::known("format", &[parameter("format", Wants::String)], a_string, format)
+        .and(nullable("arguments", Wants::Any))
+        .doc("The format with its verbs filled: %s %d %f %v %q %t %x %X %b %o %e %g %%."),
+    Function::known("formatlist", &[parameter("format", Wants::String)], strings, formatlist)
+        .and(nullable("arguments", Wants::Any))
+        .doc("The format with its verbs filled, once for each element of the lists among the arguments."),
+];
 
 /// Wider than any line; a width of a billion would be a string of a gigabyte.
 const MAX_WIDTH: usize = 10_000;
@@ -65,6 +70,31 @@ fn format(args: &[Value]) -> Outcome {
     }
     out.push_str(rest);
     Ok(out.into())
+}
+
+/// Lists are gone through side by side, and other values stand for as many of them as there are elements.
+fn formatlist(args: &[Value]) -> Outcome {
+    let (format_text, values) = (args.first().cloned().unwrap_or(Value::NULL), args.get(1..).unwrap_or_default());
+    let lists: Vec<Option<Vec<&Value>>> = values.iter().map(|value| value.elements().map(Iterator::collect)).collect();
+    let mut count = None;
+    for (i, list) in lists.iter().enumerate() {
+        let Some(length) = list.as_ref().map(Vec::len) else { continue };
+        if count.is_some_and(|count| count != length) {
+            let before = count.unwrap_or_default();
+            return Err(Fault::at(i + 1, format!("the list has {length} elements, and one before it has {before}")));
+        }
+        count = Some(length);
+    }
+    let mut texts = Vec::new();
+    for at in 0..count.unwrap_or(1) {
+        let of = |(list, value): (&Option<Vec<&Value>>, &Value)| match list {
+            Some(items) => items.get(at).map_or(Value::NULL, |item| (*item).clone()),
+            None => value.clone(),
+        };
+        let filled: Vec<Value> = [format_text.clone()].into_iter().chain(lists.iter().zip(values).map(of)).collect();
+        texts.push(format(&filled)?);
+    }
+    Ok(Value::list(texts))
 }
 
 fn read_verb(after: &str) -> Result<(Verb, &str), Fault> {

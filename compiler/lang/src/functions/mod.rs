@@ -6,12 +6,18 @@ mod conversion;
 mod encoding;
 mod files;
 mod format;
+mod hash;
 mod network;
 mod numeric;
+mod sequence;
+mod sets;
 mod string;
+mod time;
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
+
+pub use files::clean as clean_path;
 
 use cloudtik_model::{Type, Value, did_you_mean};
 
@@ -88,8 +94,13 @@ enum Body {
 enum Special {
     Try,
     Can,
-    File,
+    File(files::Told),
+    FileExists,
+    FileSet,
+    Absolute,
+    Home,
     TemplateFile,
+    TemplateString,
 }
 
 /// What a call costs beside the steps of its arguments.
@@ -158,7 +169,11 @@ static TABLE: LazyLock<BTreeMap<&'static str, &'static Function>> = LazyLock::ne
         conversion::FUNCTIONS,
         encoding::FUNCTIONS,
         files::FUNCTIONS,
+        hash::FUNCTIONS,
         network::FUNCTIONS,
+        sequence::FUNCTIONS,
+        sets::FUNCTIONS,
+        time::FUNCTIONS,
     ];
     all.into_iter().flatten().map(|function| (function.name, function)).collect()
 });

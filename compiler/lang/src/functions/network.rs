@@ -1,4 +1,4 @@
-//! `cidrhost` and `cidrsubnet`, for IPv4 and IPv6.
+//! Ranges of addresses, of IPv4 and IPv6.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr as _;
@@ -6,11 +6,12 @@ use std::str::FromStr as _;
 use cloudtik_model::Value;
 use ipnet::IpNet;
 
-use super::{Fault, Function, Outcome, Wants, a_string, arg, parameter, text, whole};
+use super::{Fault, Function, Outcome, Wants, a_string, arg, parameter, strings, text, whole};
 
 pub(super) const FUNCTIONS: &[Function] = &[
     Function::known("cidrhost", &[parameter("prefix", Wants::String), parameter("hostnum", Wants::Number)], a_string, cidrhost)
         .doc("The address of that number in a network; a negative number counts from its end."),
+    Function::known("cidrnetmask", &[parameter("prefix", Wants::String)], a_string, cidrnetmask).doc("The mask of a network of IPv4."),
     Function::known(
         "cidrsubnet",
         &[parameter("prefix", Wants::String), parameter("newbits", Wants::Number), parameter("netnum", Wants::Number)],
@@ -18,6 +19,9 @@ pub(super) const FUNCTIONS: &[Function] = &[
         cidrsubnet,
     )
     .doc("The subnet of that number when the prefix grows by so many bits."),
+    Function::known("cidrsubnets", &[parameter("prefix", Wants::String)], strings, cidrsubnets)
+        .and(parameter("newbits", Wants::Number))
+        .doc("Subnets one after the other, each with a prefix that is longer by so many bits."),
 ];
 
 fn prefix(args: &[Value]) -> Result<IpNet, Fault> {
@@ -93,4 +97,37 @@ fn cidrsubnet(args: &[Value]) -> Outcome {
     }
     let shifted = number.checked_shl((width - length).into()).unwrap_or(0);
     Ok(format!("{}/{length}", address(first | shifted, width)).into())
+}
+
+fn cidrnetmask(args: &[Value]) -> Outcome {
+    match prefix(args)? {
+        IpNet::V4(network) => Ok(network.netmask().to_string().into()),
+        IpNet::V6(_) => Err(Fault::at(0, "a network of IPv6 has no mask, only the length of its prefix")),
+    }
+}
+
+fn cidrsubnets(args: &[Value]) -> Outcome {
+    let network = prefix(args)?;
+    let (first, width) = bits(&network);
+    let room = count(width - network.prefix_len());
+    // Where the next one may begin, counted from the beginning of the network; `None` beyond what can be counted.
+    let mut next = Some(0_u128);
+    let mut subnets = Vec::new();
+    for i in 1..args.len() {
+        let new_bits =
+            u8::try_from(whole(args, i)?).ok().filter(|bits| *bits > 0).ok_or_else(|| Fault::at(i, "it must be from 1 to 128"))?;
+        let length = network.prefix_len().saturating_add(new_bits);
+        if length > width {
+            let had = network.prefix_len();
+            return Err(Fault::at(i, format!("a prefix of {had} bits has no room for {new_bits} more: an address has {width}")));
+        }
+        // It has less than all bits, so its size can be counted.
+        let size = count(width - length).unwrap_or(u128::MAX);
+        let begin = next.and_then(|next| next.checked_next_multiple_of(size));
+        let begin = begin.filter(|begin| room.is_none_or(|room| begin.checked_add(size).is_some_and(|end| end <= room)));
+        let begin = begin.ok_or_else(|| Fault::at(i, format!("no room is left in {network} for a subnet of {length} bits")))?;
+        next = begin.checked_add(size);
+        subnets.push(format!("{}/{length}", address(first | begin, width)).into());
+    }
+    Ok(Value::list(subnets))
 }

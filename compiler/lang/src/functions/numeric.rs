@@ -1,8 +1,9 @@
-//! `abs`, `ceil`, `floor`, `max`, `min`.
+//! Arithmetic: `abs`, `max`, `log`, `pow`, `parseint`, `sum` and the like.
 
-use cloudtik_model::{Number, Value};
+use cloudtik_model::{Number, Type, Value};
 
-use super::{Fault, Function, Outcome, Parameter, Wants, a_number, arg, parameter};
+use super::{Fault, Function, Outcome, Parameter, Wants, a_number, arg, parameter, sequence, whole};
+use crate::convert;
 
 const ONE: &[Parameter] = &[parameter("number", Wants::Number)];
 const NUMBER: Parameter = parameter("numbers", Wants::Number);
@@ -12,6 +13,10 @@ pub(super) const FUNCTIONS: &[Function] = &[
         .doc("The number without its sign."),
     Function::known("ceil", ONE, a_number, |args| one(args, Number::ceil)).doc("The smallest whole number that is not below it."),
     Function::known("floor", ONE, a_number, |args| one(args, Number::floor)).doc("The largest whole number that is not above it."),
+    Function::known("log", &[parameter("number", Wants::Number), parameter("base", Wants::Number)], a_number, |args| {
+        Ok(float(double(args, 0).ln() / double(args, 1).ln())?.into())
+    })
+    .doc("The logarithm of the number in that base."),
     Function::known("max", &[], a_number, |args| extreme(args, |new, best| new > best))
         .and(NUMBER)
         .needs(1)
@@ -20,7 +25,73 @@ pub(super) const FUNCTIONS: &[Function] = &[
         .and(NUMBER)
         .needs(1)
         .doc("The smallest of the numbers."),
+    Function::known("parseint", &[parameter("string", Wants::Any), parameter("base", Wants::Number)], a_number, parseint)
+        .doc("The whole number that the string writes in a base from 2 to 62."),
+    Function::known("pow", &[parameter("number", Wants::Number), parameter("power", Wants::Number)], a_number, |args| {
+        Ok(float(double(args, 0).powf(double(args, 1)))?.into())
+    })
+    .doc("The number raised to the power."),
+    Function::known("signum", ONE, a_number, |args| one(args, |n| Number::from(n.cmp(&Number::ZERO) as i64)))
+        .doc("-1 for a number below zero, 1 for one above, else 0."),
+    Function::known("sum", &[parameter("list", Wants::Any)], a_number, sum).doc("The sum of the numbers of a list."),
 ];
+
+fn double(args: &[Value], index: usize) -> f64 {
+    arg(args, index).as_number().map_or(f64::NAN, Number::to_f64)
+}
+
+/// The number that a double shows.
+fn float(double: f64) -> Result<Number, Fault> {
+    double.to_string().parse().map_err(|_| Fault::new("the result is no number that can be written"))
+}
+
+fn parseint(args: &[Value]) -> Outcome {
+    let Some(shown) = arg(args, 0).as_str() else {
+        return Err(Fault::at(0, format!("a string is required, but this is {}", arg(args, 0).describe())));
+    };
+    let base = whole(args, 1)?;
+    if !(2..=62).contains(&base) {
+        return Err(Fault::at(1, format!("it must be from 2 to 62, and is {base}")));
+    }
+    let no_number = || Fault::at(0, format!("{shown:?} is no whole number in base {base}"));
+    let digits = shown.strip_prefix(['+', '-']).unwrap_or(shown);
+    if digits.is_empty() {
+        return Err(no_number());
+    }
+    let mut number = Number::ZERO;
+    for digit in digits.chars() {
+        let digit = digit_value(digit, base).filter(|digit| *digit < base).ok_or_else(no_number)?;
+        number =
+            number.multiply(&base.into()).and_then(|number| number.add(&digit.into())).map_err(|error| Fault::at(0, error.to_string()))?;
+    }
+    Ok(if shown.starts_with('-') { number.negate() } else { number }.into())
+}
+
+/// Up to base 36 the case of a letter says nothing; beyond it capitals come after the small ones.
+fn digit_value(digit: char, base: i64) -> Option<i64> {
+    let from = |first: char| i64::from(u32::from(digit)) - i64::from(u32::from(first));
+    match digit {
+        '0'..='9' => Some(from('0')),
+        'a'..='z' => Some(from('a') + 10),
+        'A'..='Z' if base <= 36 => Some(from('A') + 10),
+        'A'..='Z' => Some(from('A') + 36),
+        _ => None,
+    }
+}
+
+fn sum(args: &[Value]) -> Outcome {
+    let items = sequence(args, 0)?;
+    if items.is_empty() {
+        return Err(Fault::at(0, "the list is empty"));
+    }
+    let mut total = Number::ZERO;
+    for item in items {
+        let number = convert(&item, &Type::Number).map_err(|fault| Fault::at(0, fault.to_string()))?;
+        let number = number.as_number().ok_or_else(|| Fault::at(0, "an element is null"))?;
+        total = total.add(number).map_err(|error| Fault::new(error.to_string()))?;
+    }
+    Ok(total.into())
+}
 
 fn one(args: &[Value], f: impl Fn(&Number) -> Number) -> Outcome {
     arg(args, 0).as_number().map(|number| f(number).into()).ok_or_else(|| Fault::at(0, "a number is required"))

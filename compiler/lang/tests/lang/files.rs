@@ -28,7 +28,7 @@ fn files_are_read_and_templates_rendered() {
         ("templatefile(\"one.tpl\", { list = [1] })", "tuple[1]"),
         ("templatefile(\"a.tpl\", { x = secret })", "(sensitive)"),
         ("templatefile(\"a.tpl\", [])", "error: the names for a template are an object or a map, but this is a tuple"),
-        ("templatefile(\"loop.tpl\", {})", "error: `templatefile` stands in more than 8 templates"),
+        ("templatefile(\"loop.tpl\", {})", "error: a template stands in more than 8 templates"),
         ("templatefile(\"a.tpl\", { y = 1 })", "error: there is no name `x` here"),
     ] {
         assert_eq!(show(&run(text, &files)), expected, "{text}");

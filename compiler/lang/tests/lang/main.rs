@@ -63,6 +63,18 @@ impl Files for TestFiles {
         self.sources.read(path)
     }
 
+    fn list_below(&self, path: &str) -> Result<Vec<String>, ReadError> {
+        self.sources.list_below(path)?.ok_or_else(|| ReadError::NotFound(path.to_owned()))
+    }
+
+    fn absolute(&self, path: &str) -> Option<String> {
+        Some(format!("/project/{path}"))
+    }
+
+    fn home(&self) -> Option<String> {
+        Some("/home/somebody".to_owned())
+    }
+
     fn add_source(&self, path: &str, text: Arc<str>) -> FileId {
         self.map.borrow_mut().add(path, text)
     }
