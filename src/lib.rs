@@ -30,6 +30,7 @@
 mod around;
 mod checks;
 mod clusters;
+mod console;
 mod deploy;
 mod disk;
 mod dot;
@@ -59,6 +60,7 @@ pub use cloudtik_planner as planner;
 pub use cloudtik_provider_api as provider_api;
 
 pub use clusters::{ClusterStatus, ExecEnd, ExecRequest, ExecTarget, NodeOutput, PublishedNode, StatusSource};
+pub use console::Answers;
 pub use disk::DiskSources;
 pub use dot::graph_dot;
 pub use emit::Emitted;

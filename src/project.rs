@@ -148,10 +148,10 @@ impl Project {
     }
 
     fn compile_any(&self, facts: &Facts) -> (Compiled, SourceMap, Diagnostics) {
-        compile(&self.compile_input(facts))
+        compile(&self.compile_input(facts, &[]))
     }
 
-    fn compile_input<'a>(&'a self, facts: &'a Facts) -> CompileInput<'a> {
+    pub(crate) fn compile_input<'a>(&'a self, facts: &'a Facts, expressions: &'a [String]) -> CompileInput<'a> {
         CompileInput {
             sources: &self.sources,
             variables: &self.options.variables,
@@ -159,6 +159,7 @@ impl Project {
             facts,
             provider_override: self.options.provider.as_deref(),
             tool_version: VERSION,
+            expressions,
         }
     }
 
@@ -166,7 +167,7 @@ impl Project {
     /// among its variables. None where the spec has errors of another sort, which come first.
     #[must_use]
     pub fn missing_variables(&self) -> Vec<MissingVariable> {
-        missing_variables(&self.compile_input(&Facts::new()))
+        missing_variables(&self.compile_input(&Facts::new(), &[]))
     }
 
     /// The spec, as a plan wants it: a destroy works without one.
@@ -184,8 +185,13 @@ impl Project {
     /// # Errors
     /// It cannot be read.
     pub fn state(&self) -> Result<Option<State>, Failure> {
-        let state = self.snapshot(&self.data_of_spec()?)?.ledger.state;
+        let state = self.state_or_none()?;
         Ok(if state.lineage.is_empty() { None } else { Some(state) })
+    }
+
+    /// The state, without a lock; one without anything where there is none.
+    pub(crate) fn state_or_none(&self) -> Result<State, Failure> {
+        Ok(self.snapshot(&self.data_of_spec()?)?.ledger.state)
     }
 
     /// A saved plan, to look at.
@@ -318,6 +324,7 @@ impl Project {
             facts: &plan.facts,
             provider_override: self.options.provider.as_deref(),
             tool_version: VERSION,
+            expressions: &[],
         });
         if compiled.state_failed { Err(Failure::error(diagnostics, sources)) } else { Ok(compiled) }
     }

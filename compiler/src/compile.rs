@@ -64,6 +64,8 @@ pub struct Compiled {
     pub head_configs: BTreeMap<Address, HeadConfig>,
     /// The workspaces as they were lowered.
     pub workspaces: BTreeMap<Address, WorkspaceSpec>,
+    /// What the expressions are that somebody asks about, in their order.
+    pub answers: Vec<Result<Value, Diagnostics>>,
 }
 
 /// Compiles a project. The diagnostics are in the order of their places; with an error among them the graph must not be used.
@@ -93,7 +95,7 @@ pub fn compile(input: &CompileInput<'_>) -> (Compiled, SourceMap, Diagnostics) {
             expansion.declaration(name, declaration);
         }
     }
-    let mut compiled = Compiled::default();
+    let mut compiled = Compiled { answers: input.expressions.iter().map(|text| answer(&expansion, text)).collect(), ..Compiled::default() };
     if let Some(block) = &declarations.settings {
         settings(&expansion, block, input, &mut compiled, &mut found);
     }
@@ -218,6 +220,14 @@ fn spread_dependencies(expansion: &mut Expansion<'_>) {
         depends_on.remove(address);
     }
     expansion.found.extend(found);
+}
+
+/// An expression that stands in no file.
+fn answer(expansion: &Expansion<'_>, text: &str) -> Result<Value, Diagnostics> {
+    let file = expansion.reads.map.borrow_mut().add("<console-input>", text);
+    let expression = cloudtik_syntax::parse_expression(file, text)?;
+    let (value, _) = expansion.evaluator(&Instance::default()).expression(&expression, false)?;
+    Ok(value)
 }
 
 /// The steps that controllers do, with the resource that stands for the controller.

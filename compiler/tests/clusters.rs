@@ -104,6 +104,7 @@ fn run(files: &[(&str, &str)], variables: &VariableInputs) -> (Compiled, SourceM
         facts: &Facts::new(),
         provider_override: None,
         tool_version: "0.1.0",
+        expressions: &[],
     })
 }
 

@@ -17,6 +17,7 @@ fn run(files: &[(&str, &str)], variables: &VariableInputs) -> (Graph, SourceMap,
         facts: &Facts::new(),
         provider_override: None,
         tool_version: "0.1.0",
+        expressions: &[],
     };
     let (compiled, map, found) = compile(&input);
     (compiled.graph, map, found)

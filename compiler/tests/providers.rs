@@ -105,6 +105,7 @@ fn run(source: &str, replaced_by: Option<&str>) -> (Compiled, SourceMap, Diagnos
         facts: &Facts::new(),
         provider_override: replaced_by,
         tool_version: "0.1.0",
+        expressions: &[],
     })
 }
 

@@ -173,6 +173,11 @@ pub(crate) enum Command {
         #[arg(long, value_name = "BOOL", default_value_t = true, hide_default_value = true, num_args = 0..=1, default_missing_value = "true", require_equals = true, action = clap::ArgAction::Set, value_parser = truth)]
         list: bool,
     },
+    /// Work out expressions, one a line, with the names of the project
+    Console {
+        #[command(flatten)]
+        provider: ProviderFlags,
+    },
     /// Print the graph of resources and steps
     Graph {
         /// The form

@@ -8,6 +8,7 @@
 //! names of a spec mean, which attributes a block has, or in which order blocks are evaluated.
 
 mod conditional;
+mod console;
 mod convert;
 mod evaluate;
 mod functions;
@@ -28,6 +29,7 @@ mod traverse;
 mod unify;
 mod yaml;
 
+pub use console::console_text;
 pub use convert::{ConvertError, convert};
 pub use evaluate::{evaluate, resolve};
 pub use functions::{FunctionInfo, clean_path, function_names, functions};

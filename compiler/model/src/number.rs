@@ -342,14 +342,11 @@ impl FromStr for Number {
 }
 
 impl fmt::Display for Number {
-    /// The shortest exact literal; plain digits up to 21 places, an exponent beyond.
+    /// All of its digits, without an exponent.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Repr::Int(int) => write!(f, "{int}"),
-            Repr::Big(decimal) => {
-                let (digits, scale): (BigInt, i64) = decimal.as_bigint_and_exponent();
-                if scale < -21 { write!(f, "{digits}e{}", -scale) } else { f.write_str(&decimal.to_plain_string()) }
-            }
+            Repr::Big(decimal) => f.write_str(&decimal.to_plain_string()),
         }
     }
 }

@@ -236,6 +236,7 @@ pub(crate) fn compile_sources(sources: &dyn SourceSet) -> (Compiled, SourceMap, 
         facts: &Facts::new(),
         provider_override: None,
         tool_version: "0.1.0",
+        expressions: &[],
     })
 }
 

@@ -2,6 +2,7 @@
 
 mod apply;
 mod ask;
+mod console;
 mod events;
 mod exec;
 mod fmt;
@@ -51,6 +52,7 @@ fn choose(command: &Command, context: &Context<'_>) -> Result<Exit, Failure> {
             let wants = fmt::Wants { check: *check, diff: *diff, recursive: *recursive, write: *write, list: *list };
             fmt::run(context, targets, wants)
         }
+        Command::Console { provider } => console::run(context, provider),
         Command::Graph { format, provider } => spec::graph(context, *format, provider),
         Command::Compile { emit, workspace, out, provider } => {
             let wants = spec::Compile { emit: *emit, workspace: workspace.as_ref(), out: out.as_deref() };

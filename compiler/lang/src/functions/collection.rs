@@ -26,7 +26,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         .constant()
         .doc("The element at an index, which starts again at the end."),
     Function::shape("flatten", &[LIST], any, flatten).doc("The elements of the list, lists in it replaced by their elements."),
-    Function::shape("keys", &[MAP], strings, keys).doc("The names of a map or object, sorted."),
+    Function::shape("keys", &[MAP], any, keys).doc("The names of a map or object, sorted."),
     Function::shape("length", &[parameter("value", Wants::Any)], a_number, length).constant().doc("How many elements or characters."),
     Function::shape("lookup", &[MAP, parameter("key", Wants::String), nullable("default", Wants::Any)], any, lookup)
         .needs(2)
@@ -98,10 +98,10 @@ fn contains(args: &[Value]) -> Outcome {
 }
 
 fn distinct(args: &[Value]) -> Outcome {
-    let items = sequence(args, 0)?;
+    let list = uniform_list(sequence(args, 0)?)?.filter(|list| matches!(list.kind(), ValueKind::List(_)));
+    let list = list.ok_or_else(|| Fault::at(0, "the elements must have one type, but these have different ones"))?;
     let mut seen = BTreeSet::new();
-    let kept: Vec<Value> = items.into_iter().filter(|item| seen.insert(item.clone())).collect();
-    Ok(uniform_list(kept.clone())?.unwrap_or_else(|| Value::tuple(kept)))
+    Ok(Value::list(list.elements().into_iter().flatten().filter(|item| seen.insert((*item).clone())).cloned()))
 }
 
 fn element(args: &[Value]) -> Result<Option<Value>, Fault> {
@@ -163,7 +163,8 @@ fn keys(args: &[Value]) -> Result<Option<Value>, Fault> {
     if arg(args, 0).is_deferred() {
         return Ok(None);
     }
-    Ok(Some(Value::list(entries(args, 0)?.keys().map(|name| Value::from(Arc::clone(name))))))
+    let names = entries(args, 0)?.keys().map(|name| Value::from(Arc::clone(name)));
+    Ok(Some(if matches!(arg(args, 0).kind(), ValueKind::Map(_)) { Value::list(names) } else { Value::tuple(names) }))
 }
 
 fn values(args: &[Value]) -> Result<Option<Value>, Fault> {

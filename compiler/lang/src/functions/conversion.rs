@@ -16,6 +16,10 @@ pub(super) const FUNCTIONS: &[Function] = &[
         .needs(1)
         .constant()
         .doc("The first value that is neither null nor an empty string."),
+    // No value is ephemeral here.
+    Function::shape("ephemeralasnull", VALUE, own_type, |args| Ok(Some(arg(args, 0).clone())))
+        .constant()
+        .doc("The value, with null in place of what is ephemeral."),
     Function::shape("issensitive", VALUE, a_bool, |args| Ok(is_marked(arg(args, 0))))
         .marks(Marks::Own)
         .constant()

@@ -23,7 +23,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
         .and(parameter("lists", Wants::Strings))
         .needs(2)
         .doc("The strings of the lists as one, with the separator between them."),
-    Function::known("lower", &[STRING], a_string, |args| Ok(text(args, 0).to_lowercase().into())).doc("The string in lower case."),
+    Function::known("lower", &[STRING], a_string, |args| Ok(text(args, 0).chars().map(lower).collect::<String>().into()))
+        .doc("The string in lower case."),
     Function::known("regex", &[parameter("pattern", Wants::String), STRING], any, regex)
         .doc("The first match: the text, or its unnamed groups as a list, or its named groups as an object."),
     Function::known("regexall", &[parameter("pattern", Wants::String), STRING], any, regexall)
@@ -64,7 +65,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
         Ok(text(args, 0).strip_suffix(text(args, 1)).unwrap_or(text(args, 0)).into())
     })
     .doc("The string without that at its end."),
-    Function::known("upper", &[STRING], a_string, |args| Ok(text(args, 0).to_uppercase().into())).doc("The string in upper case."),
+    Function::known("upper", &[STRING], a_string, |args| Ok(text(args, 0).chars().map(upper).collect::<String>().into()))
+        .doc("The string in upper case."),
 ];
 
 fn too_long() -> Fault {
@@ -200,16 +202,23 @@ fn substr(args: &[Value]) -> Outcome {
     Ok(characters.get(place(begin)..place(end)).unwrap_or_default().concat().into())
 }
 
+/// The letter in upper case where that is one letter.
+fn upper(c: char) -> char {
+    let mut upper = c.to_uppercase();
+    upper.next().filter(|_| upper.next().is_none()).unwrap_or(c)
+}
+
+/// The letter in lower case: the first one where it becomes several.
+fn lower(c: char) -> char {
+    c.to_lowercase().next().unwrap_or(c)
+}
+
 /// A word begins after anything but a letter, a digit or `_`; beyond ASCII only white space parts words.
 fn title(args: &[Value]) -> Outcome {
     let mut out = String::with_capacity(text(args, 0).len());
     let mut begins = true;
     for c in text(args, 0).chars() {
-        if begins {
-            out.extend(c.to_uppercase());
-        } else {
-            out.push(c);
-        }
+        out.push(if begins { upper(c) } else { c });
         begins = if c.is_ascii() { !c.is_ascii_alphanumeric() && c != '_' } else { c.is_whitespace() };
     }
     Ok(out.into())

@@ -11,7 +11,7 @@ fn what_is_known_is_known() {
         ("{a = later_any, b = 1}.b", "1"),
         ("{a = later}.a", "<string: Reference(sim.a.id)>"),
         ("[later, 1][1]", "1"),
-        ("keys({a = later})", "[\"a\"]"),
+        ("keys({a = later})", "tuple[\"a\"]"),
         ("concat([later], [1])[1]", "1"),
         ("merge({a = later}, {b = 1}).b", "1"),
         ("[for v in [later, \"x\"] : \"<${v}>\"][1]", "\"<x>\""),

@@ -28,6 +28,7 @@ pub(crate) fn run(source: &str, facts: &Facts) -> (Compiled, SourceMap, Diagnost
         facts,
         provider_override: None,
         tool_version: "0.1.0",
+        expressions: &[],
     })
 }
 

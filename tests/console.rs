@@ -1,0 +1,70 @@
+//! `cloudtik console` shows what `terraform console` shows: a table of expressions that Terraform 1.11 was asked, and where Terraform is on the
+//! path, the same ones asked of it now.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::panic,
+    reason = "helpers of tests are no test functions to clippy"
+)]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use serde_json::Value as Json;
+use support::stage::Stage;
+
+/// What Terraform 1.11 said of each expression; `null` is an error.
+const TABLE: &str = include_str!("console/terraform.jsonl");
+
+/// Where we differ, and why: what stands here must differ, so that nothing is forgotten.
+const DIFFERENCES: [(&str, &str); 11] = [
+    ("1/0", "dividing by zero is an error, there is no infinity"),
+    ("can(1/0)", "dividing by zero is an error"),
+    ("try(1/0,\"x\")", "dividing by zero is an error"),
+    ("log(0,2)", "there is no infinity"),
+    ("pow(0,-1)", "there is no infinity"),
+    ("tostring(null)", "null has no type of its own"),
+    ("true ? null : 1", "null has no type of its own"),
+    ("format(\"%v\",null)", "null is shown; there it is not known"),
+    ("base64gzip(\"hello\")", "another compressor: what it is decompressed to is the same"),
+    ("textencodebase64(\"a\",\"UTF-16\")", "the order of bytes must be said"),
+    ("templatestring(\"a\",{})", "a template may also be written as it is"),
+];
+
+fn table() -> BTreeMap<String, Option<String>> {
+    let row = |line: &str| {
+        let row: Json = serde_json::from_str(line).unwrap();
+        (row["expression"].as_str().unwrap().to_owned(), row["shown"].as_str().map(str::to_owned))
+    };
+    TABLE.lines().map(row).collect()
+}
+
+/// What a program says of one expression.
+fn asked(mut command: Command, expression: &str) -> Option<String> {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    writeln!(child.stdin.take().unwrap(), "{expression}").unwrap();
+    let output = child.wait_with_output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    output.status.success().then(|| text.strip_suffix('\n').unwrap_or(&text).to_owned())
+}
+
+#[test]
+fn it_shows_what_terraform_shows() {
+    let stage = Stage::new(Stage::any_form());
+    std::fs::create_dir_all(stage.project()).unwrap();
+    let mut wrong = Vec::new();
+    for (expression, shown) in table() {
+        let ours = asked(stage.command(&["console"]), &expression);
+        let may_differ = DIFFERENCES.iter().any(|(differs, _)| *differs == expression);
+        if (ours == shown) == may_differ {
+            wrong.push(format!("{expression}\n  ours:   {ours:?}\n  theirs: {shown:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {} differ:\n{}", wrong.len(), table().len(), wrong.join("\n"));
+}
