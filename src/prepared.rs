@@ -158,6 +158,7 @@ impl Prepared<'_> {
             tool_version: VERSION.to_owned(),
             started,
             marks: BTreeMap::new(),
+            gathers_elsewhere: false,
             renderer: Arc::new(HandlebarsRenderer),
             broken: cloudtik_executor::engine::Broken::No,
             plan,
@@ -181,7 +182,9 @@ impl Prepared<'_> {
     /// Secrets of creates are needed until their outcome is known. One that stays is of no use to anybody, since its key was rotated, but
     /// whoever looks after the machine should know of it.
     fn forget_secrets(&mut self) -> Vec<String> {
-        let open: BTreeSet<String> = self.store.ledger().open.keys().cloned().collect();
+        let open = self.store.ledger().open.values().map(|open| &open.intent.operation);
+        let secrets = open.filter_map(|operation| if let OpKind::Create { secrets, .. } = operation { Some(secrets) } else { None });
+        let needed: BTreeSet<String> = secrets.flat_map(|secrets| secrets.values().map(|secret| secret.file.clone())).collect();
         let why = |error: &DurableError| {
             let said = error.to_diagnostic();
             std::iter::once(said.title).chain(said.notes).collect::<Vec<_>>().join(": ")
@@ -192,8 +195,9 @@ impl Prepared<'_> {
         };
         let mut warnings = Vec::new();
         for name in names.iter().filter(|name| !name.ends_with(".ed25519") && !name.ends_with(".ed25519.pub")) {
-            let needed = name.rsplit_once('.').is_some_and(|(op_id, _)| open.contains(op_id));
-            if !needed && let Err(error) = self.store.vault().remove_secret(name) {
+            if !needed.contains(name)
+                && let Err(error) = self.store.vault().remove_secret(name)
+            {
                 warnings.push(format!(
                     "the key `{name}` is not needed any more and could not be removed: {}; the next run tries again",
                     why(&error)

@@ -403,6 +403,7 @@ impl Project {
         let mut open: Vec<_> = ledger.open.values().collect();
         open.sort_by_key(|open| open.sequence);
         SettlementInput {
+            broken: broken_batches(open.iter().map(|open| &open.intent)),
             state: ledger.state.clone(),
             open: open.into_iter().map(|open| open.intent.clone()).collect(),
             schemas: Arc::clone(&self.schemas),

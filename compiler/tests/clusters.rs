@@ -35,6 +35,7 @@ static SCHEMA: LazyLock<ProviderSchema> = LazyLock::new(|| {
         concurrency_max: 1,
         derive: None,
         choices: &[],
+        together: None,
         names: None,
         additive: &[],
         shows: Visibility::AT_ONCE,

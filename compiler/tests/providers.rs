@@ -36,6 +36,7 @@ static SCHEMA: LazyLock<ProviderSchema> = LazyLock::new(|| {
         concurrency_max: 1,
         derive: None,
         choices: &[],
+        together: None,
         names: None,
         shows: Visibility::AT_ONCE,
         additive: &[],

@@ -13,8 +13,11 @@ pub(crate) const FIND_MS: u64 = 30_000;
 /// An answer that is not there after so many milliseconds never comes: every call of a provider has a limit of its own below this.
 pub(crate) const CALL_LOST_MS: u64 = 300_000;
 
-/// Workers that are worked on at once. Each has some calls and one connection under way; more of them only wait for two processors.
+/// Workers that are worked on at once, once they are there. Each has some calls and one connection under way; more of them only wait for two processors.
 pub(crate) const UNITS_AT_ONCE_MAX: usize = 32;
+
+/// Workers that are launched at once: so many that those of a large group go together in a few calls. What waits for a launch costs memory only.
+pub(crate) const LAUNCHES_AT_ONCE_MAX: usize = 256;
 
 /// Operations at once on one worker.
 pub(crate) const OPERATIONS_PER_UNIT: usize = 4;

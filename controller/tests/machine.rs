@@ -1,6 +1,6 @@
 //! The controller by its commands alone: a cloud of a few lines, no time that passes by itself.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests are no test functions to clippy")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests are no test functions to clippy")]
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -10,19 +10,19 @@ use cloudtik_executor::durable::Ledger;
 use cloudtik_executor::engine::{Command, Event, Made, NodeFacts, RenderedStep, Step as _, StepRenderer};
 use cloudtik_executor::{OpResult, Record, SecretRef};
 use cloudtik_model::{
-    Address, Digest, GroupConfig, HEAD_CONFIG_VERSION, HeadConfig, Lifecycle, ProviderRef, PushConfig, ResourceSpec, Span, State, StepSpec,
-    Value,
+    Address, Digest, GroupConfig, HEAD_CONFIG_VERSION, HeadConfig, Lifecycle, NodeAction, ProviderRef, PushConfig, ResourceSpec, Span,
+    State, StepKind, StepSpec, Value,
 };
 use cloudtik_provider_api::{
     Answer, CLUSTER_TAG, Call, CallError, ErrorClass, Found, GROUP_TAG, ObjectAnswer, ROLE_TAG, SEQUENCE_TAG, Secret, Verb, WORKER_ROLE,
 };
 use cloudtik_sim::{World, sim_schema};
 
-struct NoSteps;
+struct FirstContact;
 
-impl StepRenderer for NoSteps {
+impl StepRenderer for FirstContact {
     fn render(&self, _spec: &StepSpec, _facts: &NodeFacts) -> Result<RenderedStep, CallError> {
-        Err(CallError::new(ErrorClass::Permanent, "render", "there are no steps"))
+        Ok(RenderedStep { action: NodeAction::HostKey { authorized_keys: Vec::new() }, undo: None, artifacts: Vec::new() })
     }
 }
 
@@ -63,7 +63,10 @@ fn config(min: u64) -> HeadConfig {
 }
 
 fn pushed(min: u64, generation: u64) -> Pushed {
-    let config = config(min);
+    pushed_as(config(min), generation)
+}
+
+fn pushed_as(config: HeadConfig, generation: u64) -> Pushed {
     Pushed {
         generation,
         push: PushConfig {
@@ -83,6 +86,10 @@ fn pushed(min: u64, generation: u64) -> Pushed {
     }
 }
 
+const fn is_intent(record: &Record) -> bool {
+    matches!(record, Record::Intent(_))
+}
+
 /// A controller and its cloud.
 struct Rig {
     controller: Controller,
@@ -97,25 +104,47 @@ struct Rig {
     tags: bool,
     /// Whether there is no room for anything.
     full: bool,
+    /// Whether no intent becomes durable any more, and what was to be with them.
+    holds_intents: bool,
+    held: Vec<Record>,
+    /// Steps that went out; none of them is answered.
+    steps: usize,
 }
 
 impl Rig {
     fn new(state: State, min: u64, world: World) -> Self {
+        Self::with(state, pushed(min, 1), world)
+    }
+
+    fn with(state: State, pushed: Pushed, world: World) -> Self {
         let controller = Controller::new(ControllerInput {
             ledger: Ledger::new(state),
             run_id: "r1".to_owned(),
             epoch: 1,
             schemas: BTreeMap::from([("sim".to_owned(), sim_schema())]),
-            renderer: Arc::new(NoSteps),
+            renderer: Arc::new(FirstContact),
             times: Times::default(),
             head: HeadIdentity { instance: "head".to_owned() },
             tool_version: "test".to_owned(),
             began_secs: 0,
             events: VecDeque::new(),
-            pushed: Some(pushed(min, 1)),
+            pushed: Some(pushed),
         });
         let (timers, records, calls) = (Vec::new(), Vec::new(), Vec::new());
-        let mut rig = Self { controller, world, now_ms: 0, timers, records, calls, lose: Vec::new(), tags: false, full: false };
+        let mut rig = Self {
+            controller,
+            world,
+            now_ms: 0,
+            timers,
+            records,
+            calls,
+            lose: Vec::new(),
+            tags: false,
+            full: false,
+            holds_intents: false,
+            held: Vec::new(),
+            steps: 0,
+        };
         rig.feed(Event::Start);
         rig
     }
@@ -126,6 +155,8 @@ impl Rig {
         while let Some(event) = events.pop_front() {
             for command in self.controller.step(self.now_ms, event) {
                 match command {
+                    Command::Append { records, .. } if self.holds_intents && records.iter().any(is_intent) => self.held.extend(records),
+                    Command::RunStep(_) => self.steps += 1,
                     Command::Append { batch, records } => {
                         self.records.extend(records);
                         events.push_back(Event::Appended { batch });
@@ -237,6 +268,64 @@ fn a_worker_without_room_is_waited_for_and_not_given_up() {
     rig.pass(61_000);
     assert_eq!(rig.workers(), [("instance-1".to_owned(), "1".to_owned())]);
     assert!(rig.controller.status().settled);
+}
+
+/// The numbers of the workers that each call launched.
+fn launches(rig: &Rig) -> BTreeMap<String, BTreeSet<u64>> {
+    let mut launches: BTreeMap<String, BTreeSet<u64>> = BTreeMap::new();
+    for object in rig.world.objects.values() {
+        let op = &object.tags["cloudtik:op"];
+        let call = op.rsplit_once('.').map_or(op.as_str(), |(call, _)| call).to_owned();
+        launches.entry(call).or_default().insert(object.tags[SEQUENCE_TAG].parse().unwrap());
+    }
+    launches
+}
+
+#[test]
+fn workers_that_are_wanted_together_are_launched_by_a_few_calls() {
+    let mut rig = Rig::new(state(), 40, World::new());
+    rig.pass(5_000);
+    assert!(rig.controller.status().settled);
+    let launches = launches(&rig);
+    // Six are the most that one call makes.
+    assert_eq!(launches.len(), 7, "{launches:?}");
+    assert_eq!(launches.values().flatten().copied().collect::<BTreeSet<_>>(), (1..=40).collect());
+    for object in rig.world.objects.values() {
+        let number = &object.tags[SEQUENCE_TAG];
+        assert_eq!(object.tags["cloudtik:address"], format!("cluster.c.workers.g[{number}]"));
+    }
+    assert_eq!(rig.records.iter().filter(|record| is_intent(record)).count(), 40);
+}
+
+#[test]
+fn a_call_goes_out_when_the_intents_of_all_that_it_launches_are_durable() {
+    let mut rig = Rig::new(state(), 5, World::new());
+    rig.holds_intents = true;
+    rig.pass(5_000);
+    assert_eq!((rig.workers().len(), rig.held.iter().filter(|record| is_intent(record)).count()), (0, 5));
+}
+
+/// What they do then needs the head's processors and connections.
+#[test]
+fn workers_that_came_together_are_set_up_so_many_at_once() {
+    let mut config = config(40);
+    let group = config.groups.get_mut("g").unwrap();
+    let node: Address = "cluster.c.workers.g".parse().unwrap();
+    group.steps = vec![StepSpec {
+        address: node.child("step").child("host_key"),
+        node: node.clone(),
+        kind: StepKind::HostKey,
+        inputs: BTreeMap::new(),
+        triggers: BTreeSet::new(),
+        frozen: false,
+        depends_on: BTreeSet::from([node]),
+        title: "first contact".to_owned(),
+        lifecycle: Lifecycle::default(),
+        span: Span::NONE,
+    }];
+    let mut rig = Rig::with(state(), pushed_as(config, 1), World::new());
+    rig.pass(5_000);
+    assert_eq!((rig.workers().len(), rig.steps), (40, 32));
 }
 
 #[test]

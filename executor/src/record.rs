@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cloudtik_model::{Address, Digest, NodeAction, Object, OutputState, ProviderRef, Value};
-use cloudtik_provider_api::CallError;
+use cloudtik_provider_api::{Batch, CallError};
 use serde::{Deserialize, Serialize};
 
 /// Version of the payloads that this code writes.
@@ -134,6 +134,9 @@ pub enum OpKind {
         secrets: BTreeMap<String, SecretRef>,
         /// Whether the object that is current becomes deposed: create-before-destroy.
         deposes: bool,
+        /// Its place in a call that makes several objects; the token is that call's.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        batch: Option<Batch>,
     },
     /// Changes an object in place.
     Update {

@@ -164,6 +164,7 @@ impl Simulation {
             tags,
             attributes: Value::object(attributes),
             secrets: BTreeMap::from([("host_key".to_owned(), secret)]),
+            batch: None,
         };
         let call = Call {
             provider: ProviderRef::new("sim"),
@@ -367,7 +368,7 @@ impl Simulation {
                 }
                 self.count("folds");
             }
-            Command::Progress(_) | Command::Settled(_) => {}
+            Command::Progress(_) | Command::Settled(_) | Command::Gather { .. } => {}
             Command::Finish(summary) => {
                 let Some(down_ms) = self.stopping.take() else {
                     return Err(Failure::new(format!("the controller ended: {:?}", summary.aborted)));
@@ -409,6 +410,7 @@ impl Simulation {
     fn drop_life(&mut self, how: Option<How>) -> Result<(), Failure> {
         self.stopping = None;
         let Some(mut life) = self.life.take() else { return Ok(()) };
+        self.cloud.reconnect();
         let writing = self.queue.writing_of(life.number);
         let Some(records) = writing else { return Ok(()) };
         let fault = match how {

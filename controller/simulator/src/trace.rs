@@ -20,6 +20,7 @@ pub(crate) fn event(line: &mut String, event: &Event) {
         Event::StepDone { ticket, answer: StepAnswer::Ended { outcome, rendered, attributes } } => {
             write!(line, "step {ticket} {outcome:?} {rendered} {attributes:?}")
         }
+        Event::Seated { ticket, .. } => write!(line, "seated {ticket}"),
         Event::SecretsReady { ticket, secrets } => write!(line, "secrets {ticket} {}", secrets.is_ok()),
         Event::TimerFired { timer } => write!(line, "timer {}", timer.0),
         Event::Interrupt => write!(line, "interrupt"),
@@ -51,6 +52,7 @@ pub(crate) fn command(line: &mut String, command: &Command) {
                 _ => Ok(()),
             })
         }
+        Command::Gather { ticket, .. } => write!(line, "gather {ticket}"),
         Command::MakeSecrets { ticket, op_id, .. } => write!(line, "make secrets {ticket} {op_id}"),
         Command::LoadSecrets { ticket, .. } => write!(line, "load secrets {ticket}"),
         Command::RunStep(job) | Command::CheckStep(job) => {

@@ -95,6 +95,7 @@ impl Controller {
             schema_version,
             secrets: BTreeMap::new(),
             deposes: false,
+            batch: None,
         };
         let intent = Intent {
             op_id: op_id.clone(),
@@ -251,6 +252,7 @@ impl Controller {
             schema_version: 1,
             secrets: BTreeMap::new(),
             deposes: false,
+            batch: None,
         };
         let intent = Intent {
             op_id: op_id.clone(),

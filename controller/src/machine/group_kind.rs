@@ -36,6 +36,7 @@ pub(super) fn group_schema() -> ProviderSchema {
         concurrency_max: u32::MAX,
         derive: None,
         choices: &[],
+        together: None,
         names: None,
         additive: &[],
         shows: Visibility::AT_ONCE,

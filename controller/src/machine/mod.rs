@@ -4,6 +4,7 @@
 //! journal, gathered into groups. Nothing here waits or reads a clock: a simulator drives the same machine.
 
 mod adopt;
+mod company;
 mod facts;
 mod group_kind;
 mod hooks;
@@ -26,6 +27,7 @@ use cloudtik_provider_api::{Answer, Call, Found, ProviderSchema, Verb};
 
 use crate::decide::{GroupView, Life, WorkerView, decide};
 use crate::limits;
+use company::{Company, QueuedSteps};
 use hooks::Hook;
 use late::Outline;
 use unit::{Unit, UnitId};
@@ -127,6 +129,8 @@ enum Route {
     Find,
     /// Nobody waits for it.
     Nobody,
+    /// The secrets of a call that launches several workers.
+    Seats(String),
     /// Whether something was published: of a worker, or of the head.
     Published(UnitId),
     /// To a hook, which knows the number of its command.
@@ -136,6 +140,8 @@ enum Route {
 /// Whose timer it is.
 enum Alarm {
     Tick,
+    /// Workers wait for others that are launched with them.
+    Gathering,
     Unit(Owner, TimerId),
 }
 
@@ -210,6 +216,11 @@ pub struct Controller {
     out: BTreeMap<Arc<str>, u32>,
     out_of: BTreeMap<u64, Arc<str>>,
     inbox: VecDeque<(UnitId, Event)>,
+    /// Workers that are launched together.
+    company: Company,
+    /// Units with steps under way, and steps of others that wait for that.
+    at_work: BTreeSet<UnitId>,
+    queued_steps: QueuedSteps,
     /// Records on their way, and the machines that wait for them.
     pending: Vec<Record>,
     pending_batches: Vec<(Owner, u64)>,
@@ -289,6 +300,9 @@ impl Controller {
             out: BTreeMap::new(),
             out_of: BTreeMap::new(),
             inbox: VecDeque::new(),
+            company: Company::default(),
+            at_work: BTreeSet::new(),
+            queued_steps: VecDeque::new(),
             pending: Vec::new(),
             pending_batches: Vec::new(),
             in_flight: None,
@@ -436,18 +450,20 @@ impl Controller {
                 Some(Route::Hook) => self.hook_done(ticket, answer),
                 _ => {}
             },
-            Event::SecretsReady { ticket, secrets } => {
-                if let Some(Route::Unit(owner, inner)) = self.routes.remove(&ticket.0) {
-                    self.hand(owner, Event::SecretsReady { ticket: inner, secrets });
-                }
-            }
+            Event::SecretsReady { ticket, secrets } => match self.routes.remove(&ticket.0) {
+                Some(Route::Unit(owner, inner)) => self.hand(owner, Event::SecretsReady { ticket: inner, secrets }),
+                Some(Route::Seats(id)) => self.seat(&id, &secrets),
+                _ => {}
+            },
+            // It is this machine that brings its units together.
+            Event::Seated { .. } => {}
             Event::TimerFired { timer } => match self.alarms.remove(&timer.0) {
                 Some(Alarm::Tick) => {
                     self.tick(now_ms);
                     self.arm_tick(now_ms);
                 }
                 Some(Alarm::Unit(owner, inner)) => self.hand(owner, Event::TimerFired { timer: inner }),
-                None => {}
+                Some(Alarm::Gathering) | None => {}
             },
             // What is under way is in the journal, or on its way there: whoever starts next takes it up.
             Event::Interrupt => self.stopping = true,
@@ -468,6 +484,8 @@ impl Controller {
             }
             if self.stopping {
                 self.drop_hooks();
+            } else if self.inbox.is_empty() && !self.dirty {
+                self.bring_together(now_ms);
             }
             if !self.inbox.is_empty() || self.dirty {
                 continue;
@@ -596,7 +614,7 @@ impl Controller {
         let works = !unit.is_idle();
         self.event(EventLevel::Info, Some(&address.to_string()), format!("removing: {}", reason.as_str()));
         if works {
-            self.inbox.push_back((id.clone(), Event::Interrupt));
+            self.interrupt_unit(id);
         }
         if gone && let Some((config, object)) = self.config().zip(self.instance_of(id).map(|object| object.id.clone())) {
             // What is left of it at the provider is nobody's any more.
@@ -643,7 +661,7 @@ impl Controller {
             }
             Command::Call { ticket, call } if plans::is_internal(&call.provider) => self.member_call(id, ticket, &call),
             Command::Call { ticket, call } => {
-                self.queued.push_back((owner, ticket, call));
+                self.queue_call(owner, ticket, call);
                 self.send_calls();
             }
             Command::MakeSecrets { ticket, address, op_id, kinds } => {
@@ -656,19 +674,14 @@ impl Controller {
             }
             Command::RunStep(mut job) => {
                 self.as_its_node_knows_it(id, &mut job);
-                job.ticket = self.route(Route::Unit(owner, job.ticket));
-                self.commands.push(Command::RunStep(job));
+                self.queue_step(owner, false, job);
             }
             Command::CheckStep(mut job) => {
                 self.as_its_node_knows_it(id, &mut job);
-                job.ticket = self.route(Route::Unit(owner, job.ticket));
-                self.commands.push(Command::CheckStep(job));
+                self.queue_step(owner, true, job);
             }
-            Command::Timer { timer, at_ms } => {
-                let outer = self.number();
-                self.alarms.insert(outer, Alarm::Unit(owner, timer));
-                self.commands.push(Command::Timer { timer: TimerId(outer), at_ms });
-            }
+            Command::Gather { ticket, wish, address, kinds } => self.gather(now_ms, owner, ticket, &wish, (address, kinds)),
+            Command::Timer { timer, at_ms } => self.alarm(at_ms, Alarm::Unit(owner, timer)),
             Command::Progress(progress) => self.progress(id, progress),
             Command::Fold => {}
             Command::Finish(summary) => self.unit_finished(now_ms, id, &summary),
@@ -686,13 +699,16 @@ impl Controller {
             let kind = self.schemas.get(call.provider.provider_type()).and_then(|schema| schema.kinds.get(&*call.kind));
             let most = kind.map_or(u32::MAX, |kind| kind.concurrency_max.max(1));
             let out = self.out.entry(Arc::clone(&call.kind)).or_default();
-            if *out >= most {
+            if *out >= most && company::counts(&call) {
                 rest.push_back((owner, ticket, call));
                 continue;
             }
-            *out += 1;
+            let counts = company::counts(&call);
+            *out += u32::from(counts);
             let ticket = self.route(Route::Unit(owner, ticket));
-            self.out_of.insert(ticket.0, Arc::clone(&call.kind));
+            if counts {
+                self.out_of.insert(ticket.0, Arc::clone(&call.kind));
+            }
             self.commands.push(Command::Call { ticket, call });
         }
         self.queued = rest;
@@ -709,7 +725,7 @@ impl Controller {
             Some(Route::List(ids)) => self.listed(now_ms, &ids, answer),
             Some(Route::Find) => self.found(now_ms, answer),
             Some(Route::Published(id)) => self.was_published(&id, &answer),
-            Some(Route::Nobody | Route::Hook) | None => {}
+            Some(Route::Nobody | Route::Hook | Route::Seats(_)) | None => {}
         }
         self.send_calls();
     }
@@ -778,6 +794,12 @@ impl Controller {
     fn number(&mut self) -> u64 {
         self.next_number += 1;
         self.next_number
+    }
+
+    fn alarm(&mut self, at_ms: u64, alarm: Alarm) {
+        let timer = self.number();
+        self.alarms.insert(timer, alarm);
+        self.commands.push(Command::Timer { timer: TimerId(timer), at_ms });
     }
 
     fn route(&mut self, route: Route) -> Ticket {

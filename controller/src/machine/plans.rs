@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cloudtik_executor::durable::Ledger;
 use cloudtik_executor::engine::{
-    Broken, Engine, EngineInput, Event, Limits, SettleMode, Settlement, SettlementInput, SettlementReport, Summary, started,
+    Broken, Engine, EngineInput, Event, Limits, SettleMode, Settlement, SettlementInput, SettlementReport, Summary, broken_batches, started,
 };
 use cloudtik_executor::{OpResult, Record};
 use cloudtik_lang::{Filling, Fragment, LateValues, instantiate, instantiate_head};
@@ -48,7 +48,7 @@ impl Controller {
             return;
         }
         // Nothing is planned that cannot begin.
-        if self.units.values().filter(|unit| !unit.is_idle()).count() >= limits::UNITS_AT_ONCE_MAX {
+        if self.is_crowded(id) {
             return;
         }
         let made = match self.plan_unit(&config, id, &basis.live) {
@@ -358,6 +358,7 @@ impl Controller {
             tool_version: self.tool_version.clone(),
             started: true,
             marks,
+            gathers_elsewhere: true,
             renderer: Arc::new(LateRenderer { inner: Arc::clone(&self.renderer), frozen }),
             broken: Broken::No,
         });
@@ -402,6 +403,7 @@ impl Controller {
             run_id: format!("{}.{}", self.run_id, self.next_run),
             epoch: self.epoch,
             launch_epoch: self.pushed.as_ref().map(|pushed| pushed.push.epoch),
+            broken: broken_batches(self.ledger.open.values().map(|open| &open.intent)),
             mode: SettleMode::Apply,
             started: started("controller", &self.tool_version),
         });
@@ -465,6 +467,8 @@ impl Controller {
             unit.checked = None;
             unit.changes += 1;
         }
+        self.at_work.remove(id);
+        self.send_steps();
         self.dirty = true;
     }
 

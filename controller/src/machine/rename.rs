@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cloudtik_executor::Record;
-use cloudtik_executor::engine::{Event, StepJob};
+use cloudtik_executor::engine::StepJob;
 use cloudtik_model::{Address, EventLevel, HeadConfig, Value};
 
 use super::unit::{Unit, UnitId};
@@ -40,7 +40,7 @@ impl Controller {
             for id in working {
                 if let Some(unit) = self.units.get_mut(&id).filter(|unit| !unit.told_to_rest) {
                     unit.told_to_rest = true;
-                    self.inbox.push_back((id, Event::Interrupt));
+                    self.interrupt_unit(&id);
                 }
             }
         }

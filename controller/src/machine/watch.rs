@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use cloudtik_executor::engine::{Command, Event, TimerId};
+use cloudtik_executor::engine::{Command, TimerId};
 use cloudtik_model::{Address, EventLevel, HeadConfig};
 use cloudtik_provider_api::{Answer, CLUSTER_TAG, Call, Found, KindSchema, ROLE_TAG, Verb, Visibility, WORKER_ROLE};
 
@@ -93,7 +93,7 @@ impl Controller {
             unit.checked = None;
             let address = unit.address.to_string();
             self.event(EventLevel::Warning, Some(&address), format!("{instance} is gone from the provider"));
-            self.inbox.push_back((id, Event::Interrupt));
+            self.interrupt_unit(&id);
             self.dirty = true;
         }
     }

@@ -334,7 +334,8 @@ impl Driver<'_> {
             }
             // The journal has everything, so an error costs nothing but room; the next fold finds it again.
             Command::Fold => drop(self.durable.fold()),
-            Command::Append { .. } | Command::Finish(_) | Command::Settled(_) => {}
+            // Whoever brings several engines together does that before.
+            Command::Append { .. } | Command::Finish(_) | Command::Settled(_) | Command::Gather { .. } => {}
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ use cloudtik_model::{Address, Digest, Node, NodeRequest, Object, ResourceSpec, S
 use cloudtik_planner::{Change, Operation, OperationKind, resource_identity, step_identity, step_inputs_preview};
 use cloudtik_provider_api::{CLUSTER_TAG, CallError, CreateRequest, Idempotency, KindSchema, SecretKind, UpdateRequest, Verb};
 
+use crate::engine::batch::{COMPANY_WAIT_MS, Wish};
 use crate::engine::machine::{Engine, Then, word_of};
 use crate::engine::objects::{instance_entry, kind_schema, permanent};
 use crate::engine::room::{self, WithoutRoom};
@@ -64,13 +65,15 @@ impl Engine {
     /// intent of its own: whatever happens after it, only that one call may be repeated.
     pub(crate) fn no_room(&mut self, now_ms: u64, id: usize, error: CallError) {
         let Some(work) = self.works.get_mut(&id) else { return };
-        let OpKind::Create { chosen, .. } = &work.intent.operation else { return self.fail(id, error) };
-        let tried = WithoutRoom { chosen: chosen.clone(), error: error.clone() };
+        let OpKind::Create { chosen, batch, .. } = &work.intent.operation else { return self.fail(id, error) };
+        let in_company = batch.as_ref().is_some_and(|batch| batch.numbers.len() > 1);
+        let tried = WithoutRoom { chosen: chosen.clone(), in_company, error: error.clone() };
         let mut without_room = std::mem::take(&mut work.without_room);
         without_room.push(tried);
         let address = work.intent.address.clone();
-        if self.interrupted || without_room.len() >= self.alternatives(&address).len() {
-            return self.fail(id, room::nowhere(&without_room, error));
+        let forms = self.alternatives(&address).len();
+        if self.interrupted || without_room.len() >= forms.saturating_mul(room::rounds(&without_room)) {
+            return self.fail(id, room::nowhere(&without_room, forms, error));
         }
         self.close(id, OpResult::Failed { error: error.clone() });
         self.put_down(id);
@@ -100,25 +103,18 @@ impl Engine {
         prepared: Prepared,
         without_room: Vec<WithoutRoom>,
     ) {
-        let (depends_on, create_before_destroy) = self.edges(operation);
-        let intent = Intent {
-            op_id,
-            address: operation.address.clone(),
-            kind: Arc::clone(&operation.object_kind),
-            provider: operation.provider.clone(),
-            operation: prepared.operation,
-            depends_on,
-            create_before_destroy,
-        };
-        let needs_secrets = !prepared.secrets.is_empty();
-        let (address, op_id) = (intent.address.clone(), intent.op_id.clone());
+        let intent = self.intent(operation, op_id, prepared.operation);
+        let wish = self.wish(&intent, &prepared.doing, &without_room);
+        let joins = wish.as_ref().is_some_and(|wish| self.gatherer.takes(wish));
         self.write(prepared.before, None);
         self.enter(
             id,
             Work {
                 intent,
                 doing: prepared.doing,
-                phase: if needs_secrets { Phase::Secrets } else { Phase::Intent },
+                phase: Phase::Company,
+                secrets: prepared.secrets,
+                counts: !joins,
                 tries: 0,
                 began_ms: now_ms,
                 last_error: None,
@@ -126,11 +122,45 @@ impl Engine {
                 without_room,
             },
         );
-        if needs_secrets {
-            let ticket = self.next_ticket(id, None);
-            self.commands.push(Command::MakeSecrets { ticket, address, op_id, kinds: prepared.secrets });
-        } else {
-            self.write_intent(id);
+        match wish {
+            Some(wish) => self.gather(now_ms, id, wish),
+            None => self.make_secrets(id),
+        }
+    }
+
+    /// With which others a create may go. One that there was no room for in any company goes alone.
+    fn wish(&self, intent: &Intent, doing: &Doing, without_room: &[WithoutRoom]) -> Option<Wish> {
+        let Doing::Call(Verb::Create(request)) = doing else { return None };
+        let kind = kind_schema(&self.input.schemas, &intent.provider, &intent.kind).ok()?;
+        let wish = Wish::of(kind, request, intent)?;
+        let alone = without_room.len() >= self.alternatives(&intent.address).len();
+        (!alone).then_some(Wish { wait_ms: if without_room.is_empty() { 0 } else { COMPANY_WAIT_MS }, ..wish })
+    }
+
+    /// The same of an operation that has not begun.
+    pub(crate) fn wish_of(&self, id: usize) -> Option<Wish> {
+        let operation = self.operation(id)?;
+        let deposes = match operation.kind {
+            OperationKind::Create => false,
+            OperationKind::CreateReplacement { deposes } => deposes,
+            _ => return None,
+        };
+        let kind = kind_schema(&self.input.schemas, &operation.provider, &operation.object_kind).ok()?;
+        kind.together?;
+        let prepared = self.prepare_create(operation, "", deposes, 0).ok()?;
+        self.wish(&self.intent(operation, String::new(), prepared.operation), &prepared.doing, &[])
+    }
+
+    fn intent(&self, operation: &Operation, op_id: String, doing: OpKind) -> Intent {
+        let (depends_on, create_before_destroy) = self.edges(operation);
+        Intent {
+            op_id,
+            address: operation.address.clone(),
+            kind: Arc::clone(&operation.object_kind),
+            provider: operation.provider.clone(),
+            operation: doing,
+            depends_on,
+            create_before_destroy,
         }
     }
 
@@ -192,7 +222,9 @@ impl Engine {
         let given = |name: &str| attributes.get(name).is_some_and(|value| !value.is_null());
         let needed = kind.secrets.iter().filter(|(name, secret)| *secret != SecretKind::Password || !given(name));
         let secrets = needed.map(|(name, secret)| ((*name).to_owned(), *secret)).collect();
-        let chosen = kind.alternatives(&attributes, room::number_of(&operation.address)).into_iter().nth(tried).unwrap_or_default();
+        let forms = kind.alternatives(&attributes, room::number_of(&operation.address));
+        let place = tried.checked_rem(forms.len()).unwrap_or_default();
+        let chosen = forms.into_iter().nth(place).unwrap_or_default();
         let tags = self.marks(spec, op_id);
         // An object that is gone from the provider must not be taken for one that this create replaces.
         let gone = !deposes && self.current(&operation.address).is_some();
@@ -206,6 +238,7 @@ impl Engine {
                 schema_version: kind.version,
                 secrets: BTreeMap::new(),
                 deposes,
+                batch: None,
             },
             doing: Doing::Call(Verb::Create(CreateRequest {
                 op_id: op_id.to_owned(),
@@ -214,6 +247,7 @@ impl Engine {
                 tags,
                 attributes: room::with(&attributes, &chosen),
                 secrets: BTreeMap::new(),
+                batch: None,
             })),
             secrets,
             before: before.into_iter().collect(),

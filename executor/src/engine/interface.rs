@@ -8,10 +8,10 @@ use cloudtik_model::{
     Address, Artifact, Digest, NodeAction, NodeReply, NodeRequest, OutputState, ProviderRef, StepOutcome, StepSpec, Value,
 };
 use cloudtik_planner::{Execution, Plan};
-use cloudtik_provider_api::{Answer, Call, CallError, ErrorClass, ProviderSchema, Secret, SecretKind};
+use cloudtik_provider_api::{Answer, Batch, Call, CallError, ErrorClass, ProviderSchema, Secret, SecretKind};
 
 use crate::durable::Ledger;
-use crate::engine::SettlementReport;
+use crate::engine::{SettlementReport, Wish};
 use crate::{Intent, Record, SecretRef};
 
 /// The tag that names the lineage of the state that an object belongs to.
@@ -64,6 +64,8 @@ pub struct EngineInput {
     pub started: bool,
     /// Marks that every object carries beside those of the engine, as they are. They win over those of the plan.
     pub marks: BTreeMap<String, String>,
+    /// Whether whoever drives it brings creates of several engines together: [`Command::Gather`].
+    pub gathers_elsewhere: bool,
     /// Makes concrete actions of steps.
     pub renderer: Arc<dyn StepRenderer>,
     /// What the crash test breaks on purpose; [`Broken::No`] everywhere else.
@@ -185,6 +187,13 @@ pub enum Event {
         /// The secrets by name, each durable in its file.
         secrets: Result<BTreeMap<String, Made>, CallError>,
     },
+    /// To [`Command::Gather`].
+    Seated {
+        /// The command's.
+        ticket: Ticket,
+        /// Its place in a call of several; `None`: it goes alone.
+        seat: Option<Seat>,
+    },
     /// A [`Command::Timer`] is due.
     TimerFired {
         /// The command's.
@@ -192,6 +201,15 @@ pub enum Event {
     },
     /// Somebody wants it to end: no new intents; what runs is brought to its end.
     Interrupt,
+}
+
+/// The place of a create in a call that makes several objects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seat {
+    /// The place.
+    pub batch: Batch,
+    /// The secrets of the call, which all of them have in common.
+    pub secrets: Result<BTreeMap<String, Made>, CallError>,
 }
 
 /// A secret that was made or loaded.
@@ -230,6 +248,17 @@ pub enum Command {
         /// The create; part of the files' names.
         op_id: String,
         /// What, by name.
+        kinds: Vec<(String, SecretKind)>,
+    },
+    /// A create may go together with others: whoever drives the engine says with which.
+    Gather {
+        /// For the answer.
+        ticket: Ticket,
+        /// With which ones it may.
+        wish: Wish,
+        /// What is going to be made.
+        address: Address,
+        /// The secrets that the call needs, by name.
         kinds: Vec<(String, SecretKind)>,
     },
     /// Load secrets that an earlier run made. A file that is gone or whose digest differs is an error.

@@ -8,6 +8,7 @@ use cloudtik_planner::{Change, Operation, OperationKind};
 use cloudtik_provider_api::{Answer, CallError, Idempotency};
 
 use crate::durable::{Entry, Ledger};
+use crate::engine::batch::Gatherer;
 use crate::engine::bucket::Bucket;
 use crate::engine::objects::{entry_host_key, instance_entry, kind_schema};
 use crate::engine::outbox::Outbox;
@@ -65,6 +66,8 @@ pub(crate) struct Route {
 
 /// Whom a timer concerns.
 pub(crate) enum Alarm {
+    /// Those that wait for others to go with.
+    Gathering,
     /// The next try is due, or the rate allows the call.
     Try(usize),
     /// The settlement within an operation.
@@ -89,6 +92,8 @@ pub struct Engine {
     slots: Vec<Slot>,
     buckets: BTreeMap<(String, &'static str), Bucket>,
     outbox: Outbox<Then>,
+    /// Creates that may go together, and begin in this moment.
+    pub(crate) gatherer: Gatherer<usize>,
     unsettled: BTreeMap<Address, CallError>,
     summary: Summary,
     next_number: u64,
@@ -158,6 +163,7 @@ impl Engine {
             slots,
             buckets: BTreeMap::new(),
             outbox: Outbox::new(),
+            gatherer: Gatherer::default(),
             summary: Summary::default(),
             next_number: 1,
             next_op: 1,
@@ -194,13 +200,18 @@ impl Engine {
             Event::StepDone { ticket, answer } => self.step_done(now_ms, ticket, answer),
             Event::SecretsReady { ticket, secrets } => {
                 if let Some(route) = self.tickets.remove(&ticket.0) {
-                    self.secrets_ready(route.op, secrets);
+                    self.all_secrets_ready(route.op, secrets);
+                }
+            }
+            Event::Seated { ticket, seat } => {
+                if let Some(route) = self.tickets.remove(&ticket.0) {
+                    self.seated(route.op, seat);
                 }
             }
             Event::TimerFired { timer } => match self.alarms.remove(&timer.0) {
                 Some(Alarm::Try(op)) => self.make_call(op),
                 Some(Alarm::Settlement(op, timer)) => self.settlement_event(now_ms, op, Event::TimerFired { timer }),
-                None => {}
+                Some(Alarm::Gathering) | None => {}
             },
             Event::Interrupt => self.interrupt(now_ms),
         }
@@ -289,6 +300,23 @@ impl Engine {
             self.set_status(id, Status::Runs);
             self.begin(now_ms, id);
         }
+        self.join_others(now_ms);
+        self.bring_together(now_ms);
+    }
+
+    /// What can start, and may go with what starts in this moment, goes with it: one more in a call is no more at once.
+    fn join_others(&mut self, now_ms: u64) {
+        if self.gatherer.is_empty() || self.interrupted {
+            return;
+        }
+        let ready: Vec<(Reverse<u64>, usize)> = self.ready.iter().copied().collect();
+        for next in ready {
+            if self.wish_of(next.1).is_some_and(|wish| self.gatherer.takes(&wish)) {
+                self.ready.remove(&next);
+                self.set_status(next.1, Status::Runs);
+                self.begin(now_ms, next.1);
+            }
+        }
     }
 
     /// Takes the first operation that its limits let start.
@@ -307,9 +335,11 @@ impl Engine {
 
     /// Counts an operation for its limits; until it leaves.
     pub(crate) fn enter(&mut self, id: usize, work: Work) {
-        self.running += 1;
-        if let Some(slot) = self.ops.get(id).and_then(|op| self.slots.get_mut(op.slot)) {
-            slot.running += 1;
+        if work.counts {
+            self.running += 1;
+            if let Some(slot) = self.ops.get(id).and_then(|op| self.slots.get_mut(op.slot)) {
+                slot.running += 1;
+            }
         }
         self.works.insert(id, work);
     }
@@ -429,7 +459,7 @@ impl Engine {
 
     /// What was done for an operation is over, and the operation may not be.
     pub(crate) fn put_down(&mut self, id: usize) {
-        if self.works.remove(&id).is_some() {
+        if self.works.remove(&id).is_some_and(|work| work.counts) {
             self.running = self.running.saturating_sub(1);
             if let Some(slot) = self.ops.get(id).and_then(|op| self.slots.get_mut(op.slot)) {
                 slot.running = slot.running.saturating_sub(1);
@@ -493,6 +523,7 @@ impl Engine {
 
     /// Takes back an operation that has begun but has written nothing.
     pub(crate) fn withdraw(&mut self, id: usize) {
+        self.gatherer.retain(|who| *who != id);
         self.leave(id, Status::Ready);
         self.skip(id, None);
     }
@@ -518,6 +549,7 @@ impl Engine {
             match alarm {
                 Alarm::Try(op) => self.give_up_waiting(op),
                 Alarm::Settlement(..) => drop(self.alarms.insert(timer, alarm)),
+                Alarm::Gathering => {}
             }
         }
         let ids: Vec<usize> = self.works.keys().copied().collect();

@@ -6,6 +6,7 @@
 //!
 //! [`Settlement`] is its sister: what became of what an earlier run began.
 
+mod batch;
 mod begin;
 mod bucket;
 mod interface;
@@ -17,9 +18,10 @@ mod settlement;
 mod values;
 mod work;
 
+pub use batch::{Gatherer, Wish, broken_batches, seats};
 pub use interface::{
     ADDRESS_TAG, AddressResult, AddressStatus, Broken, Command, Counts, EngineInput, Event, LINEAGE_TAG, Limits, Made, NodeFacts, OP_TAG,
-    OperationWord, Progress, RenderedStep, Step, StepAnswer, StepJob, StepRenderer, Summary, Ticket, TimerId, TokenBucketLimit,
+    OperationWord, Progress, RenderedStep, Seat, Step, StepAnswer, StepJob, StepRenderer, Summary, Ticket, TimerId, TokenBucketLimit,
 };
 pub use machine::Engine;
 pub use objects::{entry_host_key, host_key};

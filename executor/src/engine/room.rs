@@ -9,6 +9,8 @@ use cloudtik_provider_api::CallError;
 /// A form that there was no room for.
 pub(crate) struct WithoutRoom {
     pub(crate) chosen: BTreeMap<Arc<str>, Value>,
+    /// Whether it was tried for several at once.
+    pub(crate) in_company: bool,
     pub(crate) error: CallError,
 }
 
@@ -30,8 +32,15 @@ pub(crate) fn with(attributes: &Value, chosen: &BTreeMap<Arc<str>, Value>) -> Va
     Value::object(all).marked(attributes.is_sensitive())
 }
 
-/// The error of a create that there is no room for in any form: each with what the cloud called it.
-pub(crate) fn nowhere(tried: &[WithoutRoom], last: CallError) -> CallError {
+/// How often all forms are tried. Where there is no room for some at once there may be room for fewer: an account may have less left than all
+/// of them need. So whoever was in company tries all of it once more, alone.
+pub(crate) fn rounds(tried: &[WithoutRoom]) -> usize {
+    if tried.iter().any(|tried| tried.in_company) { 2 } else { 1 }
+}
+
+/// The error of a create that there is no room for in any of so many forms: each with what the cloud called it.
+pub(crate) fn nowhere(tried: &[WithoutRoom], forms: usize, last: CallError) -> CallError {
+    let tried = tried.get(tried.len().saturating_sub(forms.max(1))..).unwrap_or_default();
     if tried.len() < 2 {
         return last;
     }

@@ -4,7 +4,7 @@
 //! For `apply` the outcomes are records of the journal; for `plan` nothing is written and nothing repeated, and the outcomes only serve to
 //! look at the state as it would be.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cloudtik_model::{NodeRequest, State, StepOutcome, Value, Verb as NodeVerb};
@@ -13,6 +13,7 @@ use cloudtik_provider_api::{
     Answer, Call, CallError, CreateRequest, ErrorClass, Found, Idempotency, KindSchema, ObjectAnswer, ProviderSchema, Secret, Verb,
 };
 
+use crate::engine::batch::{batch_of, seed};
 use crate::engine::objects::{backoff_ms, host_key, instance_entry, kind_schema, permanent, resource_object, step_object};
 use crate::engine::outbox::Outbox;
 use crate::engine::room;
@@ -44,6 +45,8 @@ pub struct SettlementInput {
     pub epoch: u64,
     /// The epoch that creates carry, where it is another; as the engine has it, so that a repeat is identical.
     pub launch_epoch: Option<u64>,
+    /// Calls of several of which some creates are not open any more: [`broken_batches`](crate::engine::broken_batches).
+    pub broken: BTreeSet<String>,
     /// What it may do.
     pub mode: SettleMode,
     /// The `Started` record of this run; goes before the first outcome.
@@ -188,6 +191,8 @@ impl Settlement {
                     self.ask(now_ms, index);
                 }
             }
+            // It brings nothing together.
+            Event::Seated { .. } => {}
             Event::Interrupt => self.interrupt(),
         }
     }
@@ -232,7 +237,7 @@ impl Settlement {
                     }
                     Ok(Idempotency::TagAtCreate { .. }) => Phase::ByTag,
                     Ok(Idempotency::UniqueName) => Phase::ByName,
-                    Ok(Idempotency::Token | Idempotency::Natural) if !apply => Phase::ByTag,
+                    Ok(Idempotency::Token | Idempotency::Natural) if !apply || self.is_broken(index) => Phase::ByTag,
                     Ok(Idempotency::Token | Idempotency::Natural) if has_secrets => Phase::Secrets,
                     Ok(Idempotency::Token | Idempotency::Natural) => Phase::Repeat,
                 };
@@ -247,6 +252,12 @@ impl Settlement {
                 self.close(index, vec![], OpResult::Cleared, false, "whether it was undone is not known; it will be undone again")
             }
         }
+    }
+
+    /// Whether others that were one call with it have an outcome already.
+    fn is_broken(&self, index: usize) -> bool {
+        let batch = self.cases.get(index).and_then(|case| batch_of(&case.intent));
+        batch.is_some_and(|batch| self.input.broken.contains(&batch.id))
     }
 
     fn kind_of(&self, index: usize) -> Result<&KindSchema, CallError> {
@@ -287,13 +298,14 @@ impl Settlement {
         let by_tag = || Verb::FindByTag { key: OP_TAG.to_owned(), value: case.intent.op_id.clone() };
         match (case.phase, &case.intent.operation) {
             (Phase::Secrets, OpKind::Create { secrets, .. }) => Ok(Command::LoadSecrets { ticket, references: secrets.clone() }),
-            (Phase::Repeat, OpKind::Create { token, tags, attributes, chosen, .. }) => call(Verb::Create(CreateRequest {
+            (Phase::Repeat, OpKind::Create { token, tags, attributes, chosen, batch, .. }) => call(Verb::Create(CreateRequest {
                 op_id: case.intent.op_id.clone(),
                 token: token.clone(),
                 epoch: self.input.launch_epoch.unwrap_or(self.input.epoch),
                 tags: tags.clone(),
                 attributes: room::with(attributes, chosen),
                 secrets: case.secrets.clone(),
+                batch: batch.clone(),
             })),
             (Phase::Confirm, _) => match &case.made {
                 Some(made) => call(Verb::Read { id: made.id.clone() }),
@@ -367,7 +379,7 @@ impl Settlement {
         if case.tries >= self.input.limits.settle_tries_max || self.interrupted {
             return self.give_up(index, error);
         }
-        let wait_ms = backoff_ms(&self.input.limits, &case.intent.op_id, case.tries);
+        let wait_ms = backoff_ms(&self.input.limits, seed(&case.intent), case.tries);
         self.later(now_ms.saturating_add(wait_ms), index);
     }
 
@@ -382,11 +394,12 @@ impl Settlement {
     }
 
     fn found_by_tag(&mut self, now_ms: u64, index: usize, found: Vec<Found>) {
-        let (visibility_ms, reads) = match self.kind_of(index).map(|kind| kind.class) {
-            Ok(Idempotency::TagAtCreate { visibility_ms, reads }) => (visibility_ms, reads),
+        let (visibility_ms, reads) = match self.kind_of(index) {
+            Ok(KindSchema { class: Idempotency::TagAtCreate { visibility_ms, reads }, .. }) => (*visibility_ms, *reads),
             // A plan only looks; it promises nothing, and need not wait.
             _ if self.input.mode == SettleMode::Plan => (0, 1),
-            _ => (FALLBACK_VISIBILITY_MS, FALLBACK_READS),
+            Ok(kind) => (FALLBACK_VISIBILITY_MS.max(kind.shows.ms), FALLBACK_READS.max(kind.shows.reads)),
+            Err(_) => (FALLBACK_VISIBILITY_MS, FALLBACK_READS),
         };
         let mut found = found.into_iter();
         match (found.next(), found.next()) {

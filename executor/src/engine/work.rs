@@ -1,17 +1,18 @@
 //! An operation on its way: the call, its answers, the tries, what is done where nobody knows what happened, and the outcome.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use cloudtik_model::{State, StepOutcome, Verb as NodeVerb};
 use cloudtik_planner::OperationKind;
-use cloudtik_provider_api::{Answer, Call, CallError, ErrorClass, Idempotency, ObjectAnswer, Secret, Verb};
+use cloudtik_provider_api::{Answer, Batch, Call, CallError, ErrorClass, Idempotency, ObjectAnswer, Secret, SecretKind, Verb};
 
+use crate::engine::batch::{batch_of, seats, seed};
 use crate::engine::machine::{Alarm, Engine, Then, word_of};
 use crate::engine::objects::{backoff_ms, kind_schema, permanent, resource_object, step_object};
 use crate::engine::room::WithoutRoom;
 use crate::engine::settlement::{SettleMode, Settlement, SettlementInput, SettlementReport};
-use crate::engine::{Broken, Command, Event, Made, Progress, Step as _, StepAnswer, StepJob, values};
+use crate::engine::{Broken, Command, Event, Made, OP_TAG, Progress, Seat, Step as _, StepAnswer, StepJob, Wish, values};
 use crate::{Intent, OpKind, OpResult, RECORD_VERSION, Record};
 
 /// An operation that has begun.
@@ -19,6 +20,10 @@ pub(crate) struct Work {
     pub(crate) intent: Intent,
     pub(crate) doing: Doing,
     pub(crate) phase: Phase,
+    /// Secrets that are made before the intent.
+    pub(crate) secrets: Vec<(String, SecretKind)>,
+    /// Whether it counts for the limits of what is done at once; one that goes with others does not.
+    pub(crate) counts: bool,
     /// Tries that did not work.
     pub(crate) tries: u32,
     pub(crate) began_ms: u64,
@@ -38,8 +43,12 @@ pub(crate) enum Doing {
 /// What an operation waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
+    /// Others that it may go with. Nothing is written yet.
+    Company,
     /// Its secrets. Nothing is written yet.
     Secrets,
+    /// The secrets of the call that it has a place in: nothing is written yet, and it cannot be taken out any more.
+    Seat,
     /// Its intent to be durable.
     Intent,
     /// An answer, or its turn to ask.
@@ -47,7 +56,103 @@ pub(crate) enum Phase {
 }
 
 impl Engine {
-    pub(crate) fn secrets_ready(&mut self, id: usize, secrets: Result<BTreeMap<String, Made>, CallError>) {
+    /// Waits for others that may go with it: here, or where several engines are brought together.
+    pub(crate) fn gather(&mut self, now_ms: u64, id: usize, wish: Wish) {
+        let Some(work) = self.works.get(&id).filter(|_| self.input.gathers_elsewhere) else {
+            self.gatherer.join(now_ms, &wish, id);
+            if wish.wait_ms > 0 {
+                self.alarm(now_ms.saturating_add(wish.wait_ms), Alarm::Gathering);
+            }
+            return;
+        };
+        let (address, kinds) = (work.intent.address.clone(), work.secrets.clone());
+        let ticket = self.next_ticket(id, None);
+        self.commands.push(Command::Gather { ticket, wish, address, kinds });
+    }
+
+    /// Those that found together get their places: their intents are written in one group, and their calls follow it.
+    pub(crate) fn bring_together(&mut self, now_ms: u64) {
+        for members in self.gatherer.take_due(now_ms) {
+            if let [(_, alone)] = members.as_slice() {
+                self.make_secrets(*alone);
+                continue;
+            }
+            let batch_id = self.next_op_id();
+            let seats = seats(&batch_id, members);
+            let first = seats.first().map(|(id, _)| *id);
+            for (id, batch) in seats {
+                self.take_seat(id, batch);
+            }
+            if let Some(first) = first {
+                self.make_secrets_as(first, batch_id);
+            }
+        }
+    }
+
+    /// Where engines are brought together: with whom it goes.
+    pub(crate) fn seated(&mut self, id: usize, seat: Option<Seat>) {
+        if self.works.get(&id).is_none_or(|work| work.phase != Phase::Company) {
+            return;
+        }
+        match seat {
+            Some(Seat { batch, secrets }) => {
+                self.take_seat(id, batch);
+                self.secrets_ready(id, secrets);
+            }
+            None => self.make_secrets(id),
+        }
+    }
+
+    /// From here on it is one of several: they have one token, and its mark says which of them it is.
+    fn take_seat(&mut self, id: usize, seat: Batch) {
+        let Some(work) = self.works.get_mut(&id) else { return };
+        work.phase = Phase::Seat;
+        let op_id = Batch::op_id(&seat.id, seat.index);
+        work.intent.op_id.clone_from(&op_id);
+        if let OpKind::Create { token, tags, batch, .. } = &mut work.intent.operation {
+            token.clone_from(&seat.id);
+            tags.insert(OP_TAG.to_owned(), op_id.clone());
+            *batch = Some(seat.clone());
+        }
+        if let Doing::Call(Verb::Create(request)) = &mut work.doing {
+            request.token.clone_from(&seat.id);
+            request.tags.insert(OP_TAG.to_owned(), op_id.clone());
+            request.op_id = op_id;
+            request.batch = Some(seat);
+        }
+    }
+
+    /// Makes the secrets of an operation that goes alone.
+    pub(crate) fn make_secrets(&mut self, id: usize) {
+        if let Some(work) = self.works.get_mut(&id) {
+            work.phase = Phase::Secrets;
+            let op_id = work.intent.op_id.clone();
+            self.make_secrets_as(id, op_id);
+        }
+    }
+
+    fn make_secrets_as(&mut self, id: usize, op_id: String) {
+        let Some(work) = self.works.get(&id) else { return };
+        let (address, kinds) = (work.intent.address.clone(), work.secrets.clone());
+        if kinds.is_empty() {
+            return self.all_secrets_ready(id, Ok(BTreeMap::new()));
+        }
+        let ticket = self.next_ticket(id, None);
+        self.commands.push(Command::MakeSecrets { ticket, address, op_id, kinds });
+    }
+
+    /// The secrets of an operation, or of all that are one call with it.
+    pub(crate) fn all_secrets_ready(&mut self, id: usize, secrets: Result<BTreeMap<String, Made>, CallError>) {
+        let Some(work) = self.works.get(&id) else { return };
+        let Some(batch) = batch_of(&work.intent).map(|batch| batch.id.clone()) else { return self.secrets_ready(id, secrets) };
+        let of_it = |work: &Work| work.phase == Phase::Seat && batch_of(&work.intent).is_some_and(|seat| seat.id == batch);
+        let all: Vec<usize> = self.works.iter().filter(|(_, work)| of_it(work)).map(|(id, _)| *id).collect();
+        for id in all {
+            self.secrets_ready(id, secrets.clone());
+        }
+    }
+
+    fn secrets_ready(&mut self, id: usize, secrets: Result<BTreeMap<String, Made>, CallError>) {
         let secrets = match secrets {
             Ok(secrets) => secrets,
             Err(error) => return self.failed(id, error),
@@ -83,6 +188,7 @@ impl Engine {
         let Some(work) = self.works.get_mut(&id) else { return };
         work.phase = Phase::Answer;
         let (provider, verb) = match &work.doing {
+            Doing::Call(_) if !is_first(&work.intent) => return self.make_call(id),
             Doing::Call(verb) => (work.intent.provider.provider_type().to_owned(), verb.as_str()),
             Doing::Step(_) => return self.make_call(id),
         };
@@ -277,14 +383,16 @@ impl Engine {
     /// Nothing happened: the same call again, later; or it failed for good.
     fn again(&mut self, now_ms: u64, id: usize, error: CallError) {
         if !self.may_try_again(id) {
-            return self.fail(id, error);
+            return self.fail_alone(id, error);
         }
         let Some(work) = self.works.get_mut(&id) else { return };
         work.tries += 1;
-        let mut at_ms = now_ms.saturating_add(backoff_ms(&self.input.limits, &work.intent.op_id, work.tries));
+        let mut at_ms = now_ms.saturating_add(backoff_ms(&self.input.limits, seed(&work.intent), work.tries));
         work.last_error = Some(error.clone());
         let (address, tries) = (work.intent.address.clone(), work.tries);
-        if let Doing::Call(verb) = &work.doing {
+        if let Doing::Call(verb) = &work.doing
+            && is_first(&work.intent)
+        {
             let (provider, verb) = (work.intent.provider.provider_type().to_owned(), verb.as_str());
             at_ms = self.bucket(&provider, verb).take(now_ms).max(at_ms);
         }
@@ -311,6 +419,8 @@ impl Engine {
             run_id: self.input.run_id.clone(),
             epoch: self.input.epoch,
             launch_epoch: self.input.launch_epoch,
+            // What all were refused for good is answered to each of them, so a repeat makes nothing that nobody waits for.
+            broken: BTreeSet::new(),
             mode: SettleMode::Apply,
             started: Record::Ended { ok: true },
         });
@@ -339,6 +449,7 @@ impl Engine {
                     Command::Settled(report) => return self.settled(now_ms, id, *report),
                     // It is given nothing to make, to run or to show.
                     Command::MakeSecrets { .. }
+                    | Command::Gather { .. }
                     | Command::RunStep(_)
                     | Command::CheckStep(_)
                     | Command::Progress(_)
@@ -410,6 +521,13 @@ impl Engine {
         self.failed(id, error);
     }
 
+    /// The same of one whose call is not going to be made again by it. Others that are one call with it may still make that: then its object comes
+    /// after all.
+    fn fail_alone(&mut self, id: usize, error: CallError) {
+        let together = self.works.get(&id).and_then(|work| batch_of(&work.intent)).is_some_and(|batch| batch.numbers.len() > 1);
+        if together { self.leave_open(id, error) } else { self.fail(id, error) }
+    }
+
     /// It failed, and nobody knows what it did: the intent stays open for the next run to settle.
     fn leave_open(&mut self, id: usize, error: CallError) {
         self.failed(id, error.help("what it did is not known yet; the next plan or apply finds it out"));
@@ -432,19 +550,24 @@ impl Engine {
     /// Somebody wants the end, and this one waits for its next try: nothing of it has happened.
     pub(crate) fn give_up_waiting(&mut self, id: usize) {
         let last = self.works.get(&id).and_then(|work| work.last_error.clone());
-        self.fail(id, last.unwrap_or_else(|| permanent("interrupted", "interrupted before the call was made")));
+        self.fail_alone(id, last.unwrap_or_else(|| permanent("interrupted", "interrupted before the call was made")));
     }
 
     /// Somebody wants the end: what has written nothing is taken back, and settlement asks no further questions.
     pub(crate) fn interrupt_work(&mut self, now_ms: u64, id: usize) {
         let Some(work) = self.works.get(&id) else { return };
-        if work.phase == Phase::Secrets {
+        if matches!(work.phase, Phase::Company | Phase::Secrets) {
             return self.withdraw(id);
         }
         if work.settlement.is_some() {
             self.settlement_event(now_ms, id, Event::Interrupt);
         }
     }
+}
+
+/// Whether it counts for the rate of calls: of those that are one call the first one does.
+fn is_first(intent: &Intent) -> bool {
+    batch_of(intent).is_none_or(|batch| batch.index == 0)
 }
 
 fn call_of(intent: &Intent, verb: Verb) -> Call {

@@ -17,6 +17,8 @@ mod engine;
 mod rig;
 #[path = "spec.rs"]
 mod spec;
+#[path = "together.rs"]
+mod together;
 
 use std::sync::Arc;
 

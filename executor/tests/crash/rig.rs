@@ -11,7 +11,7 @@ use cloudtik_executor::durable::{
 };
 use cloudtik_executor::engine::{
     ADDRESS_TAG, Broken, Command, Engine, EngineInput, Event, Limits, Made, SettleMode, Settlement, SettlementInput, SettlementReport,
-    Step, StepAnswer, Summary, started,
+    Step, StepAnswer, Summary, broken_batches, started,
 };
 use cloudtik_executor::{Record, SecretRef};
 use cloudtik_model::{Address, Graph};
@@ -185,6 +185,7 @@ impl Rig {
 
     fn session(&mut self) -> SessionStore {
         self.lives += 1;
+        self.cloud.reconnect();
         SessionStore::in_memory(&self.backend, Box::new(SeededEntropy::new(self.lives))).unwrap()
     }
 
@@ -206,6 +207,7 @@ impl Rig {
                 run_id: run_id.clone(),
                 epoch,
                 launch_epoch: self.launch_epoch,
+                broken: broken_batches(session.open_intents().into_iter().map(|open| &open.intent)),
                 mode: SettleMode::Apply,
                 started: started("apply", "test"),
             });
@@ -241,6 +243,7 @@ impl Rig {
             tool_version: "test".to_owned(),
             started: report.started,
             marks: self.marks.clone(),
+            gathers_elsewhere: false,
             renderer: Arc::new(Plain),
             broken: self.broken,
         });
@@ -348,6 +351,7 @@ impl Rig {
             run_id,
             epoch,
             launch_epoch: self.launch_epoch,
+            broken: broken_batches(session.open_intents().into_iter().map(|open| &open.intent)),
             mode,
             started: started("apply", "test"),
         });
@@ -499,7 +503,7 @@ impl Rig {
                     queue.push(self.now_ms + 2, Coming::Event(Event::SecretsReady { ticket, secrets }));
                 }
                 Command::Timer { timer, at_ms } => queue.push(at_ms, Coming::Event(Event::TimerFired { timer })),
-                Command::Progress(_) | Command::Fold => {}
+                Command::Progress(_) | Command::Fold | Command::Gather { .. } => {}
                 Command::Finish(summary) => return Some(End::Finished(*summary)),
                 Command::Settled(report) => return Some(End::Settled(*report)),
             }

@@ -73,6 +73,7 @@ fn kind(name: &'static str, more: Vec<AttributeSchema>) -> KindSchema {
         unique_name: (name == "t_named").then_some("name"),
         concurrency_max: 10,
         choices: &[],
+        together: None,
         names: None,
         derive: Some(|desired| {
             let name = desired.get("name").and_then(Value::as_str).unwrap_or("nobody");

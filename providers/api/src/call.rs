@@ -9,6 +9,8 @@ use std::sync::Arc;
 use cloudtik_model::{Address, ProviderRef, Value};
 use serde::{Deserialize, Serialize};
 
+use crate::Batch;
+
 /// A future that a trait object can return.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -116,6 +118,8 @@ pub struct CreateRequest {
     pub attributes: Value,
     /// Secrets by name.
     pub secrets: BTreeMap<String, Secret>,
+    /// Its place in a call that makes several objects. Marks and attributes are its own, and its token is that call's.
+    pub batch: Option<Batch>,
 }
 
 /// An update, complete.

@@ -89,6 +89,7 @@ const fn kind(name: &'static str) -> KindSchema {
         concurrency_max: u32::MAX,
         derive: None,
         choices: &[],
+        together: None,
         names: None,
         in_resource: false,
         additive: &[],

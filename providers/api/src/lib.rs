@@ -3,6 +3,7 @@
 //!
 //! No runtime, no task, no clock: an implementation brings its own, and a simulator answers the same calls from a seed.
 
+mod batch;
 mod call;
 mod capabilities;
 mod check;
@@ -18,6 +19,7 @@ mod schema;
 mod tags;
 mod value_kind;
 
+pub use batch::{Batch, Together, numbers_of, numbers_text, parts_of, with_number, without_number};
 pub use call::{
     Answer, BoxFuture, Call, CallError, Connection, CreateRequest, DATA_QUESTION, DialTarget, ErrorClass, FactQuestion, Found, Instance,
     ObjectAnswer, Secret, UpdateRequest, Verb,

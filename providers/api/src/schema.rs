@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use cloudtik_model::{ChangeWord, Type, Value};
 
+use crate::Together;
 use crate::needs::Need;
 
 /// Whether the spec gives an attribute, or the provider.
@@ -250,6 +251,8 @@ pub struct KindSchema {
     pub derive: Option<Derive>,
     /// What is left to the room that there is; what varies slowest comes first.
     pub choices: &'static [Choice],
+    /// Which creates may be one call, of kinds whose class is [`Idempotency::Token`].
+    pub together: Option<Together>,
     /// Which names computed maps have, where that follows from the given attributes: an update adds what is new, and what is there stays.
     pub names: Option<Names>,
     /// Whether objects of it only add up, as the rules of a firewall do: new ones are made before old ones beside them go, so that nothing is

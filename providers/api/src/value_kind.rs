@@ -35,6 +35,7 @@ impl ValueProvider {
             names: None,
             derive: Some(|desired| vec![("output", desired.get("input").cloned().unwrap_or(Value::NULL))]),
             choices: &[],
+            together: None,
             additive: &[],
             shows: Visibility::AT_ONCE,
             needs: &[],

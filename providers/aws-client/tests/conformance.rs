@@ -315,7 +315,7 @@ fn request(aws: &mut Aws, sample: &Sample, number: u64) -> CreateRequest {
     let sample = aws.unique(sample, number);
     let op_id = format!("lost-{number}");
     let tags = BTreeMap::from([(OP_TAG.to_owned(), op_id.clone()), ("cloudtik:lineage".to_owned(), "lost".to_owned())]);
-    CreateRequest { token: op_id.clone(), op_id, epoch: 1, tags, attributes: sample.attributes, secrets: BTreeMap::new() }
+    CreateRequest { token: op_id.clone(), op_id, epoch: 1, tags, attributes: sample.attributes, secrets: BTreeMap::new(), batch: None }
 }
 
 /// What a settlement finds of a create, by its kind's class.

@@ -182,6 +182,7 @@ impl Bench<'_> {
             tags: tags.into_iter().collect(),
             attributes: sample.attributes,
             secrets: sample.secrets,
+            batch: None,
         }
     }
 

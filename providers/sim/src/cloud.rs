@@ -1,9 +1,10 @@
 //! The world with its weather: faults, delays, and objects that searches do not see yet.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use cloudtik_model::{Address, ControllerReply, ControllerRequest, NodeReply, NodeRequest};
-use cloudtik_provider_api::{Answer, Call, CallError, ErrorClass, ProviderSchema};
+use cloudtik_provider_api::{Answer, Call, CallError, ErrorClass, ProviderSchema, Verb};
 
 use crate::faults::{Fault, FaultRates, FaultRule, Faults};
 use crate::kinds::{VISIBILITY_MS, sim_schema};
@@ -51,6 +52,8 @@ pub struct SimCloud {
     faults: Faults,
     latency_ms: (u64, u64),
     nodes_hide: bool,
+    /// Calls of several objects that were refused for good, as long as this connection lives.
+    refused: BTreeMap<String, CallError>,
 }
 
 impl fmt::Debug for SimCloud {
@@ -76,7 +79,13 @@ impl SimCloud {
             faults: Faults { rules: config.rules, rates: config.rates },
             latency_ms: config.latency_ms,
             nodes_hide: config.nodes_hide,
+            refused: BTreeMap::new(),
         }
+    }
+
+    /// Another connection to the same cloud: what only the one before it knew is forgotten.
+    pub fn reconnect(&mut self) {
+        self.refused.clear();
     }
 
     /// Other weather from now on.
@@ -105,9 +114,21 @@ impl SimCloud {
         self.world.calls += 1;
         let fault = self.faults.next(&mut self.random, &call.address, call.verb.as_str());
         let at_ms = now_ms.saturating_add(self.latency(fault));
-        if let Some(error) = fault.and_then(refusal) {
+        let batch = match &call.verb {
+            Verb::Create(request) => request.batch.as_ref().map(|batch| &batch.id),
+            _ => None,
+        };
+        let known = batch.and_then(|batch| self.refused.get(batch)).cloned();
+        // A call of several that took effect is not refused to one of them.
+        let is_made = batch.is_some_and(|batch| self.world.calls_of_several.contains_key(batch));
+        let refusal = known.or_else(|| fault.and_then(refusal)).filter(|error| !is_made || !is_final(error));
+        if let Some(error) = refusal {
+            if let Some(batch) = batch.filter(|_| is_final(&error)) {
+                self.refused.insert(batch.clone(), error.clone());
+            }
             return vec![(at_ms, SimEvent::Answer(Answer::Failed(error)))];
         }
+        self.world.room = if let Some(Fault::RoomFor(room)) = fault { Some(room) } else { None };
         let invisible_ms = self.random.below(VISIBILITY_MS);
         let is_node = self.schema.kinds.get(&*call.kind).is_some_and(|kind| kind.is_node);
         let invisible_ms = if is_node && !self.nodes_hide { 0 } else { invisible_ms };
@@ -159,6 +180,10 @@ impl SimCloud {
     }
 }
 
+const fn is_final(error: &CallError) -> bool {
+    matches!(error.class, ErrorClass::NoRoom | ErrorClass::Permanent)
+}
+
 fn lost() -> CallError {
     CallError::new(ErrorClass::Unknown, "no-answer", "no answer came")
 }
@@ -171,6 +196,6 @@ fn refusal(fault: Fault) -> Option<CallError> {
         Fault::Transient => Some(CallError::new(ErrorClass::Transient, "unavailable", "the cloud is not available just now")),
         Fault::NoRoom => Some(CallError::new(ErrorClass::NoRoom, "no-room", "there is no room")),
         Fault::Permanent => Some(CallError::new(ErrorClass::Permanent, "refused", "the cloud refuses")),
-        Fault::LostAnswer | Fault::Delay(_) => None,
+        Fault::LostAnswer | Fault::RoomFor(_) | Fault::Delay(_) => None,
     }
 }

@@ -17,6 +17,8 @@ pub enum Fault {
     Transient,
     /// No effect: there is no room for it.
     NoRoom,
+    /// Of a call that makes several objects the first ones so many are made: there is no room for the others.
+    RoomFor(usize),
     /// No effect, and never any.
     Permanent,
     /// All is well, so many milliseconds later.

@@ -2,7 +2,7 @@
 
 use cloudtik_model::{ChangeWord, Type, Value};
 use cloudtik_provider_api::{
-    AttributeSchema, Choice, Expected, Idempotency, KindSchema, ProviderSchema, SecretKind, Visibility, node_attributes,
+    AttributeSchema, Choice, Expected, Idempotency, KindSchema, ProviderSchema, SecretKind, Together, Visibility, node_attributes,
 };
 
 /// Repeated by token.
@@ -30,6 +30,9 @@ const EMPTY_READS: u32 = 2;
 const FAST: Expected = Expected { create_ms: 50, update_ms: 50, delete_ms: 50 };
 const SLOW: Expected = Expected { create_ms: 400, update_ms: 100, delete_ms: 200 };
 
+/// So few that groups of workers in tests are more than one call.
+const TOGETHER: Option<Together> = Some(Together { most: 6, numbered: &["name"] });
+
 /// The schema of the provider `sim`.
 #[must_use]
 pub fn sim_schema() -> ProviderSchema {
@@ -41,6 +44,7 @@ pub fn sim_schema() -> ProviderSchema {
                 .chain([AttributeSchema::optional("zones", Type::list(Type::String), ChangeWord::Recreate, "Where it may be.")])
                 .collect(),
             choices: &[Choice { among: "zones", is: "zone", spreads: true }],
+            together: TOGETHER,
             doc: "An object whose create is repeated by token.",
             ..kind(TOKEN_KIND, Idempotency::Token)
         },
@@ -78,6 +82,7 @@ pub fn sim_schema() -> ProviderSchema {
             expected: SLOW,
             is_node: true,
             secrets: &[("host_key", SecretKind::SshHostKey)],
+            together: TOGETHER,
             doc: "A node.",
             ..kind(INSTANCE_KIND, Idempotency::Token)
         },
@@ -109,6 +114,7 @@ const fn kind(name: &'static str, class: Idempotency) -> KindSchema {
         concurrency_max: 8,
         derive: None,
         choices: &[],
+        together: None,
         names: None,
         additive: &[],
         shows: Visibility::AT_ONCE,

@@ -14,6 +14,7 @@ mod lower;
 mod node;
 mod provider;
 mod random;
+mod together;
 mod world;
 
 pub use cloud::{SimCloud, SimConfig, SimEvent};

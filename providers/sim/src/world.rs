@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::controller::SimController;
 use crate::kinds::INSTANCE_KIND;
 use crate::node::SimNode;
+use crate::together::Made;
 
 /// The tag with the address that an object was made for.
 pub const ADDRESS_TAG: &str = "cloudtik:address";
@@ -81,6 +82,9 @@ pub struct World {
     pub objects: BTreeMap<String, SimObject>,
     /// The creates that carried a token: a digest of the request, and what they made.
     tokens: BTreeMap<String, (Digest, String)>,
+    /// The calls of several objects by their tokens.
+    #[serde(default)]
+    pub(crate) calls_of_several: BTreeMap<String, Made>,
     /// The epoch that may still create, by cluster.
     fences: BTreeMap<String, u64>,
     /// The nodes by the id of their instance.
@@ -88,6 +92,9 @@ pub struct World {
     /// The controllers of heads by the id of their instance, of those that were ever told something.
     #[serde(default)]
     pub controllers: BTreeMap<String, SimController>,
+    /// How many objects there is room for, when the next call asks for several.
+    #[serde(skip)]
+    pub room: Option<usize>,
     /// Every effect there ever was.
     pub audit: Vec<Effect>,
 }
@@ -197,6 +204,10 @@ impl World {
         if let Err(error) = self.may_create(kind, request) {
             return Answer::Failed(error);
         }
+        if request.batch.is_some() {
+            let room = self.room.take().unwrap_or(usize::MAX);
+            return self.create_together(kind, now_ms, call, request, invisible_ms, room);
+        }
         let asked = digest_of(request);
         if kind.class == Idempotency::Token
             && let Some((earlier, id)) = self.tokens.get(&request.token)
@@ -219,16 +230,18 @@ impl World {
             (_, Some((id, _))) => {
                 return failed(ErrorClass::Conflict, "name-exists", format!("{} is called `{}` already", id, name.unwrap_or_default()));
             }
-            (_, None) => {
-                self.next += 1;
-                format!("{}-{}", kind.name.trim_start_matches("sim_"), self.next)
-            }
+            (_, None) => self.next_id(kind),
         };
         self.make(kind, now_ms, call, request, id, invisible_ms, asked)
     }
 
+    pub(crate) fn next_id(&mut self, kind: &KindSchema) -> String {
+        self.next += 1;
+        format!("{}-{}", kind.name.trim_start_matches("sim_"), self.next)
+    }
+
     #[expect(clippy::too_many_arguments, reason = "the second half of `create`, cut off where the id is known")]
-    fn make(
+    pub(crate) fn make(
         &mut self,
         kind: &KindSchema,
         now_ms: u64,
@@ -253,7 +266,7 @@ impl World {
         };
         let answer = Answer::Object(answer_of(&object));
         let effect = if self.objects.insert(id.clone(), object).is_some() { EffectKind::Overwritten } else { EffectKind::Created };
-        if kind.class == Idempotency::Token {
+        if kind.class == Idempotency::Token && request.batch.is_none() {
             self.tokens.insert(request.token.clone(), (asked, id.clone()));
         }
         if kind.is_node {
@@ -406,10 +419,17 @@ fn check_attributes(kind: &KindSchema, attributes: &Value) -> Result<(), CallErr
 }
 
 /// Everything in a request that a repeat must have in common with the first.
-fn digest_of(request: &CreateRequest) -> Digest {
+pub(crate) fn digest_of(request: &CreateRequest) -> Digest {
     let secrets: BTreeMap<&String, (&String, Digest)> =
         request.secrets.iter().map(|(name, secret)| (name, (&secret.public, Digest::of(&secret.private)))).collect();
-    Digest::of(format!("{} {} {:?} {} {secrets:?}", request.op_id, request.token, request.tags, request.attributes.to_json()))
+    Digest::of(format!(
+        "{} {} {:?} {} {secrets:?} {:?}",
+        request.op_id,
+        request.token,
+        request.tags,
+        request.attributes.to_json(),
+        request.batch
+    ))
 }
 
 fn facts(questions: &[FactQuestion]) -> BTreeMap<String, Value> {
@@ -421,7 +441,7 @@ fn facts(questions: &[FactQuestion]) -> BTreeMap<String, Value> {
     questions.iter().map(|question| (question.key.clone(), answer(question))).collect()
 }
 
-fn answer_of(object: &SimObject) -> ObjectAnswer {
+pub(crate) fn answer_of(object: &SimObject) -> ObjectAnswer {
     ObjectAnswer { id: object.id.clone(), attributes: object.attributes.clone() }
 }
 
@@ -432,7 +452,7 @@ fn found_of(object: &SimObject) -> Found {
     Found { object: answer_of(object), tags }
 }
 
-fn failed(class: ErrorClass, code: &str, message: String) -> Answer {
+pub(crate) fn failed(class: ErrorClass, code: &str, message: String) -> Answer {
     Answer::Failed(CallError::new(class, code, message))
 }
 

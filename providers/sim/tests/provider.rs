@@ -35,6 +35,7 @@ fn create(kind: &str, op_id: &str, attributes: Value) -> Call {
         tags: [("cloudtik:op".to_owned(), op_id.to_owned())].into_iter().collect(),
         attributes,
         secrets: [("host_key".to_owned(), Secret { private: "a".to_owned(), public: "b".to_owned() })].into_iter().collect(),
+        batch: None,
     };
     Call { provider: ProviderRef::new("sim"), address: Address::of(kind, "x"), kind: kind.into(), verb: Verb::Create(request) }
 }

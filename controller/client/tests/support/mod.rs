@@ -363,7 +363,7 @@ fn call(address: &str, kind: &str, verb: Verb) -> Call {
 pub(crate) fn create(epoch: u64, attributes: Value) -> Verb {
     let tags = BTreeMap::from([(CLUSTER_TAG.to_owned(), UID.to_owned())]);
     let (op_id, token) = ("op".to_owned(), "op".to_owned());
-    Verb::Create(CreateRequest { op_id, token, epoch, tags, attributes, secrets: BTreeMap::new() })
+    Verb::Create(CreateRequest { op_id, token, epoch, tags, attributes, secrets: BTreeMap::new(), batch: None })
 }
 
 pub(crate) fn update(id: &str, attributes: Value, before: Value) -> Verb {

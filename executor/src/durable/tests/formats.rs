@@ -87,6 +87,7 @@ fn records_v1() -> Vec<Record> {
         schema_version,
         secrets: BTreeMap::from([("host_key".to_owned(), key)]),
         deposes: true,
+        batch: None,
     };
     let OpKind::Run { action, .. } = run_step("echo hunter2", Value::NULL) else { panic!() };
     let update = OpKind::Update { id: "i-2".to_owned(), changed: BTreeSet::from(["size".to_owned()]), attributes: value("size", 4_i64) };

@@ -75,6 +75,7 @@ fn create(attributes: Value, deposes: bool) -> OpKind {
         schema_version: 1,
         secrets: BTreeMap::new(),
         deposes,
+        batch: None,
     }
 }
 

@@ -87,6 +87,7 @@ impl Client {
             ]),
             attributes,
             secrets: BTreeMap::new(),
+            batch: None,
         };
         match self.call(kind, Verb::Create(request)) {
             Answer::Object(object) => Ok(object),

@@ -131,6 +131,7 @@ impl Stage {
             tags: marks.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
             attributes: with_defaults(kind, attributes),
             secrets: BTreeMap::new(),
+            batch: None,
             op_id,
         }
     }

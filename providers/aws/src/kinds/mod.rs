@@ -148,6 +148,7 @@ const fn kind(name: &'static str, class: Idempotency, doc: &'static str) -> Kind
         concurrency_max: 16,
         derive: None,
         choices: &[],
+        together: None,
         names: None,
         additive: &[],
         shows: Visibility::AT_ONCE,

@@ -76,6 +76,7 @@ const fn kind(name: &'static str) -> KindSchema {
         concurrency_max: CONCURRENCY_MAX,
         derive: None,
         choices: &[],
+        together: None,
         names: None,
         additive: &[],
         shows: Visibility::AT_ONCE,

@@ -100,6 +100,7 @@ fn request(token: &str, attributes: &[(&'static str, Value)]) -> CreateRequest {
         tags: tags.map(|(name, value)| (name.to_owned(), value)).into_iter().collect(),
         attributes: Value::object(attributes.iter().cloned()),
         secrets: secrets(),
+        batch: None,
     }
 }
 

@@ -307,6 +307,7 @@ fn provider(form: Form) {
                 attributes: Value::object([("name", Value::from("c-g-1")), ("network", network.id.as_str().into())]),
                 secrets: [("bootstrap_host_key".to_owned(), secret("a", "b")), ("login".to_owned(), secret("c", "ssh-ed25519 AAAA"))]
                     .into(),
+                batch: None,
             })
         };
         let Answer::Object(made) = call(create("op-1")).await else { panic!() };

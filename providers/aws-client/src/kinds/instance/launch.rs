@@ -242,7 +242,7 @@ mod tests {
     use super::*;
 
     fn request(attributes: Value, secrets: BTreeMap<String, Secret>) -> CreateRequest {
-        CreateRequest { op_id: "o".into(), token: "t".into(), epoch: 1, tags: BTreeMap::new(), attributes, secrets }
+        CreateRequest { op_id: "o".into(), token: "t".into(), epoch: 1, tags: BTreeMap::new(), attributes, secrets, batch: None }
     }
 
     fn decoded(text: &str) -> String {
