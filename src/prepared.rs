@@ -6,7 +6,7 @@ use std::sync::Arc;
 use cloudtik_executor::driver::{Clouds, Driven, HandlebarsRenderer, NodeTimeouts};
 use cloudtik_executor::durable::{DurableError, SessionStore};
 use cloudtik_executor::engine::{AddressStatus, Engine, EngineInput, Limits, SettlementReport, Summary};
-use cloudtik_executor::{Intent, Record};
+use cloudtik_executor::{Intent, OpKind, Record};
 use cloudtik_model::{Address, Diagnostic, Diagnostics, OutputState, SourceMap};
 use cloudtik_planner::{Action, Execution, OperationKind, Plan, execution};
 use cloudtik_provider_api::{CallError, HEAD_CONTROLLER_KIND};

@@ -12,7 +12,7 @@ use cloudtik_executor::driver::{Clouds, Driven, Durable, NodeTimeouts};
 use cloudtik_executor::durable::{
     DataDir, DurableError, Entry, Holder, Ledger, OsEntropy, SessionStore, Snapshot, StateLock, Vault, load_plan, random_id, save_plan,
 };
-use cloudtik_executor::engine::{Limits, SettleMode, Settlement, SettlementInput, SettlementReport};
+use cloudtik_executor::engine::{Limits, SettleMode, Settlement, SettlementInput, SettlementReport, broken_batches};
 use cloudtik_model::{
     Address, Diagnostic, Diagnostics, Graph, HeadConfig, MemorySources, ProviderRef, SourceMap, SourceSet as _, Span, State, Value,
 };

@@ -1,6 +1,12 @@
 //! Launches of machines where AWS has no room: which form of them is tried, what is remembered, and what a kill leaves.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests are no test functions to clippy")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::indexing_slicing,
+    reason = "helpers of tests are no test functions to clippy"
+)]
 
 mod aws;
 mod support;
@@ -8,7 +14,7 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws::{APPLY, DESTROY, World};
-use cloudtik_aws_testing::{Config, Effect, Fault};
+use cloudtik_aws_testing::{Config, Effect, Fault, Request};
 
 /// Types that would do.
 const TYPES: [&str; 2] = ["m5.large", "m5a.large"];
@@ -127,4 +133,97 @@ fn a_kill_during_a_launch_launches_nothing_twice() {
     let all = world.server.ec2("DescribeInstances", &[]).unwrap().texts("instanceId");
     assert_eq!(all.len(), 1, "{all:?}");
     world.is_settled();
+}
+
+/// The launches that were asked for, each with how many machines it asked for.
+fn launches(calls: &[Request]) -> Vec<u64> {
+    let is_tried = |call: &&Request| call.parameters.get("DryRun").is_some_and(|is| is == "true");
+    let launches = calls.iter().filter(|call| call.action == "ec2:RunInstances" && !is_tried(call));
+    launches.map(|call| call.parameters["MaxCount"].parse().unwrap()).collect()
+}
+
+/// Whose each machine is, as the state says.
+fn ids(world: &World, machines: usize) -> BTreeSet<String> {
+    (0..machines).map(|number| world.id(&format!("aws_instance.w[{number}]"))).collect()
+}
+
+#[test]
+fn machines_that_begin_together_are_launched_together() {
+    let Some(world) = World::new(Config::strict()) else { return };
+    let subnets = prepare(&world, 20, &TYPES);
+    let before = world.snapshot();
+    let (_, calls) = world.expect(0, &APPLY);
+    // Half of them in each place, which is a launch of its own. Nothing is written beside.
+    assert_eq!(launches(&calls), [10, 10]);
+    assert_eq!(aws::written(&calls), ["ec2:CreateLaunchTemplate", "ec2:RunInstances", "ec2:RunInstances"]);
+    let looks = calls.iter().filter(|call| call.action == "ec2:DescribeInstances").count();
+    assert!(looks <= 20, "{looks}");
+    println!("{}", aws::table("20 machines", &calls));
+    assert_eq!(ids(&world, 20).len(), 20);
+    assert_eq!(machines(&world).len(), subnets.len());
+    world.is_settled();
+
+    // One that is gone comes again by itself.
+    world.client.ec2("TerminateInstances", &[("InstanceId.1", &world.id("aws_instance.w[7]"))]).unwrap();
+    let (_, calls) = world.expect(0, &APPLY);
+    assert_eq!(launches(&calls), [1]);
+    world.is_settled();
+    world.expect(0, &DESTROY);
+    world.is_as(&before, "destroyed");
+}
+
+#[test]
+fn what_there_is_no_room_for_in_a_launch_goes_on_together() {
+    let Some(world) = World::new(Config::strict()) else { return };
+    let subnets = prepare(&world, 12, &["m5.large"]);
+    let room = |machines, subnet: &String| Fault {
+        parameters: BTreeMap::from([
+            ("SubnetId".to_owned(), subnet.clone()),
+            ("InstanceMarketOptions.MarketType".to_owned(), "spot".to_owned()),
+        ]),
+        effect: Effect::RoomFor { machines },
+        ..full(&[])
+    };
+    world.proxy.configure(|config| config.faults = vec![room(4, &subnets[0]), room(2, &subnets[1])]);
+    let (_, calls) = world.expect(0, &APPLY);
+    // Of six in each place four and two come; the others of both find both places full, and come at the other price.
+    assert_eq!(launches(&calls)[..2], [6, 6]);
+    let mut rest = launches(&calls)[2..].to_vec();
+    rest.sort_unstable();
+    assert_eq!(rest, [2, 4], "{rest:?}");
+    let of = |machine: &(String, String, String)| machine.2.clone();
+    assert_eq!(machines(&world).iter().map(of).collect::<BTreeSet<_>>(), ["spot", "on-demand"].map(str::to_owned).into());
+    assert_eq!(ids(&world, 12).len(), 12);
+    world.proxy.configure(|config| config.faults.clear());
+    world.is_settled();
+}
+
+/// An account may have room for some machines where it has none for all of them.
+#[test]
+fn machines_that_are_too_many_together_come_one_by_one() {
+    let Some(world) = World::new(Config::strict()) else { return };
+    prepare(&world, 4, &["m5.large"]);
+    let effect = Effect::Refuse { status: 400, code: "VcpuLimitExceeded".to_owned(), message: "You have requested more".to_owned() };
+    world.proxy.configure(|config| config.faults = vec![Fault { effect, ..full(&[("MaxCount", "2")]) }]);
+    let (_, calls) = world.expect(0, &APPLY);
+    assert_eq!(launches(&calls).iter().filter(|machines| **machines == 1).count(), 4);
+    assert_eq!(ids(&world, 4).len(), 4);
+}
+
+/// The launches are committed, and nobody hears of it: whoever comes again takes the machines.
+#[test]
+fn a_kill_during_a_launch_of_several_launches_nothing_twice() {
+    for after in [2, 3] {
+        let Some(world) = World::new(Config::strict()) else { return };
+        prepare(&world, 10, &TYPES);
+        let room = Fault { effect: Effect::RoomFor { machines: 3 }, ..full(&[("InstanceMarketOptions.MarketType", "spot")]) };
+        world.proxy.configure(|config| config.faults = vec![room]);
+        let (was_killed, ran) = world.killed_after(&APPLY, after);
+        assert!(was_killed, "{}", ran.text());
+        world.proxy.configure(|config| config.faults.clear());
+        world.expect(0, &APPLY);
+        let all: BTreeSet<String> = world.server.ec2("DescribeInstances", &[]).unwrap().texts("instanceId").into_iter().collect();
+        assert_eq!(all, ids(&world, 10), "after {after}");
+        world.is_settled();
+    }
 }

@@ -9,7 +9,7 @@ use tokio::sync::OnceCell;
 
 use crate::aws::Aws;
 use crate::error::{refused, strange};
-use crate::kinds::Rooms;
+use crate::kinds::{Launches, Rooms};
 
 /// Values that one filter of EC2 may have. What is asked for by a filter may not be there; asked for by its id, it would be an error for all.
 const FILTER_MAX: usize = 200;
@@ -42,6 +42,8 @@ pub(crate) struct Session {
     images: tokio::sync::Mutex<BTreeMap<String, Image>>,
     /// What there is no room for.
     pub(crate) rooms: Rooms,
+    /// What came of launches of several machines.
+    pub(crate) launches: Launches,
     /// What was published last, by instance.
     statuses: Mutex<BTreeMap<String, BTreeMap<String, String>>>,
 }

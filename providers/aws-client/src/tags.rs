@@ -56,6 +56,12 @@ pub(crate) fn filter(key: &str, value: &str) -> Filter {
     Filter::builder().name(format!("tag:{key}")).values(encoded(key, value)).build()
 }
 
+/// The filter that finds objects of EC2 by a tag with any of some values.
+pub(crate) fn filter_any(key: &str, values: &[String]) -> Filter {
+    let values = values.iter().map(|value| encoded(key, value)).collect();
+    Filter::builder().name(format!("tag:{key}")).set_values(Some(values)).build()
+}
+
 /// The value of a tag as AWS has it: that of a mark is encoded.
 pub(crate) fn encoded(key: &str, value: &str) -> String {
     if key.starts_with(marks::PREFIX) { marks::encode(value) } else { value.to_owned() }

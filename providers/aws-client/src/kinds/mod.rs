@@ -47,7 +47,7 @@ use crate::aws::Aws;
 use crate::kind::answer;
 use crate::looks::Looks;
 
-pub(crate) use instance::{Instance, Rooms};
+pub(crate) use instance::{Instance, Launches, Rooms};
 pub(crate) use launch_template::remove as remove_launch_templates;
 pub(crate) use route_table::tables as route_tables;
 pub(crate) use security_group_rule::{has_ports as is_rule_with_ports, kind_of as kind_of_rule};

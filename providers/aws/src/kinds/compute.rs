@@ -1,7 +1,9 @@
 //! Machines, and what they are made of.
 
 use cloudtik_model::{ChangeWord, Type};
-use cloudtik_provider_api::{AttributeSchema, Choice, Idempotency, KindSchema, Need, SecretKind, Shown, When, node_attributes};
+use cloudtik_provider_api::{
+    AttributeSchema, Choice, Idempotency, KindSchema, NODE_NAME, Need, SecretKind, Shown, Together, When, node_attributes,
+};
 
 use super::{MACHINES_SHOW, arn, block, choice, fixed, flag, given, ids, kind, live, named, names, parts_of, seconds, tags, texts, word};
 
@@ -32,6 +34,7 @@ pub(super) fn kinds() -> Vec<KindSchema> {
             secrets: &[("bootstrap_host_key", SecretKind::SshHostKey), ("login", SecretKind::LoginKey)],
             choices: FORMS,
             needs: &[Need::OneOf(&["instance_type", "instance_types"])],
+            together: Some(Together { most: MACHINES_PER_LAUNCH_MAX, numbered: &[NODE_NAME] }),
             ..kind(names::INSTANCE, Idempotency::Token, "A machine.")
         },
         KindSchema {
@@ -80,6 +83,9 @@ const DISK_NEEDS: &[Need] = &[
     Need::Without(When { attribute: "type", values: &["gp2", "st1", "sc1", "standard"] }, "iops"),
     Need::Without(When { attribute: "type", values: &["gp2", "io1", "io2", "st1", "sc1", "standard"] }, "throughput"),
 ];
+
+/// Machines that one launch makes at most: AWS takes more, and advises to ask for a hundred at a time.
+const MACHINES_PER_LAUNCH_MAX: usize = 100;
 
 /// What AWS may have no room for. All types and zones are tried at one price before the next one is paid.
 const FORMS: &[Choice] = &[

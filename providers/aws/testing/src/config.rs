@@ -152,6 +152,11 @@ pub enum Effect {
         /// The message.
         message: String,
     },
+    /// Of the machines that a call launches there is room for so many.
+    RoomFor {
+        /// Machines.
+        machines: u64,
+    },
 }
 
 impl Latency {

@@ -41,9 +41,14 @@ pub(crate) fn answered(call: &Call) -> Option<Answer> {
     Some(Answer::xml(200, &Element::with("DescribeDBEngineVersionsResponse", vec![result])))
 }
 
-/// The call with what AWS adds to it by itself.
-pub(crate) fn completed(call: &Call) -> Call {
+/// The call with what AWS adds to it by itself. Of machines AWS launches the most that there is room for, the server the least that is asked for.
+pub(crate) fn completed(call: &Call, room: Option<u64>) -> Call {
     let mut call = call.clone();
+    if call.name() == "ec2:RunInstances"
+        && let Some(most) = call.get("MaxCount").and_then(|most| most.parse::<u64>().ok())
+    {
+        call.parameters.insert("MinCount".to_owned(), room.map_or(most, |room| most.min(room)).to_string());
+    }
     if call.name() == "ec2:CreateVpcEndpoint" {
         call.parameters.entry("VpcEndpointType".to_owned()).or_insert_with(|| "Gateway".to_owned());
     }

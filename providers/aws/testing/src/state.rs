@@ -159,9 +159,10 @@ impl Shared {
         if fault == Some(Effect::LoseRequest) {
             return Err(Lost);
         }
+        let room = if let Some(Effect::RoomFor { machines }) = fault { Some(machines) } else { None };
         let answer = match refused_by(fault.as_ref()) {
             Some(refusal) => refusal.answer(call),
-            None => self.made(call, number).await,
+            None => self.made(call, number, room).await,
         };
         self.note_answer(number, &answer);
         tokio::time::sleep(takes / 2).await;
@@ -181,7 +182,7 @@ impl Shared {
     }
 
     /// Makes the call: here, or at the server.
-    async fn made(&self, call: &Call, number: u64) -> Answer {
+    async fn made(&self, call: &Call, number: u64, room: Option<u64>) -> Answer {
         let turn = {
             let state = &mut *self.state();
             if state.config.tokens { state.tokens.turn(call) } else { None }
@@ -200,7 +201,7 @@ impl Shared {
         let answer = match here {
             Some(Ok(answer)) => answer,
             Some(Err(refusal)) => refusal.answer(call),
-            None => match self.sent(call).await {
+            None => match self.sent(call, room).await {
                 Ok(answer) => answer,
                 Err(error) => return no_server(&error).answer(call),
             },
@@ -250,7 +251,7 @@ impl Shared {
     }
 
     /// Sends a call to the server, as it is asked there.
-    async fn sent(&self, call: &Call) -> io::Result<Answer> {
+    async fn sent(&self, call: &Call, room: Option<u64>) -> io::Result<Answer> {
         let (config, forgotten) = {
             let state = self.state();
             let id = call.get("DBInstanceIdentifier");
@@ -268,7 +269,7 @@ impl Shared {
         let (page, whole) = page.map_or_else(|| (None, call.clone()), |(page, whole)| (Some(page), whole));
         let (filters, whole) = if config.times.on { state_filters(&whole) } else { (Vec::new(), whole) };
         let whole = if config.gaps {
-            match template::completed(self.server, &gaps::completed(&whole)).await? {
+            match template::completed(self.server, &gaps::completed(&whole, room)).await? {
                 Ok(whole) => whole,
                 Err(refusal) => return Ok(refusal.answer(call)),
             }
@@ -353,7 +354,7 @@ fn refused_by(fault: Option<&Effect>) -> Option<Refusal> {
     match fault? {
         Effect::InternalError => Some(internal_error()),
         Effect::Refuse { status, code, message } => Some(Refusal::new(code, message).status(*status)),
-        Effect::LoseAnswer | Effect::LoseRequest | Effect::InternalErrorAfter => None,
+        Effect::LoseAnswer | Effect::LoseRequest | Effect::InternalErrorAfter | Effect::RoomFor { .. } => None,
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use aws_sdk_ec2::operation::run_instances::builders::RunInstancesFluentBuilder;
 use aws_sdk_ec2::types::{
-    BlockDeviceMapping, EbsBlockDevice, HttpTokensState, IamInstanceProfileSpecification, InstanceMarketOptionsRequest,
+    BlockDeviceMapping, EbsBlockDevice, HttpTokensState, IamInstanceProfileSpecification, Instance, InstanceMarketOptionsRequest,
     InstanceMetadataEndpointState, InstanceMetadataOptionsRequest, InstanceNetworkInterfaceSpecification, InstanceType,
     LaunchTemplateSpecification, MarketType, Placement, ResourceType, ShutdownBehavior, SpotMarketOptions, TagSpecification, Tenancy,
     VolumeType,
@@ -35,13 +35,14 @@ const USER_DATA_BYTES_MAX: usize = 16_384;
 /// Where nothing else is said the machine's identity is given only to who can ask for it in two steps.
 const TOKENS: HttpTokensState = HttpTokensState::Required;
 
-/// Launches a machine, and gives its id.
-pub(super) async fn launch(aws: &Aws, request: &CreateRequest) -> Result<String, CallError> {
+/// Launches so many machines, or as many of them as there is room for, and gives their ids by their places in the launch.
+pub(super) async fn launch(aws: &Aws, request: &CreateRequest, machines: usize) -> Result<BTreeMap<usize, String>, CallError> {
     let given = Given(&request.attributes);
     let user = user(aws, given).await?;
     let mut all = all_tags(request, &user);
     all.extend(machine(aws, given).await?.map(|mark| (kept::MACHINE_TAG.to_owned(), mark)));
-    let built = built(aws, request, &user, root_device(aws, given).await?, &all)?;
+    let most = i32::try_from(machines).map_err(|_| refused("machines", format!("{machines} machines are too many for one launch")))?;
+    let built = built(aws, request, &user, root_device(aws, given).await?, &all)?.min_count(1).max_count(most);
     let form = Form::of(given);
     if let Some(error) = aws.session.rooms.refusal(Instant::now(), &form) {
         return Err(error);
@@ -49,9 +50,12 @@ pub(super) async fn launch(aws: &Aws, request: &CreateRequest) -> Result<String,
     let send = || aws.write("ec2:RunInstances", built.clone().send());
     let made = wait::while_conflict(iam::SPREADS_WITHIN, is_unknown_profile, send)
         .await
-        .map_err(|error| aws.session.rooms.told(Instant::now(), &form, error))?;
-    let id = made.instances().first().and_then(|instance| instance.instance_id());
-    id.map(str::to_owned).ok_or_else(|| strange("ec2:RunInstances", "id"))
+        .map_err(|error| aws.session.rooms.told(Instant::now(), &form, error, machines))?;
+    let place = |instance: &Instance| {
+        let index = usize::try_from(instance.ami_launch_index()?).ok()?;
+        Some((index, instance.instance_id()?.to_owned()))
+    };
+    made.instances().iter().map(|instance| place(instance).ok_or_else(|| strange("ec2:RunInstances", "machine"))).collect()
 }
 
 /// What the type of the machine has, as a mark.
@@ -72,8 +76,6 @@ fn built(
     let send = aws
         .ec2
         .run_instances()
-        .min_count(1)
-        .max_count(1)
         .client_token(client_token(&request.token))
         .instance_type(InstanceType::from(given.text("instance_type")?))
         .user_data(user_data(request, user)?)

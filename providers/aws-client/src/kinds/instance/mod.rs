@@ -4,6 +4,7 @@ mod kept;
 mod launch;
 mod room;
 mod said;
+mod together;
 
 use std::time::Duration;
 
@@ -11,12 +12,14 @@ use aws_sdk_ec2::types::{
     AttributeBooleanValue, AttributeValue, Filter, HttpTokensState, IamInstanceProfileSpecification, Instance as Answered,
     InstanceMetadataEndpointState, InstanceStateName, Reservation,
 };
-use cloudtik_aws::kinds;
+use cloudtik_aws::{kinds, marks};
 use cloudtik_provider_api::{CallError, CreateRequest, ErrorClass, Found, ObjectAnswer, UpdateRequest};
 use tokio::time::Instant;
 
 use room::Form;
 pub(crate) use room::Rooms;
+use together::Launch;
+pub(crate) use together::Launches;
 
 use super::iam;
 use super::made::unfinished;
@@ -66,23 +69,36 @@ impl Kind for Instance {
     const NAME: &'static str = kinds::INSTANCE;
 
     async fn create(aws: &Aws, request: &CreateRequest) -> Result<ObjectAnswer, CallError> {
-        fence::check(aws, request).await?;
-        let id = launch::launch(aws, request).await?;
+        let (id, launch) = match &request.batch {
+            Some(batch) => together::machine(aws, request, batch).await.map(|(id, launch)| (id, Some(launch)))?,
+            None => (alone(aws, request).await?, None),
+        };
         let given = Given(&request.attributes);
         let public = given.flag("associate_public_ip_address") == Some(true);
-        let running = running(aws, &id, public).await.map_err(|error| aws.session.rooms.told(Instant::now(), &Form::of(given), error))?;
+        let told = |error| aws.session.rooms.told(Instant::now(), &Form::of(given), error, 1);
+        let running = running(aws, &id, public, launch.as_deref()).await.map_err(told)?;
         Ok(running.object)
     }
 
     async fn find(aws: &Aws, query: &Query<'_>) -> Result<Vec<Found>, CallError> {
         let there = Filter::builder().name("instance-state-name").set_values(Some(THERE.map(str::to_owned).to_vec())).build();
         let mut reservations = Vec::new();
-        for filter in query.filters("instance-id", "tag:Name") {
+        let filters = match query {
+            Query::Tag(key, value) => vec![tags::filter_any(key, &together::values_of(key, value))],
+            _ => query.filters("instance-id", "tag:Name"),
+        };
+        for filter in filters {
             let request = aws.ec2.describe_instances().filters(filter).filters(there.clone());
             let pages = || request.clone().into_paginator().items().send().collect::<Result<Vec<_>, _>>();
             reservations.extend(aws.read("ec2:DescribeInstances", pages).await?);
         }
-        said::all(aws, &reservations).await
+        let mut found = said::all(aws, &reservations).await?;
+        if let Query::Tag(key, value) = query
+            && key.starts_with(marks::PREFIX)
+        {
+            found.retain(|found| found.tags.get(*key).is_some_and(|is| is == value));
+        }
+        Ok(found)
     }
 
     async fn update(aws: &Aws, request: &UpdateRequest) -> Result<(), CallError> {
@@ -118,14 +134,18 @@ impl Kind for Instance {
     }
 
     async fn complete(aws: &Aws, found: Found) -> Result<Found, CallError> {
-        running(aws, &found.object.id, false).await
+        running(aws, &found.object.id, false, None).await
     }
 }
 
 /// Waits until a machine runs, with a public address if it shall have one, and says what it is then. One that ended instead had a reason.
-async fn running(aws: &Aws, id: &str, public: bool) -> Result<Found, CallError> {
+/// Of one of several the look at all of them serves.
+async fn running(aws: &Aws, id: &str, public: bool, launch: Option<&Launch>) -> Result<Found, CallError> {
     let runs = || async {
-        let answered = describe(aws, id).await.map_err(unfinished)?;
+        let answered = match launch {
+            Some(launch) => only(id, launch.look(aws).await.map_err(unfinished)?),
+            None => describe(aws, id).await.map_err(unfinished)?,
+        };
         // Right after its launch a search may not find it.
         let Some(instance) = instances(&answered).next() else { return Ok(Seen::NotYet("not to be seen".to_owned())) };
         match state(instance) {
@@ -141,11 +161,34 @@ async fn running(aws: &Aws, id: &str, public: bool) -> Result<Found, CallError> 
     wait::until(id, RUNS_WITHIN, runs).await
 }
 
+/// Launches a machine that no other one is launched with, and gives its id.
+async fn alone(aws: &Aws, request: &CreateRequest) -> Result<String, CallError> {
+    fence::check(aws, request).await?;
+    let machines = launch::launch(aws, request, 1).await?;
+    machines.into_values().next().ok_or_else(|| strange("ec2:RunInstances", "machine"))
+}
+
 /// A machine as it is, also one that has ended.
 async fn describe(aws: &Aws, id: &str) -> Result<Vec<Reservation>, CallError> {
-    let filter = Filter::builder().name("instance-id").values(id).build();
-    let answer = aws.read("ec2:DescribeInstances", || aws.ec2.describe_instances().filters(filter.clone()).send()).await?;
-    Ok(answer.reservations.unwrap_or_default())
+    describe_all(aws, &[id.to_owned()]).await
+}
+
+/// Several machines of one launch as they are.
+async fn describe_all(aws: &Aws, ids: &[String]) -> Result<Vec<Reservation>, CallError> {
+    let filter = Filter::builder().name("instance-id").set_values(Some(ids.to_vec())).build();
+    let pages = || {
+        let request = aws.ec2.describe_instances().filters(filter.clone());
+        request.into_paginator().items().send().collect::<Result<Vec<_>, _>>()
+    };
+    aws.read("ec2:DescribeInstances", pages).await
+}
+
+/// What is said of one of several.
+fn only(id: &str, mut all: Vec<Reservation>) -> Vec<Reservation> {
+    for some in &mut all {
+        some.instances.get_or_insert_default().retain(|instance| instance.instance_id() == Some(id));
+    }
+    all
 }
 
 fn instances(reservations: &[Reservation]) -> impl Iterator<Item = &Answered> {

@@ -80,10 +80,15 @@ impl Rooms {
         Some(error.clone())
     }
 
-    /// The error of a launch; one that says that there is no room is remembered.
-    pub(super) fn told(&self, now: Instant, form: &Form, error: CallError) -> CallError {
+    /// The error of a launch of so many machines; one that says that there is no room is remembered. Where an account or a place is too full for
+    /// several machines it may have room for fewer.
+    pub(super) fn told(&self, now: Instant, form: &Form, error: CallError, machines: usize) -> CallError {
         let Some(meant) = form.meant_by(&error.code) else { return error };
+        let is_of_the_form = OF_THE_FORM.contains(&error.code.as_str());
         let error = CallError { class: ErrorClass::NoRoom, ..error };
+        if machines > 1 && !is_of_the_form {
+            return error;
+        }
         self.known().insert(meant, (now + REMEMBERED_FOR, error.clone()));
         error
     }
@@ -107,7 +112,7 @@ mod tests {
     fn refused(now: Instant, code: &str) -> (Rooms, CallError) {
         let rooms = Rooms::default();
         let error = CallError::new(ErrorClass::Permanent, code, "text");
-        let told = rooms.told(now, &form("m5.large", "subnet-1", SPOT), error);
+        let told = rooms.told(now, &form("m5.large", "subnet-1", SPOT), error, 1);
         (rooms, told)
     }
 
@@ -127,6 +132,19 @@ mod tests {
         assert!(is_full(&rooms, ["m5a.large", "subnet-1", ON_DEMAND]) && !is_full(&rooms, ["m5.large", "subnet-2", SPOT]));
         let (rooms, told) = refused(now, "UnauthorizedOperation");
         assert!(told.class == ErrorClass::Permanent && !is_full(&rooms, ["m5.large", "subnet-1", SPOT]));
+    }
+
+    #[test]
+    fn where_several_are_too_many_one_may_have_room() {
+        let now = Instant::now();
+        let of = form("m5.large", "subnet-1", SPOT);
+        for (code, is_known) in
+            [("InsufficientInstanceCapacity", true), ("VcpuLimitExceeded", false), ("InsufficientFreeAddressesInSubnet", false)]
+        {
+            let rooms = Rooms::default();
+            let told = rooms.told(now, &of, CallError::new(ErrorClass::Permanent, code, "text"), 20);
+            assert_eq!((told.class, rooms.refusal(now, &of).is_some()), (ErrorClass::NoRoom, is_known), "{code}");
+        }
     }
 
     #[test]

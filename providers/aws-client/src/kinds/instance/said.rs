@@ -10,6 +10,7 @@ use cloudtik_model::Value;
 use cloudtik_provider_api::{CallError, Found, SEQUENCE_TAG};
 
 use super::room::{ON_DEMAND, SPOT};
+use super::together::own_marks;
 use super::{NAME_TAG, UNTOLD, USER_TAG, kept};
 use crate::attributes::{IntoValue, Said};
 use crate::aws::Aws;
@@ -50,6 +51,7 @@ pub(super) async fn all(aws: &Aws, reservations: &[Reservation]) -> Result<Vec<F
 fn one(aws: &Aws, owner: Option<&str>, instance: &Instance, machines: &BTreeMap<String, Machine>) -> Result<Found, CallError> {
     let id = instance.instance_id().ok_or_else(|| strange("ec2:DescribeInstances", "id"))?;
     let (marks, own) = tags::of_ec2(instance.tags());
+    let marks = own_marks(marks, instance.ami_launch_index());
     let user = marks.get(USER_TAG).map_or(ROOT, String::as_str);
     let private = text(instance.private_ip_address());
     let public = text(instance.public_ip_address());
