@@ -4,6 +4,7 @@ use std::path::Path;
 
 use cloudtik_model::{Folded, OutputState, State, StateEntry};
 use cloudtik_planner::{Estimate, PLAN_VERSION, Plan, Settled};
+use cloudtik_provider_api::Batch;
 
 use super::super::{payload, state_store};
 use super::*;
@@ -162,8 +163,12 @@ fn version_1_is_read() {
 fn every_record_is_written_and_read() {
     let mut vault = vault();
     // What came after the fixture was written; whoever wrote it knows no such record.
-    let later = Record::Moved { from: address("a"), to: address("b") };
-    for record in records_v1().into_iter().chain([later]) {
+    let moved = Record::Moved { from: address("a"), to: address("b") };
+    let mut together = create(value("password", secret("hunter2")), false);
+    if let OpKind::Create { batch, .. } = &mut together {
+        *batch = Some(Batch { id: "o11".to_owned(), numbers: vec![1, 3], index: 1 });
+    }
+    for record in records_v1().into_iter().chain([moved, intent("o11.1", "t", &[], together)]) {
         let entry = Entry { sequence: 9, epoch: 3, run: "r2".to_owned(), record: Some(record.clone()) };
         let frame = payload::encode(&entry, &record, &state_v1(), &mut vault).unwrap();
         assert!(!String::from_utf8_lossy(&frame.payload).contains("hunter2"), "{record:?}");
