@@ -23,7 +23,7 @@ use crate::around::Around;
 use crate::checks::checked;
 use crate::deploy::stays_deployed;
 use crate::inside::Inside;
-use crate::preflight::{heads_answer, silent_heads};
+use crate::preflight::{SilentHead, heads_answer, silent_heads};
 use crate::prepared::Prepared;
 use crate::providers::{providers, schemas, with_controller};
 use crate::run::{Run, run};
@@ -252,10 +252,7 @@ impl Project {
         }
         let mut planned = self.planned(options, observer, first, &mut snapshot.ledger, report.settled, &self.world(&clouds, &around))?;
         let silent = silent_heads(&planned.plan, &snapshot.ledger.state, &clouds, &around)?;
-        planned.plan.notes.extend(silent.into_iter().map(|(cluster, error)| {
-            let why = &error.message;
-            format!("{why}: what is known of its workers is what it published last, and apply needs `--replace {cluster}.head`")
-        }));
+        planned.plan.notes.extend(silent.iter().map(SilentHead::note));
         Ok(planned)
     }
 

@@ -14,9 +14,9 @@ mod support;
 
 use std::collections::BTreeMap;
 
-use aws::specs::Mode;
-use aws::{APPLY, DESTROY, World, table, written};
-use cloudtik_aws_testing::{Config, Effect, Fault, Request};
+use aws::specs::{self, Mode};
+use aws::{APPLY, BESIDE, DESTROY, REGION, World, table, written};
+use cloudtik_aws_testing::{Config, Effect, Fault, InstanceMetadata, Request};
 use serde_json::Value as Json;
 
 /// By how much the number of calls that a plan tells may be wrong.
@@ -204,6 +204,92 @@ cluster "c" {{
     let (ran, _) = world.expect(1, &["plan"]);
     let said = unwrapped(&ran.stderr);
     assert!(said.contains("error[quota]") && said.contains("and 10 would come") && said.contains("main.hcl:29:22"), "{}", ran.text());
+}
+
+/// Steps reach a head over SSH. Where nobody is let in, or not whoever applies, nothing is begun.
+#[test]
+fn a_head_that_cannot_be_reached_is_said_before_anything_is_made() {
+    let Some(mut world) = World::new(Config::strict()) else { return };
+    let ssh_from = |range: &str| format!("    ssh_from = [\"{range}\"]\n");
+    let before = world.snapshot();
+    world.stage.spec(&specs::with_head(&world, "", ""));
+    let said = refused(&world, &APPLY);
+    assert!(said.contains("nobody is let in at SSH of `cluster.c.head`") && said.contains("ssh_from = [\"YOUR ADDRESS/32\"]"), "{said}");
+
+    // An instance knows which address the world sees.
+    let _here = stands(&mut world, "vpc-1", "10.9.0.7", Some("203.0.113.9"));
+    let said = refused(&world, &APPLY);
+    assert!(said.contains("ssh_from = [\"203.0.113.9/32\"]"), "{said}");
+    world.stage.spec(&specs::with_head(&world, "", &ssh_from("198.51.100.0/24")));
+    let said = refused(&world, &APPLY);
+    for part in ["203.0.113.9 is not let in at SSH", "let in is 198.51.100.0/24", "main.hcl:7:16", "add \"203.0.113.9/32\" to `ssh_from`"] {
+        assert!(said.contains(part), "no {part} in {said}");
+    }
+    world.is_as(&before, "refused");
+    world.stage.spec(&specs::with_head(&world, "", &ssh_from("203.0.113.0/24")));
+    assert_eq!(world.expect(0, &["plan"]).0.stderr, "");
+}
+
+/// A head with a private address only is reached from the network that it stands in, or that is peered with it.
+#[test]
+fn a_private_head_is_reached_from_its_network() {
+    let Some(mut world) = World::new(Config::strict()) else { return };
+    let network = specs::client_network(&world.server);
+    for mode in ["shared", "peered"] {
+        let place = format!("    mode       = \"{mode}\"\n    client_vpc = \"{network}\"\n");
+        world.stage.spec(&specs::with_head(&world, &place, ""));
+        world.stage.set("AWS_EC2_METADATA_DISABLED", "true");
+        let said = unwrapped(&world.expect(0, &["plan"]).0.stderr);
+        assert!(said.contains("head-unreachable") && said.contains("`cluster.c.head`"), "{mode}: another machine: {said}");
+        let here = stands(&mut world, &network, "172.20.0.7", None);
+        assert_eq!(world.expect(0, &["plan"]).0.stderr, "", "{mode}");
+        drop(here);
+        let here = stands(&mut world, "vpc-1", "192.0.2.7", None);
+        let said = refused(&world, &["plan"]);
+        assert!(said.contains("192.0.2.7 is not let in at SSH"), "{mode}: {said}");
+        world.stage.spec(&specs::with_head(&world, &place, "    ssh_from = [\"192.0.2.0/24\"]\n"));
+        let said = unwrapped(&world.expect(0, &["plan"]).0.stderr);
+        assert!(said.contains("has a private address only, and this machine is in vpc-1"), "{mode}: {said}");
+        assert!(said.contains(&format!("apply from an instance in {network}")), "{mode}: {said}");
+        drop(here);
+    }
+}
+
+/// What firewalls of other projects let in is asked of AWS.
+#[test]
+fn a_head_in_the_workspace_of_another_project_is_reached_as_that_says() {
+    let Some(mut world) = World::new(Config::strict()) else { return };
+    Mode::PublicHead.prepare(&world);
+    world.expect(0, &APPLY);
+    let folder = world.stage.project().join(BESIDE);
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("main.hcl"), specs::tenant(&world)).unwrap();
+    let here = stands(&mut world, "vpc-1", "10.9.0.7", Some("198.51.100.9"));
+    let ran = world.beside(&["plan"]);
+    let said = unwrapped(&ran.stderr);
+    assert!(ran.code() == Some(1) && said.contains("198.51.100.9 is not let in at SSH"), "{}", ran.text());
+    drop(here);
+    let _here = stands(&mut world, "vpc-1", "10.9.0.7", Some("203.0.113.9"));
+    let ran = world.beside(&["plan"]);
+    assert_eq!((ran.code(), ran.stderr.as_str()), (Some(0), ""), "{}", ran.text());
+    world.expect(0, &DESTROY);
+}
+
+/// Makes of this machine an instance.
+fn stands(world: &mut World, network: &str, private: &str, public: Option<&str>) -> InstanceMetadata {
+    let public = public.map(|address| address.parse().unwrap());
+    let metadata = InstanceMetadata::start(REGION, network, private.parse().unwrap(), public).unwrap();
+    world.stage.set("AWS_EC2_METADATA_DISABLED", "false");
+    world.stage.set("AWS_EC2_METADATA_SERVICE_ENDPOINT", metadata.url());
+    metadata
+}
+
+/// What a command says that begins nothing.
+#[track_caller]
+fn refused(world: &World, command: &[&str]) -> String {
+    let (ran, calls) = world.expect(1, command);
+    assert_eq!(written(&calls), Vec::<String>::new(), "{}", ran.text());
+    unwrapped(&ran.stderr)
 }
 
 /// Address, source line, action, code and request.

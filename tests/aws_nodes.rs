@@ -159,12 +159,13 @@ cluster "c" {{
         self.world.expect(0, &["plan", "--detailed-exitcode"]);
     }
 
-    /// Holds that etcd answers through nginx on the head.
+    /// Holds that nginx answers on each of the workers.
     #[track_caller]
-    fn is_served(&self) {
-        wait_until("etcd answers on the head", Duration::from_secs(60), || {
-            self.on_head("curl -s http://$(hostname -I | cut -d' ' -f1):8080/health").contains("\"health\":\"true\"")
-        });
+    fn are_serving(&self) {
+        for (_, address) in self.workers() {
+            let said = self.on_head(&format!("curl -s --retry 20 --retry-delay 1 --retry-connrefused http://{address}:8080/"));
+            assert_eq!(said, format!("I am {address}\n"));
+        }
     }
 
     /// Holds that the head is a node: its steps were done by its own agent, and nobody is shown the host key of the launch any more.
@@ -179,8 +180,7 @@ cluster "c" {{
     }
 }
 
-/// A head and workers in private subnets, whom only the head reaches: etcd on them, and nginx on the head as the way in. They are three, because two
-/// members of etcd that lose one have no majority to let it go.
+/// A head and two workers in private subnets, whom only the head reaches, with nginx on them.
 #[test]
 fn a_cluster_comes_is_mended_and_goes() {
     let Some(nodes) = Nodes::new("") else { return };
@@ -190,30 +190,33 @@ fn a_cluster_comes_is_mended_and_goes() {
     instance_type = "m5.large"
     image         = "{image}"
   }}
-  workers "store" {{
+  workers "web" {{
     instance_type = "m5.large"
     image         = "{image}"
-    min           = 3
-    max           = 4
+    min           = 2
+    max           = 3
     files = {{
       "/etc/greeting" = {{ content = "hello from ${{node.address}}\n" }}
     }}
   }}
-  runtime "etcd" {{}}
   runtime "nginx" {{
+    on    = ["workers"]
     port  = 8080
-    proxy = {{ "/" = "backend" }}
-    discover "backend" {{
-      services = ["etcd"]
-    }}
+    pages = {{ "index.html" = "I am ${{node.address}}\n" }}
   }}
 "#
     ));
     let before = nodes.world.snapshot();
     nodes.apply();
     let workers = nodes.workers();
-    assert_eq!(workers.len(), 3, "{workers:?}");
-    nodes.is_served();
+    assert_eq!(workers.len(), 2, "{workers:?}");
+    let made = nodes.world.snapshot();
+    let is_there = |words: &[&str]| made.iter().any(|line| words.iter().all(|word| line.contains(word)));
+    assert!(is_there(&["launch-template", "cloudtik-w.c.web"]), "no template");
+    for (id, _) in &workers {
+        assert!(is_there(&["instance ", id, "cloudtik:group=web", "cloudtik:role=worker"]), "{id} has no marks");
+    }
+    nodes.are_serving();
     for (id, address) in &workers {
         let greeting = nodes.machines.run(id, "cat /etc/greeting").unwrap().stdout;
         assert_eq!(String::from_utf8(greeting).unwrap(), format!("hello from {address}\n"));
@@ -236,9 +239,9 @@ fn a_cluster_comes_is_mended_and_goes() {
     nodes.world.client.ec2("TerminateInstances", &[("InstanceId.1", &lost)]).unwrap();
     wait_until("the worker is replaced", Duration::from_secs(90), || {
         let workers = nodes.workers();
-        workers.len() == 3 && workers.iter().all(|(id, _)| *id != lost)
+        workers.len() == 2 && workers.iter().all(|(id, _)| *id != lost)
     });
-    nodes.is_served();
+    nodes.are_serving();
     nodes.is_settled();
 
     // The fence outlives every machine: it is what an older head would have to pass.
@@ -277,7 +280,12 @@ fn a_machine_becomes_a_node() {
     // Somebody else answers there.
     nodes.on_head("cd /etc/ssh && rm ssh_host* && ssh-keygen -q -t ed25519 -N '' -f ssh_host_ed25519_key && kill -HUP $(pgrep -o -x sshd)");
     nodes.head("never");
-    nodes.world.stage.fails(1, &APPLY, &["the host key is not the expected one", "nothing was sent and no login was tried"]);
+    let nothing_begun = "the head of cluster.c is there and does not answer, so nothing was begun";
+    nodes.world.stage.fails(1, &APPLY, &[nothing_begun, "the host key is not the expected one", "nothing was sent and no login was tried"]);
+    // Nobody answers there any more.
+    nodes.on_head("pkill -STOP -x sshd");
+    let silent = nodes.world.stage.fails(1, &APPLY, &[nothing_begun]);
+    assert!(silent.took < Duration::from_secs(30), "{:?}", silent.took);
     assert_eq!(nodes.on_head("cut -d' ' -f1 /etc/greeting"), "again\n");
 
     nodes.world.expect(0, &DESTROY);

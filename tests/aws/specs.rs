@@ -92,6 +92,30 @@ output "network" {{
     )
 }
 
+/// A head in a workspace with this network and this firewall.
+pub fn with_head(world: &World, network: &str, firewall: &str) -> String {
+    let image = image(&world.server);
+    format!(
+        r#"provider "aws" {{}}
+
+workspace "w" {{
+  network {{
+{network}  }}
+  firewall {{
+{firewall}  }}
+}}
+
+cluster "c" {{
+  workspace = workspace.w
+  head {{
+    instance_type = "m5.large"
+    image         = "{image}"
+  }}
+}}
+"#
+    )
+}
+
 /// A workspace with a rule for these nodes.
 pub fn with_rule(to: &str) -> String {
     format!(

@@ -8,7 +8,7 @@ use cloudtik_model::{
     CONTROLLER_VERSION, ControllerCall, ControllerEvent, ControllerReply, ControllerRequest, ControllerStatus, NodeReply, NodeRequest,
     ProviderRef,
 };
-use cloudtik_provider_api::{CallError, Connection as Dialed, DialTarget, ErrorClass, Instance};
+use cloudtik_provider_api::{CallError, Connection as Dialed, DialTarget, ErrorClass, Instance, SIMULATED};
 use cloudtik_ssh::{
     ConnectOptions, Connection, ExecOptions, ExitStatus, HostKeyPolicy, Pool, PrivateKey, PublicHostKey, PublicUserKey, SshError, Stdin,
 };
@@ -135,6 +135,27 @@ impl Link {
                 CallError::new(ErrorClass::Permanent, UNREACHABLE, message).help(head.replace_help())
             }
         })
+    }
+
+    /// Holds that a head lets us in, tried again as long as the patience lasts.
+    ///
+    /// # Errors
+    /// It does not answer, or does not let us in.
+    pub async fn greet(&self, head: &HeadTarget, patience: Duration) -> Result<(), CallError> {
+        let until = Instant::now() + patience;
+        let mut pause = REACH_PAUSE_FIRST;
+        loop {
+            let late =
+                || CallError::new(ErrorClass::Permanent, UNREACHABLE, format!("the head of {} does not answer in time", head.cluster));
+            let tried = tokio::time::timeout_at(until, self.connection(head)).await;
+            match tried.unwrap_or_else(|_| Err(late().help(head.replace_help()))) {
+                Err(error) if error.code == UNREACHABLE && Instant::now() + pause < until => sleep(pause).await,
+                // Nobody can log in to what is simulated, and its steps are done all the same.
+                Err(error) if error.code == SIMULATED => return Ok(()),
+                other => return other.map(drop),
+            }
+            pause = (pause * 2).min(REACH_PAUSE_MAX);
+        }
     }
 
     /// A connection to a worker through its head, with the host key that the head's status gives.

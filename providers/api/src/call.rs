@@ -262,6 +262,9 @@ impl CallError {
     }
 }
 
+/// The code of an error of [`Cloud::dial`](crate::Cloud::dial) where nobody can dial an instance, because it is simulated.
+pub const SIMULATED: &str = "simulated";
+
 /// How to reach a port of an instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DialTarget {

@@ -162,7 +162,7 @@ fn said_of_group(group: &SecurityGroup) -> Value {
     ])
 }
 
-fn said_of_rule(rule: &SecurityGroupRule) -> Value {
+pub(crate) fn said_of_rule(rule: &SecurityGroupRule) -> Value {
     let port = |port: Option<i32>| port.filter(|_| is_rule_with_ports(rule)).into_value();
     let group = rule.referenced_group_info().and_then(|group| group.group_id());
     object([
@@ -228,7 +228,7 @@ async fn groups(aws: &Aws, of: Filter) -> Result<Vec<SecurityGroup>, CallError> 
 }
 
 /// The rules of some firewalls.
-async fn rules(aws: &Aws, firewalls: impl Iterator<Item = &str>) -> Result<Vec<SecurityGroupRule>, CallError> {
+pub(crate) async fn rules(aws: &Aws, firewalls: impl Iterator<Item = &str>) -> Result<Vec<SecurityGroupRule>, CallError> {
     let firewalls: Vec<String> = firewalls.map(str::to_owned).collect();
     if firewalls.is_empty() {
         return Ok(Vec::new());

@@ -13,7 +13,7 @@ use cloudtik_model::{
 };
 use cloudtik_provider_api::{
     Answer, BoxFuture, Call, CallError, Capabilities, Capability, Cloud, Connection, DialTarget, ErrorClass, Facts, HEAD_CONTROLLER_KIND,
-    Lowered, Provider, ProviderSchema,
+    Lowered, Provider, ProviderSchema, SIMULATED,
 };
 
 use crate::faults::FaultRates;
@@ -205,7 +205,7 @@ impl Cloud for SimConnection {
 
     fn dial(&self, target: DialTarget) -> BoxFuture<'_, Result<Connection, CallError>> {
         let text = format!("{} is simulated and has no port {}", target.instance, target.port);
-        Box::pin(std::future::ready(Err(CallError::new(ErrorClass::Permanent, "simulated", text))))
+        Box::pin(std::future::ready(Err(CallError::new(ErrorClass::Permanent, SIMULATED, text))))
     }
 
     fn run_step<'a>(&'a self, instance: &'a str, request: &'a NodeRequest) -> Option<BoxFuture<'a, Result<NodeReply, CallError>>> {

@@ -5,6 +5,7 @@ mod images;
 mod machines;
 mod names;
 mod quotas;
+mod reach;
 mod rights;
 mod types;
 
@@ -29,8 +30,9 @@ pub(crate) async fn check(aws: &Aws, check: &Check) -> Checked {
     let launches: BoxFuture<'_, _> = Box::pin(in_time("types of machines", launches(aws, &machines)));
     let rights: BoxFuture<'_, _> = Box::pin(in_time("rights", rights::missing(aws, &check.intended)));
     let quotas: BoxFuture<'_, _> = Box::pin(quotas::passed(aws, &check.intended, &machines));
-    let (names, launches, rights, quotas) = tokio::join!(names, launches, rights, quotas);
-    for answer in [names, launches, rights].into_iter().chain(quotas) {
+    let reach: BoxFuture<'_, _> = Box::pin(in_time("who reaches heads", reach::closed(aws, &check.intended)));
+    let (names, launches, rights, quotas, reach) = tokio::join!(names, launches, rights, quotas, reach);
+    for answer in [names, launches, rights, reach].into_iter().chain(quotas) {
         match answer {
             Ok(concerns) => all.concerns.extend(concerns),
             Err(text) => all.unanswered.push(text),

@@ -36,7 +36,7 @@ pub use account::Account;
 pub use client::{Endpoint, Said};
 pub use config::{Config, Effect, Fault, Latency, Pages, Rate, Span, Times};
 pub use lint::Linter;
-pub use machines::Machines;
+pub use machines::{InstanceMetadata, Machines};
 pub use moto::{Moto, REGION, environment};
 pub use predecessor::Predecessor;
 pub use proxy::Proxy;

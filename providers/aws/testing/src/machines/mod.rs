@@ -22,6 +22,7 @@ use base64::Engine as _;
 use crate::client::Endpoint;
 use crate::xml::Element;
 use cloud_init::FirstBoot;
+pub use metadata::InstanceMetadata;
 use metadata::{Identity, Metadata};
 
 /// Becomes a machine.
@@ -313,7 +314,7 @@ impl Machine {
         let (ready, is_ready) = std::sync::mpsc::channel();
         let telling = std::thread::Builder::new().name("metadata".to_owned()).spawn(move || {
             // A socket stays in the network that it was made in; this thread is in no other one from here on.
-            let listening = enter_network(pid).and_then(|()| Metadata::listen(identity, asked));
+            let listening = enter_network(pid).and_then(|()| Metadata::listen((metadata::ADDRESS, metadata::PORT), identity, asked));
             match listening {
                 Ok(metadata) => {
                     drop(ready.send(Ok(())));
@@ -345,15 +346,16 @@ impl Instance {
     fn of(item: &Element, region: &str) -> Self {
         let text = |path: &[&str]| item.get(path).to_owned();
         let profile = text(&["iamInstanceProfile", "arn"]);
+        let public = Some(text(&["ipAddress"])).filter(|address| !address.is_empty());
         let identity = Identity {
             id: text(&["instanceId"]),
             region: region.to_owned(),
             zone: text(&["placement", "availabilityZone"]),
             address: text(&["privateIpAddress"]),
             vpc: text(&["vpcId"]),
+            public: public.clone(),
             profile: profile.rsplit('/').next().filter(|name| !name.is_empty()).map(str::to_owned),
         };
-        let public = Some(text(&["ipAddress"])).filter(|address| !address.is_empty());
         Self { identity, public, runs: item.get(&["instanceState", "name"]) == "running" }
     }
 }
