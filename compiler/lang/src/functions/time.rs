@@ -28,8 +28,9 @@ fn timeadd(args: &[Value]) -> Outcome {
     let beyond = || Fault::at(1, "the time is beyond what can be written");
     let then = moment(args, 0)?.checked_add(duration(args, 1)?).ok_or_else(beyond)?;
     // Parts of a second are not shown.
-    let shown = then.replace_nanosecond(0).ok().and_then(|then| then.format(&Rfc3339).ok());
-    shown.map(Value::from).ok_or_else(beyond)
+    let parts = ["YYYY", "-", "MM", "-", "DD", "T", "hh", ":", "mm", ":", "ss", "Z"];
+    let shown = parts.map(|part| if part.len() > 1 || part == "Z" { written(part, then) } else { Some(part.to_owned()) });
+    shown.into_iter().collect::<Option<String>>().map(Value::from).ok_or_else(beyond)
 }
 
 /// The units and their nanoseconds, longer names before those that they begin with.
@@ -71,7 +72,7 @@ fn formatdate(args: &[Value]) -> Outcome {
         } else if first.is_ascii_alphabetic() {
             let end = rest.find(|c| c != first).unwrap_or(rest.len());
             let (verb, after) = rest.split_at(end);
-            out.push_str(&part(verb, moment)?);
+            out.push_str(&written(verb, moment).ok_or_else(|| Fault::at(0, format!("there is no verb `{verb}`: {VERBS}")))?);
             rest = after;
         } else {
             out.push(first);
@@ -96,7 +97,8 @@ fn literal<'a>(quoted: &'a str, out: &mut String) -> Result<&'a str, Fault> {
 const VERBS: &str = "years are YYYY or YY, months MMMM to M, days DD or D, week days EEEE or EEE, hours hh, h, HH or H, AM or PM AA or aa, \
                      minutes mm or m, seconds ss or s, offsets ZZZZZ, ZZZZ, ZZZ or Z; other letters stand between single quotes";
 
-fn part(verb: &str, moment: OffsetDateTime) -> Result<String, Fault> {
+/// A part of a time. `None`: there is no such verb.
+fn written(verb: &str, moment: OffsetDateTime) -> Option<String> {
     let short = |name: String| name.chars().take(3).collect::<String>();
     let half = if moment.hour() < 12 { "AM" } else { "PM" };
     let of_half = match moment.hour() % 12 {
@@ -109,7 +111,7 @@ fn part(verb: &str, moment: OffsetDateTime) -> Result<String, Fault> {
         format!("{sign}{:02}{between}{:02}", hours.unsigned_abs(), minutes.unsigned_abs())
     };
     let is_utc = moment.offset().is_utc();
-    Ok(match verb {
+    Some(match verb {
         "YYYY" => format!("{:04}", moment.year()),
         "YY" => format!("{:02}", moment.year().rem_euclid(100)),
         "MMMM" => moment.month().to_string(),
@@ -134,6 +136,6 @@ fn part(verb: &str, moment: OffsetDateTime) -> Result<String, Fault> {
         "Z" if is_utc => "Z".to_owned(),
         "ZZZZZ" | "Z" => offset(":"),
         "ZZZZ" | "ZZZ" => offset(""),
-        other => return Err(Fault::at(0, format!("there is no verb `{other}`: {VERBS}"))),
+        _ => return None,
     })
 }
