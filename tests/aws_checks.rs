@@ -326,3 +326,53 @@ fn unwrapped(text: &str) -> String {
     let words = text.split_whitespace().filter(|word| !["│", "|"].contains(word));
     words.collect::<Vec<_>>().join(" ")
 }
+
+/// What a node must have instead of a type: the cheapest is found out, for the processor of the image.
+#[test]
+fn a_type_of_machine_is_chosen_by_what_it_must_have() {
+    let Some(world) = World::new(Config::strict()) else { return };
+    let image = |architecture: &str| {
+        let filter = [("Filter.1.Name", "architecture"), ("Filter.1.Value.1", architecture)];
+        world.server.ec2("DescribeImages", &filter).unwrap().texts("imageId").remove(0)
+    };
+    let (intel, arm) = (image("x86_64"), image("arm64"));
+    world.stage.spec(&format!(
+        r#"provider "aws" {{}}
+
+workspace "w" {{
+  firewall {{
+    ssh_from = ["203.0.113.0/24"]
+  }}
+}}
+
+cluster "c" {{
+  workspace = workspace.w
+  head {{
+    cpus       = 4
+    memory_gib = 16
+    image      = "{intel}"
+  }}
+  workers "gpu" {{
+    gpus     = 1
+    gpu_type = "t4"
+    image    = "{intel}"
+  }}
+  workers "arm" {{
+    memory_gib = 30
+    image      = "{arm}"
+  }}
+}}
+"#
+    ));
+    let (ran, calls) = world.expect(0, &["plan", "--checks=false", "--verbose"]);
+    for name in ["m5a.xlarge", "g4dn.xlarge", "x2gd.large"] {
+        assert!(ran.stdout.contains(&format!("\"{name}\"")), "no {name} in {}", ran.stdout);
+    }
+    println!("{}", table("plan", &calls));
+    world.change("gpus     = 1", "gpus     = 1000");
+    let (ran, _) = world.expect(1, &["plan"]);
+    let said = unwrapped(&ran.text());
+    assert!(said.contains("no type of machine for x86_64 in region us-west-2 has gpus = 1000, gpu_type = t4"), "{}", ran.text());
+    let (ran, _) = world.expect(0, &["plan", "--offline"]);
+    assert!(ran.stdout.contains("machine_type"), "{}", ran.stdout);
+}

@@ -547,6 +547,8 @@ fn head() -> NestedRule {
         attributes: vec![
             AttributeRule::optional("cpus", Type::Number, rolling, "Processors that it must have.").check(Check::Positive),
             AttributeRule::optional("memory_gib", Type::Number, rolling, "Memory that it must have, in GiB.").check(Check::Positive),
+            AttributeRule::optional("gpus", Type::Number, rolling, "GPUs that it must have.").check(Check::IntFrom(1)),
+            AttributeRule::optional("gpu_type", Type::String, rolling, "What GPUs these must be: `T4`."),
             AttributeRule::optional("instance_type", Type::String, rolling, "The type of machine; the provider's without it."),
             AttributeRule::new(public_ip).check(Check::OneOf(&["auto", "static", "none"])).known(),
             tags(),
@@ -557,7 +559,7 @@ fn head() -> NestedRule {
         .chain(machine())
         .collect(),
         blocks: vec![setup(), ssh(), one(local), one(aws()), part_lifecycle()],
-        later: &["store_gib", "gpus", "gpu_type", "disk", "mounts", "runtimes", "runtime", "container", "onprem"],
+        later: &["store_gib", "disk", "mounts", "runtimes", "runtime", "container", "onprem"],
         ..BlockSchema::default()
     })
 }
@@ -587,6 +589,8 @@ fn workers() -> NestedRule {
         attributes: vec![
             AttributeRule::optional("cpus", Type::Number, rolling, "Processors that each must have.").check(Check::Positive),
             AttributeRule::optional("memory_gib", Type::Number, rolling, "Memory that each must have, in GiB.").check(Check::Positive),
+            AttributeRule::optional("gpus", Type::Number, rolling, "GPUs that each must have.").check(Check::IntFrom(1)),
+            AttributeRule::optional("gpu_type", Type::String, rolling, "What GPUs these must be: `T4`."),
             AttributeRule::new(min).check(Check::IntFrom(0)).known(),
             AttributeRule::optional("max", Type::Number, live, "Never more; `min` without it.").check(Check::IntFrom(0)).known(),
             AttributeRule::optional("runtimes", strings(), ChangeWord::Steps, "Which of the cluster's runtimes run here; all without it.")
@@ -613,8 +617,6 @@ fn workers() -> NestedRule {
             "quorum",
             "on_idle",
             "rollout",
-            "gpus",
-            "gpu_type",
             "disk",
             "mounts",
             "runtime",

@@ -18,7 +18,7 @@ use crate::error::{refused, strange};
 use crate::kinds::{cloudformation_stack, route_tables};
 use crate::session::Identity;
 use crate::whole::whole;
-use crate::{metadata, tags};
+use crate::{machine_type, metadata, tags};
 
 /// Where packets go that no other route is for: no range that must stay free.
 const EVERYWHERE: &str = "0.0.0.0/0";
@@ -72,6 +72,7 @@ async fn answer_one(aws: &Aws, question: &str, arguments: Given<'_>) -> Result<V
         "client" => client(aws, arguments).await,
         "network" => network(aws, arguments).await,
         "image" => image(aws, arguments).await,
+        "machine_type" => machine_type::machine_type(aws, arguments).await,
         "database_version" => database_version(aws, arguments).await,
         "change_set" => cloudformation_stack::preview(aws, arguments).await,
         "workspace" => whole(aws, arguments).await,
@@ -238,6 +239,13 @@ fn ranges(vpc: &Vpc) -> Value {
     };
     let associated = vpc.cidr_block_association_set().iter().filter(|range| !range.cidr_block_state().is_some_and(is_gone));
     texts(vpc.cidr_block().into_iter().chain(associated.filter_map(|range| range.cidr_block())))
+}
+
+/// The architecture that an image is for.
+pub(crate) async fn architecture(aws: &Aws, arguments: Given<'_>) -> Result<String, CallError> {
+    let image = image(aws, arguments).await?;
+    let architecture = image.get("architecture").and_then(Value::as_str).map(str::to_owned);
+    architecture.ok_or_else(|| strange("ec2:DescribeImages", "architecture"))
 }
 
 /// What nodes are made from: by its id, or the one that a parameter names, or the newest of an owner by name.

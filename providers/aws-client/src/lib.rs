@@ -18,6 +18,7 @@ mod kind;
 mod kinds;
 mod limits;
 mod looks;
+mod machine_type;
 mod metadata;
 mod session;
 mod status;

@@ -9,6 +9,7 @@
 //! | `network` | `vpc` or null, `workspace` | `{ vpc_id, cidr_blocks, subnets, internet_gateway_id }`; `subnets` are `{ id, cidr_block, zone }`, without those of the workspace |
 //! | `workspace` | `workspace`, `vpc` of a shared network or null, `shared` | what is there of a workspace that is taken over: lists `networks` and `firewalls` of its name, and in its network `subnets`, `taken` ranges, `internet_gateways`, `nat_gateways`, `addresses`, `route_tables`, `endpoints`, `rules`, `peerings`; and `policies` of its roles. Each object has an `id` |
 //! | `image` | `owner`, `name`, `architecture`, or `parameter`, or `id` | `{ id, name, user, root_device_name, architecture }` |
+//! | `machine_type` | `cpus`, `memory_gib`, `gpus`, `gpu_type`, each or null; `architecture`, or the arguments of `image` | the name of the cheapest type that has it |
 //! | `database_version` | `engine` | the newest major version of it, such as `17` or `8.4` |
 //! | `change_set` | `id` of a stack, and what it shall be | `{ notes, anew }`: what becomes of what is in it, and whether something of that is made anew; no plan is made of it, it is shown with one |
 //!
@@ -24,6 +25,7 @@ use cloudtik_provider_api::{FactQuestion, Facts, engine, fact, real_name};
 use ipnet::Ipv4Net;
 
 use crate::image::Image;
+use crate::machine_type::Wanted;
 use crate::network_spec::{Mode, NetworkSpec, Zones};
 use crate::text::part_of;
 
@@ -41,6 +43,8 @@ pub const NETWORK: &str = "network";
 pub const WORKSPACE: &str = "workspace";
 /// An image.
 pub const IMAGE: &str = "image";
+/// The type of machine of a node that says what it must have.
+pub const MACHINE_TYPE: &str = "machine_type";
 /// What an update would do inside a stack.
 pub const CHANGE_SET: &str = "change_set";
 
@@ -66,8 +70,16 @@ pub(crate) fn questions(
     all.extend(workspaces.iter().flat_map(|workspace| of_workspace(provider, config, workspace)));
     for cluster in clusters {
         let nodes = cluster.head.iter().chain(cluster.workers.values());
-        all.extend(nodes.filter_map(|node| Some(pinned(image_key(provider, config, node), IMAGE, Image::of(node).ok()?.arguments()))));
+        all.extend(nodes.flat_map(|node| of_node(provider, config, node)));
     }
+    all
+}
+
+fn of_node(provider: &ProviderRef, config: &Value, node: &NodeSpec) -> Vec<FactQuestion> {
+    let Ok(image) = Image::of(node) else { return Vec::new() };
+    let mut all = vec![pinned(image_key(provider, config, node), IMAGE, image.arguments())];
+    let wanted = Wanted::of(node).map(|wanted| wanted.arguments(&image));
+    all.extend(wanted.map(|arguments| pinned(machine_type_key(provider, config, node), MACHINE_TYPE, arguments)));
     all
 }
 
@@ -143,6 +155,12 @@ pub(crate) fn version_key(config: &Value, workspace: &WorkspaceSpec, label: &str
 pub(crate) fn image_key(provider: &ProviderRef, config: &Value, node: &NodeSpec) -> String {
     let image = Image::of(node).ok().and_then(|image| image.key());
     key_below(provider, config, &node.address, IMAGE, image.as_deref())
+}
+
+/// The key of the type of machine of a node that says what it must have.
+pub(crate) fn machine_type_key(provider: &ProviderRef, config: &Value, node: &NodeSpec) -> String {
+    let asked = Image::of(node).ok().and_then(|image| Some(Wanted::of(node)?.key(&image)));
+    key_below(provider, config, &node.address, MACHINE_TYPE, asked.as_deref())
 }
 
 /// Who asks, and where.

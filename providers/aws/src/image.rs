@@ -65,6 +65,15 @@ impl Image {
         }
     }
 
+    /// The architecture that it is for, where the spec says it.
+    pub(crate) fn architecture(&self) -> Option<&str> {
+        match self {
+            Self::Newest(architecture) => Some(*architecture),
+            Self::Search { architecture, .. } => Some(architecture),
+            Self::Id(_) | Self::Parameter(_) => None,
+        }
+    }
+
     /// What tells the answer from that of another image of the same node; none for what a spec gets that says nothing.
     pub(crate) fn key(&self) -> Option<String> {
         match self {

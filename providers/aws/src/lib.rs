@@ -10,6 +10,7 @@ mod first_boot;
 mod image;
 pub mod kinds;
 mod lower;
+pub mod machine_type;
 pub mod marks;
 pub mod names;
 mod network_spec;

@@ -9,8 +9,20 @@ use cloudtik_provider_api::{ClusterStart, Lowered, WorkspaceStart, existing_data
 use crate::kinds::{BUCKET_KIND, FIREWALL_KIND, INSTANCE_KIND, NETWORK_KIND};
 
 /// What clouds of machines have.
-const MACHINE: &[&str] =
-    &["instance_type", "instance_types", "market", "max_price", "image", "disk_gib", "disk_type", "public_ip", "zones", "user_data"];
+const MACHINE: &[&str] = &[
+    "instance_type",
+    "instance_types",
+    "market",
+    "max_price",
+    "image",
+    "disk_gib",
+    "disk_type",
+    "public_ip",
+    "zones",
+    "user_data",
+    "gpus",
+    "gpu_type",
+];
 
 /// `workspace.w.network`, `.firewall`, `.storage.<n>`.
 pub(crate) fn workspace(workspace: &WorkspaceSpec) -> Lowered {

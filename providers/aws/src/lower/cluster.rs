@@ -11,12 +11,12 @@ use super::identity::{HEAD, WORKERS, Who};
 use super::maker::with_tags;
 use super::template::template;
 use super::{check_tags, forms, place};
-use crate::facts::image_key;
+use crate::facts::{image_key, machine_type_key};
 use crate::image::Image;
-use crate::kinds;
 use crate::names::{self, CLUSTER_NAME_TAG, NODE_KIND_TAG, NODE_SEQUENCE_TAG, NODE_TYPE_TAG, WORKSPACE_NAME_TAG};
 use crate::network_spec::Mode;
 use crate::text::part_of;
+use crate::{kinds, machine_type};
 
 /// The system disk of a node whose spec says nothing of it.
 const DISK_GIB: u64 = 100;
@@ -70,7 +70,8 @@ impl Nodes<'_> {
         let tags = [(NODE_KIND_TAG, Value::from("head")), (NODE_SEQUENCE_TAG, Value::from("1"))];
         let instance = self.node(node, instance, HEAD, "head", &tags, found);
         let instance = instance.set("associate_public_ip_address", public);
-        let instance = instance.set("instance_type", forms::instance_type(node)).origin("instance_type", &node.fields);
+        let (machine, name) = forms::instance_type(node, || self.machine_type(node));
+        let instance = instance.set("instance_type", machine).origin("instance_type", &renamed(&node.fields, name, "instance_type"));
         let subnets = self.subnets(node, if public { "public_subnet_ids" } else { "private_subnet_ids" }, found);
         let first = subnets.elements().map_or_else(|| unread(&subnets), |mut ids| ids.next().cloned().unwrap_or_default());
         instance.set("subnet_id", first).field(&node.fields, "authorized_keys")
@@ -80,7 +81,7 @@ impl Nodes<'_> {
         let tags = [(NODE_KIND_TAG, Value::from("worker")), (NODE_TYPE_TAG, Value::from(Arc::clone(group)))];
         let worker = self.node(node, instance, WORKERS, "worker", &tags, found).set("associate_public_ip_address", false);
         forms::check(node, found);
-        forms::forms(node, worker).set("subnet_ids", self.subnets(node, "private_subnet_ids", found))
+        forms::forms(node, worker, || self.machine_type(node)).set("subnet_ids", self.subnets(node, "private_subnet_ids", found))
     }
 
     fn is_public(&self, node: &NodeSpec) -> bool {
@@ -101,6 +102,11 @@ impl Nodes<'_> {
         fact(self.facts, &image_key(&self.cluster.provider, self.config, node), Type::Any)
     }
 
+    /// The type that was chosen for what a node must have.
+    fn machine_type(&self, node: &NodeSpec) -> Value {
+        fact(self.facts, &machine_type_key(&self.cluster.provider, self.config, node), Type::String)
+    }
+
     /// What heads and workers have in common.
     fn node(
         &self,
@@ -112,7 +118,7 @@ impl Nodes<'_> {
         found: &mut Diagnostics,
     ) -> ResourceBuilder {
         check_tags(&node.fields, found);
-        self.check_machine(node, found);
+        machine_type::check(node, found);
         if let Err(wrong) = Image::of(node) {
             found.push(wrong);
         }
@@ -149,15 +155,6 @@ impl Nodes<'_> {
         let own: &[&str] = if who == HEAD { &["id", "head_id"] } else { &["id"] };
         let all: Vec<Value> = own.iter().map(|name| self.export("firewall", name, Type::String)).collect();
         all.into_iter().filter(|id| !id.is_null())
-    }
-
-    /// What the spec asks of a node and only a choice of its type could give.
-    fn check_machine(&self, node: &NodeSpec, found: &mut Diagnostics) {
-        for (name, field) in cloudtik_provider_api::written(&node.fields, &["cpus", "memory_gib"]) {
-            let title = format!("provider `{}` chooses no type of machine by `{name}` in this version", self.cluster.provider);
-            let help = "write the type: `instance_type = \"m5.xlarge\"`";
-            found.push(Diagnostic::error("aws-machine", title).at(field.span).of(&node.address).help(help));
-        }
     }
 
     /// Where a node may stand: in all of these subnets, or those that are in one of its zones.

@@ -7,6 +7,7 @@ use cloudtik_provider_api::ResourceBuilder;
 use super::cluster::renamed;
 use super::place;
 use crate::image::{INSTANCE_TYPE, architecture};
+use crate::machine_type::ASKED;
 
 const SPOT: &str = "spot";
 const ON_DEMAND: &str = "on-demand";
@@ -15,16 +16,23 @@ fn given<'n>(node: &'n NodeSpec, name: &str) -> Option<&'n Value> {
     node.fields.get(name).map(|field| &field.value).filter(|value| !value.is_null())
 }
 
-/// The type of a node that has one only.
-pub(super) fn instance_type(node: &NodeSpec) -> Value {
-    given(node, "instance_type").cloned().unwrap_or_else(|| INSTANCE_TYPE.into())
+/// The type of a node that has one only, with the attribute that says it; `chosen` is asked where the spec says what it must have.
+pub(super) fn instance_type(node: &NodeSpec, chosen: impl FnOnce() -> Value) -> (Value, &'static str) {
+    match (given(node, "instance_type"), ASKED.iter().find(|name| given(node, name).is_some())) {
+        (Some(named), _) => (named.clone(), "instance_type"),
+        (None, Some(asked)) => (chosen(), asked),
+        (None, None) => (INSTANCE_TYPE.into(), "instance_type"),
+    }
 }
 
 /// A worker with all that it may be.
-pub(super) fn forms(node: &NodeSpec, worker: ResourceBuilder) -> ResourceBuilder {
+pub(super) fn forms(node: &NodeSpec, worker: ResourceBuilder, chosen: impl FnOnce() -> Value) -> ResourceBuilder {
     let (types, name) = match given(node, "instance_types") {
         Some(types) => (types.clone(), "instance_types"),
-        None => (Value::list([instance_type(node)]), "instance_type"),
+        None => {
+            let (one, name) = instance_type(node, chosen);
+            (Value::list([one]), name)
+        }
     };
     let markets: &[&str] = match given(node, "market").and_then(Value::as_str) {
         Some(SPOT) => &[SPOT],

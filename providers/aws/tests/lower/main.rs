@@ -226,6 +226,22 @@ fn an_answer_is_kept_for_what_it_depends_on() {
 }
 
 #[test]
+fn a_type_that_is_chosen_is_asked_for_once_the_image_is_known() {
+    let spec =
+        "workspace \"w\" {}\ncluster \"c\" {\n workspace = workspace.w\n head {\n cpus = 4\n memory_gib = 7.5\n image = \"ami-1\"\n }\n}\n";
+    let questions: Vec<_> = run(spec, &Facts::new()).0.questions.into_values().flatten().collect();
+    let question = questions.iter().find(|question| question.question == "machine_type").unwrap();
+    assert_eq!((question.key.as_str(), question.pin), ("cluster.c.head.machine_type.4/7.5///ami-1", true));
+    let image = question.arguments.get("image").and_then(|image| image.get("id")).cloned();
+    assert_eq!((question.arguments.get("architecture"), image), (Some(&Value::NULL), Some("ami-1".into())));
+    let head = |facts: &Facts| support::resource(&compiled(spec, facts), "cluster.c.head").clone();
+    let chosen = head(&facts(spec));
+    assert_eq!(chosen.attributes.get("instance_type"), Some(&"m5a.xlarge".into()));
+    assert!(!chosen.origins["instance_type"].span.is_none());
+    assert!(head(&Facts::new()).attributes.get("instance_type").is_some_and(Value::is_deferred), "nobody was asked");
+}
+
+#[test]
 fn tags_of_the_configuration_are_on_everything_that_has_tags() {
     let spec = "provider \"aws\" { default_tags = { team = \"x\", Name = \"never\" } }\nworkspace \"w\" { tags = { team = \"y\" } }\n\
                 resource \"aws_eip\" \"e\" {}\nresource \"aws_eip\" \"f\" { tags = { team = \"z\" } }\n";

@@ -121,7 +121,11 @@ fn cluster(nodes: &str, expected: &str) {
 
 #[test]
 fn nodes_are_machines_of_aws() {
-    cluster("head {\ncpus = 4\n}", "9 error aws-machine: provider `aws` chooses no type of machine by `cpus` in this version");
+    cluster("head {\ncpus = 4\nmemory_gib = 16\ngpus = 1\n}", "");
+    cluster(
+        "head {\ncpus = 4\ninstance_type = \"m5.large\"\n}",
+        "9 error aws-machine: `cpus` has a type of machine chosen, and `instance_type` names one",
+    );
     cluster("head {\nimage = \"ubuntu\"\n}", "9 error aws-image: `ubuntu` is no image of AWS");
     cluster("head {\nimage = { owner = \"x\" }\n}", "9 error bad-value: `image`: it names no image");
     cluster("head {\nzones = [\"us-west-2c\"]\n}", "9 error aws-zones: the workspace has no subnet in us-west-2c");

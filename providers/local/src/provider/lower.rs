@@ -79,7 +79,7 @@ pub(super) fn cluster(config: &Value, cluster: &ClusterSpec, workspace: &Workspa
 
 /// A node is this machine: it has no type, no image and no disk of its own.
 fn check_machine(node: &NodeSpec, provider: &ProviderRef, found: &mut Diagnostics) {
-    for (name, field) in written(&node.fields, &["instance_type", "instance_types", "image", "disk_gib", "disk_type"]) {
+    for (name, field) in written(&node.fields, &["instance_type", "instance_types", "image", "disk_gib", "disk_type", "gpus", "gpu_type"]) {
         let title = format!("provider `{provider}` has no `{name}`: its nodes are parts of this machine");
         let help = "leave it out, or write `cpus` and `memory_gib` for what a node must have";
         found.push(Diagnostic::error("local-machine", title).at(field.span).of(&node.address).help(help));
