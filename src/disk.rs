@@ -55,18 +55,24 @@ impl DiskSources {
         if file.starts_with(&root) { Ok(file) } else { Err(ReadError::Outside(path.to_owned())) }
     }
 
-    fn walk(&self, folder: &Path, prefix: &str, found: &mut Vec<String>) -> Result<(), ReadError> {
+    fn walk(&self, folder: &Path, prefix: &str, depth: Option<usize>, found: &mut Vec<String>) -> Result<(), ReadError> {
         let entries = std::fs::read_dir(folder).map_err(|error| failure(prefix, &error))?;
         for entry in entries {
             let entry = entry.map_err(|error| failure(prefix, &error))?;
             let name = entry.file_name();
             let path = format!("{prefix}/{}", name.to_string_lossy());
-            let kind = std::fs::metadata(entry.path()).map_err(|error| failure(&path, &error))?;
+            let kind = match std::fs::metadata(entry.path()) {
+                // A link that leads nowhere is no file.
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                kind => kind.map_err(|error| failure(&path, &error))?,
+            };
             if kind.is_dir() && self.is_data(&entry.path()) {
                 continue;
             }
             if kind.is_dir() && !entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
-                self.walk(&entry.path(), &path, found)?;
+                if depth != Some(0) {
+                    self.walk(&entry.path(), &path, depth.map(|depth| depth - 1), found)?;
+                }
             } else if kind.is_file() {
                 found.push(path);
             }
@@ -114,13 +120,13 @@ impl SourceSet for DiskSources {
         Ok(bytes.into())
     }
 
-    fn list_below(&self, path: &str) -> Result<Option<Vec<String>>, ReadError> {
+    fn list_below(&self, path: &str, depth: Option<usize>) -> Result<Option<Vec<String>>, ReadError> {
         let folder = self.resolve(path)?;
         if !folder.is_dir() {
             return Ok(None);
         }
         let mut found = Vec::new();
-        self.walk(&folder, path.trim_start_matches("./").trim_end_matches('/'), &mut found)?;
+        self.walk(&folder, path.trim_start_matches("./").trim_end_matches('/'), depth, &mut found)?;
         found.sort();
         Ok(Some(found))
     }
@@ -155,6 +161,6 @@ mod tests {
             std::fs::write(file, "x").unwrap();
         }
         let sources = DiskSources::new(folder.path()).without(Path::new(".data"));
-        assert_eq!(sources.list_below(".").unwrap().unwrap(), ["./main.hcl", "./site/a"]);
+        assert_eq!(sources.list_below(".", None).unwrap().unwrap(), ["./main.hcl", "./site/a"]);
     }
 }

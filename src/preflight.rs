@@ -87,8 +87,8 @@ pub(crate) fn silent_heads(plan: &Plan, state: &State, clouds: &Arc<Clouds>, aro
 }
 
 /// The clusters whose head a plan needs: its controller, where something of it, of its groups or of the head changes; or the node alone, where
-/// something runs on it. Neither goes or is made anew: a dead head must not keep a cluster from being destroyed. A head that the plan itself opens
-/// a way to is not needed before.
+/// something runs on it. Neither goes or is made anew: a dead head must not keep a cluster from being destroyed. A head of which something changes
+/// that it stands on is not needed before: the plan may be what opens the way to it.
 fn needed(plan: &Plan, state: &State) -> Vec<Needed> {
     let is_there = |address: &Address| state.resources.get(address).is_some_and(|entry| entry.current.is_some());
     let stays = |address: &Address| {

@@ -274,8 +274,8 @@ impl Files for Reads<'_> {
         Reads::read(self, path)
     }
 
-    fn list_below(&self, path: &str) -> Result<Vec<String>, ReadError> {
-        self.sources.list_below(path)?.ok_or_else(|| ReadError::NotFound(path.to_owned()))
+    fn list_below(&self, path: &str, depth: Option<usize>) -> Result<Vec<String>, ReadError> {
+        self.sources.list_below(path, depth)?.ok_or_else(|| ReadError::NotFound(path.to_owned()))
     }
 
     fn absolute(&self, path: &str) -> Option<String> {

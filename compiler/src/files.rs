@@ -212,7 +212,7 @@ fn entry_steps(expansion: &Expansion<'_>, context: &NodeContext<'_>, entry: &Ent
         return file_step(context, entry, &entry.path, Content::Text(content.clone())).into_iter().collect();
     }
     let source = entry.source.as_deref().unwrap_or_default();
-    let below = match expansion.reads.sources.list_below(source) {
+    let below = match expansion.reads.sources.list_below(source, None) {
         Ok(below) => below,
         Err(error) => {
             found.push(unreadable(&error).at(entry.span));

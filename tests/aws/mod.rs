@@ -59,7 +59,7 @@ impl World {
     /// `None`: there is no server to test against, which was said.
     pub fn new(config: Config) -> Option<Self> {
         let moto = Moto::start_or_say(Path::new(env!("CARGO_TARGET_TMPDIR")))?;
-        Some(Self::of(moto, Ipv4Addr::LOCALHOST, config))
+        Some(Self::of(moto, Ipv4Addr::LOCALHOST, config, Stage::beside_others(Stage::any_form())))
     }
 
     /// A world whose instances are machines, of an image that this script has run on. `None`: that cannot be had here, which was said.
@@ -67,14 +67,13 @@ impl World {
         let moto = Moto::start_or_say(Path::new(env!("CARGO_TARGET_TMPDIR")))?;
         let folder = tempfile::Builder::new().prefix("ctm-").tempdir().unwrap();
         let machines = Machines::start_or_say(folder.path(), moto.endpoint(), image)?;
-        Some((Self::of(moto, machines.host(), config), machines, folder))
+        Some((Self::of(moto, machines.host(), config, Stage::new(Stage::any_form())), machines, folder))
     }
 
     /// With a proxy at an address of this machine.
-    fn of(moto: Moto, at: Ipv4Addr, config: Config) -> Self {
+    fn of(moto: Moto, at: Ipv4Addr, config: Config, mut stage: Stage) -> Self {
         let proxy = Proxy::listen((at, 0).into(), moto.address(), config).unwrap();
         let local = format!("127.0.0.1,{at}");
-        let mut stage = Stage::new(Stage::any_form());
         for (name, value) in [
             ("AWS_ENDPOINT_URL", proxy.url().as_str()),
             ("AWS_REGION", REGION),

@@ -115,11 +115,27 @@ impl Running {
     }
 }
 
+/// What tests that look at the whole machine hold alone.
+fn turn() -> File {
+    File::create(Path::new(env!("CARGO_TARGET_TMPDIR")).join("one-at-a-time.lock")).unwrap()
+}
+
 impl Stage {
     /// A place for the form. `Plain` has a user of its own when this process is root's, and is this process's user otherwise.
     pub fn new(form: Form) -> Self {
-        let turn = File::create(Path::new(env!("CARGO_TARGET_TMPDIR")).join("one-at-a-time.lock")).unwrap();
+        let turn = turn();
         turn.lock().unwrap();
+        Self::with(form, turn)
+    }
+
+    /// The same for a test that looks at nothing of this machine but its own folder: such tests run side by side.
+    pub fn beside_others(form: Form) -> Self {
+        let turn = turn();
+        turn.lock_shared().unwrap();
+        Self::with(form, turn)
+    }
+
+    fn with(form: Form, turn: File) -> Self {
         // The path of a socket may have 107 bytes: the folder's name is short.
         let folder = tempfile::Builder::new().prefix("ct-").tempdir().unwrap();
         let root = folder.path();

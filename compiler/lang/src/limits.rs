@@ -19,7 +19,7 @@ pub const BYTES_PER_STEP: usize = 64;
 /// twice. It keeps the stack of a thread whole.
 pub const MAX_EVALUATION_DEPTH: u16 = 260;
 
-/// How deeply `templatefile` may stand in files that `templatefile` reads.
+/// How deeply templates may stand in templates that `templatefile` reads or `templatestring` is given.
 pub const MAX_TEMPLATE_DEPTH: u16 = 8;
 
 /// How deeply a residual expression may be nested, counted in levels of its JSON: readers stop at 128, and what holds it has some.

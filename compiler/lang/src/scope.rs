@@ -67,11 +67,11 @@ pub trait Files {
     /// See [`ReadError`].
     fn read(&self, path: &str) -> Result<Arc<[u8]>, ReadError>;
 
-    /// Every file below a folder, as paths below the project, sorted.
+    /// The files below a folder, in it and so many folders further down, or all; as paths below the project, sorted.
     ///
     /// # Errors
     /// See [`ReadError`]; a path that is no folder is not found.
-    fn list_below(&self, path: &str) -> Result<Vec<String>, ReadError>;
+    fn list_below(&self, path: &str, depth: Option<usize>) -> Result<Vec<String>, ReadError>;
 
     /// A path of the project from the root of the machine. `None`: the project has no place there.
     fn absolute(&self, path: &str) -> Option<String>;

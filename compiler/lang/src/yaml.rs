@@ -63,7 +63,7 @@ fn write_node(value: &Value, indent: usize, out: &mut String) {
         return;
     }
     match value.kind() {
-        ValueKind::String(text) => return write_text(text, indent, out),
+        ValueKind::String(text) => return write_text(text, indent.max(2), out),
         ValueKind::Bool(truth) => out.push_str(if *truth { "true" } else { "false" }),
         ValueKind::Number(number) => out.push_str(&number.to_string()),
         ValueKind::Map(_) | ValueKind::Object(_) => out.push_str("{}"),
@@ -85,7 +85,11 @@ fn write_below(item: &Value, indent: usize, out: &mut String) {
     } else {
         out.push(' ');
     }
-    write_node(item, inner, out);
+    // The lines of a text stand further in than its name.
+    match item.as_str() {
+        Some(text) => write_text(text, indent + 2, out),
+        None => write_node(item, inner, out),
+    }
 }
 
 /// A string in quotes, or as a block where it has several lines that a block can show.
@@ -107,7 +111,7 @@ fn write_text(text: &str, indent: usize, out: &mut String) {
     out.push_str(&format!("|{hint}{chomping}\n"));
     for line in text.strip_suffix('\n').unwrap_or(text).split('\n') {
         if !line.is_empty() {
-            out.push_str(&format!("{}{line}", " ".repeat(indent.max(2))));
+            out.push_str(&format!("{}{line}", " ".repeat(indent)));
         }
         out.push('\n');
     }

@@ -10,6 +10,9 @@ use bigdecimal::{BigDecimal, RoundingMode, Signed as _, ToPrimitive as _, Zero a
 /// The most digits a number may be written with. Money, sizes, ports and 256-bit identifiers fit.
 pub const MAX_DIGITS: u64 = 200;
 
+/// The longest text of a number: all digits of the smallest one, with room.
+const MAX_TEXT_BYTES: usize = 2_000;
+
 /// Bits of the significand that a number is rounded to, as Terraform's are.
 const PRECISION_BITS: u64 = 512;
 
@@ -33,7 +36,7 @@ pub enum NumberError {
     DivisionByZero,
 }
 
-/// An exact decimal. Small integers are kept as such; every number has one representation, so equality is of values.
+/// A decimal of up to 512 bits. Small integers are kept as such; every number has one representation, so equality is of values.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Number(Repr);
 
@@ -125,6 +128,18 @@ impl Number {
         self.decimal().to_f64().unwrap_or(f64::NAN)
     }
 
+    /// The same number in few characters, with an exponent where it has many zeros.
+    #[must_use]
+    pub fn to_short_string(&self) -> String {
+        match &self.0 {
+            Repr::Big(decimal) => {
+                let (digits, scale) = decimal.as_bigint_and_exponent();
+                if scale.abs() > 21 { format!("{digits}e{}", -scale) } else { decimal.to_plain_string() }
+            }
+            Repr::Int(int) => int.to_string(),
+        }
+    }
+
     /// Sum.
     ///
     /// # Errors
@@ -192,8 +207,10 @@ impl Number {
         if divisor.is_zero() {
             return Err(NumberError::DivisionByZero);
         }
-        let quotient = (&dividend / &divisor).with_scale_round(0, RoundingMode::Down);
-        Self::from_decimal(dividend - quotient * divisor)
+        // As whole numbers of the same fraction: the remainder of those is exact.
+        let scale = dividend.as_bigint_and_exponent().1.max(divisor.as_bigint_and_exponent().1);
+        let whole = |decimal: &BigDecimal| decimal.with_scale(scale).into_bigint_and_exponent().0;
+        Self::from_decimal(BigDecimal::new(whole(&dividend) % whole(&divisor), scale))
     }
 
     /// The number with the other sign.
@@ -297,6 +314,13 @@ impl Binary {
     }
 }
 
+/// Digits between the first and the last one that is not zero.
+fn significant_digits(text: &str) -> u64 {
+    let mantissa = text.split(['e', 'E']).next().unwrap_or_default();
+    let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
+    digits.trim_matches('0').len() as u64
+}
+
 impl From<i64> for Number {
     fn from(int: i64) -> Self {
         Self(Repr::Int(int))
@@ -323,8 +347,7 @@ impl FromStr for Number {
             return Ok(Self(Repr::Int(int)));
         }
         // A bound on the text before the library sees it: an exponent of a billion would be written out digit by digit.
-        let digits = text.bytes().filter(u8::is_ascii_digit).count() as u64;
-        if digits > MAX_DIGITS + 10 {
+        if text.len() > MAX_TEXT_BYTES || significant_digits(text) > MAX_DIGITS {
             return Err(NumberError::TooLong);
         }
         let starts = text.strip_prefix('-').unwrap_or(text).starts_with(|c: char| c.is_ascii_digit());
@@ -333,7 +356,7 @@ impl FromStr for Number {
         }
         if let Some((_, exponent)) = text.split_once(['e', 'E']) {
             let exponent: i64 = exponent.parse().map_err(|_| NumberError::Syntax(text.to_owned()))?;
-            if exponent.abs() > MAX_EXPONENT {
+            if exponent.abs() > MAX_EXPONENT.saturating_mul(3) {
                 return Err(NumberError::TooLong);
             }
         }
@@ -388,6 +411,8 @@ mod tests {
         assert_eq!(n("10").divide(&n("4")).unwrap(), n("2.5"));
         assert_eq!(n("-7").remainder(&n("3")).unwrap(), n("-1"));
         assert_eq!(n("7.5").remainder(&n("2")).unwrap(), n("1.5"));
+        assert_eq!(n("1e150").remainder(&n("7")).unwrap(), n("1"));
+        assert_eq!(n("-1e-3").remainder(&n("7")).unwrap(), n("-0.001"));
         assert_eq!(n("1").divide(&n("0")), Err(NumberError::DivisionByZero));
         assert_eq!(n("1e-300").divide(&n("8")).unwrap(), n("1.25e-301"));
         assert_eq!(n("1.50"), n("1.5"));
@@ -426,6 +451,15 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn what_is_worked_out_can_be_written_and_read(a in any::<i64>(), b in any::<i64>(), power in -390..380_i32) {
+            let (a, b) = (n(&format!("{a}e{power}")), n(&b.to_string()));
+            for number in [a.divide(&b), a.multiply(&b), a.add(&b), b.divide(&a), a.remainder(&b)].into_iter().flatten() {
+                prop_assert_eq!(&n(&number.to_string()), &number);
+                prop_assert_eq!(&n(&number.to_short_string()), &number);
+            }
+        }
+
         #[test]
         fn printing_and_reading_round_trip(int in any::<i64>(), fraction in 0..1_000_000_u32, exponent in -50..50_i32) {
             let number = n(&format!("{int}.{fraction}e{exponent}"));

@@ -49,11 +49,11 @@ pub trait SourceSet: Send + Sync {
     /// See [`ReadError`].
     fn read(&self, path: &str) -> Result<Arc<[u8]>, ReadError>;
 
-    /// Every file below a folder, as paths below the root, sorted. `None` when `path` is no folder.
+    /// The files below a folder, in it and so many folders further down, or all; as paths below the root, sorted. `None` when `path` is no folder.
     ///
     /// # Errors
     /// See [`ReadError`].
-    fn list_below(&self, path: &str) -> Result<Option<Vec<String>>, ReadError>;
+    fn list_below(&self, path: &str, depth: Option<usize>) -> Result<Option<Vec<String>>, ReadError>;
 
     /// What `path.root` and `path.cwd` show.
     fn root(&self) -> &str;
@@ -99,9 +99,12 @@ impl SourceSet for MemorySources {
         Ok(Arc::clone(bytes))
     }
 
-    fn list_below(&self, path: &str) -> Result<Option<Vec<String>>, ReadError> {
-        let prefix = format!("{}/", path.trim_start_matches("./").trim_end_matches('/'));
-        let below: Vec<String> = self.files.keys().filter(|file| file.starts_with(&prefix)).cloned().collect();
+    fn list_below(&self, path: &str, depth: Option<usize>) -> Result<Option<Vec<String>>, ReadError> {
+        let folder = path.trim_start_matches("./").trim_end_matches('/');
+        let prefix = if folder == "." || folder.is_empty() { String::new() } else { format!("{folder}/") };
+        let is_near = |rest: &str| depth.is_none_or(|depth| rest.matches('/').count() <= depth);
+        let is_below = |file: &&String| file.strip_prefix(&prefix).is_some_and(is_near);
+        let below: Vec<String> = self.files.keys().filter(is_below).cloned().collect();
         Ok(if below.is_empty() { None } else { Some(below) })
     }
 

@@ -31,7 +31,7 @@ pub enum ValueKind {
     Null,
     /// `true`, `false`
     Bool(bool),
-    /// An exact decimal.
+    /// A decimal.
     Number(Number),
     /// Text.
     String(Arc<str>),

@@ -135,9 +135,10 @@ fn read_named(items: serde_json::Map<String, Json>) -> Result<Vec<(Arc<str>, Val
 }
 
 fn number_to_json(number: &Number) -> Json {
-    number
-        .as_i64()
-        .map_or_else(|| serde_json::Number::from_str(&number.to_string()).map_or(Json::Null, Json::Number), |int| Json::Number(int.into()))
+    number.as_i64().map_or_else(
+        || serde_json::Number::from_str(&number.to_short_string()).map_or(Json::Null, Json::Number),
+        |int| Json::Number(int.into()),
+    )
 }
 
 impl Serialize for Value {

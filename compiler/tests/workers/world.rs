@@ -202,8 +202,8 @@ impl SourceSet for At {
         self.0.read(path)
     }
 
-    fn list_below(&self, path: &str) -> Result<Option<Vec<String>>, ReadError> {
-        self.0.list_below(path)
+    fn list_below(&self, path: &str, depth: Option<usize>) -> Result<Option<Vec<String>>, ReadError> {
+        self.0.list_below(path, depth)
     }
 
     fn root(&self) -> &str {

@@ -115,7 +115,7 @@ pub fn numbers_of(text: &str) -> Option<Vec<u64>> {
         let (range, step) = word.split_once('/').map_or((word, Some(1)), |(range, step)| (range, step.parse::<usize>().ok()));
         let (first, last) = range.split_once('-').unwrap_or((range, range));
         let (first, last) = (first.parse::<u64>().ok()?, last.parse::<u64>().ok()?);
-        let step = step.filter(|step| *step > 0)?;
+        let step = step.filter(|step| *step > 0 && first <= last)?;
         numbers.extend((first..=last).step_by(step).take(NUMBERS_MAX.saturating_add(1)));
         if numbers.is_empty() || numbers.len() > NUMBERS_MAX {
             return None;

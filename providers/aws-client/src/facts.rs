@@ -285,6 +285,8 @@ async fn images_of_owner(aws: &Aws, arguments: Given<'_>) -> Result<Vec<Image>, 
 async fn images(aws: &Aws, owner: Option<String>, filters: Vec<Filter>) -> Result<Vec<Image>, CallError> {
     let pages = || {
         let request = aws.ec2.describe_images().set_owners(owner.clone().map(|owner| vec![owner])).set_filters(Some(filters.clone()));
+        // Who names an image by its id wants that one; of many the newest is wanted, which is not deprecated.
+        let request = request.include_deprecated(owner.is_none());
         request.into_paginator().items().send().collect::<Result<Vec<_>, _>>()
     };
     aws.read("ec2:DescribeImages", pages).await

@@ -116,7 +116,8 @@ impl Aws {
         for some in unknown.chunks(FILTER_MAX) {
             let filter = Filter::builder().name("image-id").set_values(Some(some.to_vec())).build();
             let pages = || {
-                let request = self.ec2.describe_images().filters(filter.clone());
+                // Images that are deprecated are there, and machines of them are launched.
+                let request = self.ec2.describe_images().include_deprecated(true).filters(filter.clone());
                 request.into_paginator().items().send().collect::<Result<Vec<_>, _>>()
             };
             let found = self.read("ec2:DescribeImages", pages).await?.into_iter();

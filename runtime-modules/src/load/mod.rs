@@ -269,7 +269,7 @@ impl Loader<'_> {
 
     fn near_file(&self, below: &str, name: &str) -> Option<String> {
         let folder = self.path(below);
-        let there = self.sources.list_below(&folder).ok().flatten()?;
+        let there = self.sources.list_below(&folder, None).ok().flatten()?;
         let names = there.iter().filter_map(|path| path.strip_prefix(&folder)?.strip_prefix('/'));
         did_you_mean(name, names).map(|near| format!("did you mean `{near}`?"))
     }

@@ -69,9 +69,9 @@ impl Evaluator<'_> {
         if !errors.is_empty() {
             return Err(errors);
         }
-        if function.cost == Cost::Linear {
-            values.iter().try_for_each(|(value, _)| self.session.charge_value(value, span))?;
-        }
+        // Texts are gone through by whoever counts their characters, too.
+        let costs = |value: &Value| function.cost == Cost::Linear || value.as_str().is_some();
+        values.iter().filter(|(value, _)| costs(value)).try_for_each(|(value, _)| self.session.charge_value(value, span))?;
         let sensitive = match function.marks {
             Marks::Deep => args.iter().any(Value::has_sensitive),
             Marks::Shallow => args.iter().any(Value::is_sensitive),
@@ -124,7 +124,9 @@ impl Evaluator<'_> {
             Special::File(told) => self.file((told, function), args, values, span),
             Special::TemplateFile => self.template_file(args, values, span, locals),
             Special::TemplateString => self.template_string(args, values, span, locals),
-            Special::FileExists | Special::FileSet | Special::Absolute | Special::Home => self.on_disk(special, args, values, span),
+            Special::FileExists | Special::FileSet | Special::Absolute | Special::Home => {
+                self.on_disk((special, function), args, values, span)
+            }
         }
     }
 

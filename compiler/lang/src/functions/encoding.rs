@@ -1,5 +1,6 @@
 //! Text as bytes, JSON, YAML, CSV, parts of URLs, and back.
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 
 use base64::Engine as _;
@@ -22,7 +23,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         .doc("The lines of a text with comma-separated values as objects; the first line names them."),
     Function::known("jsondecode", &[parameter("json", Wants::String)], any, jsondecode).doc("The value of a JSON text."),
     Function::known("jsonencode", &[nullable("value", Wants::Any)], a_string, jsonencode)
-        .doc("The value as JSON: names sorted, numbers exact, `<`, `>` and `&` escaped."),
+        .doc("The value as JSON: names sorted, numbers with all their digits, `<`, `>` and `&` escaped."),
     Function::known(
         "textdecodebase64",
         &[parameter("string", Wants::String), parameter("encoding", Wants::String)],
@@ -93,13 +94,14 @@ fn csvdecode(args: &[Value]) -> Outcome {
     if names.is_empty() {
         return Err(Fault::at(0, "the line with the names is missing"));
     }
-    if let Some((i, name)) = names.iter().enumerate().find(|(i, name)| names.iter().take(*i).any(|before| before == *name)) {
+    let mut seen = BTreeSet::new();
+    if let Some((i, name)) = names.iter().enumerate().find(|(_, name)| !seen.insert(*name)) {
         return Err(Fault::at(0, format!("column {} has the name {name:?} of another one", i + 1)));
     }
     let mut lines = Vec::new();
     for line in reader.records() {
         let line = line.map_err(failed)?;
-        if lines.len().saturating_mul(names.len()) > MAX_ELEMENTS {
+        if (lines.len() + 1).saturating_mul(names.len()) > MAX_ELEMENTS {
             return Err(Fault::at(0, format!("it has more than {MAX_ELEMENTS} values")));
         }
         lines.push(Value::object(names.iter().zip(line.iter()).map(|(name, value)| (name, Value::from(value)))));
@@ -138,7 +140,7 @@ fn form(args: &[Value]) -> Result<Form, Fault> {
     if is(&["ISO-8859-1", "ISO_8859-1", "latin1", "l1"]) {
         return Ok(Form::Latin1);
     }
-    match Encoding::for_label(name.as_bytes()) {
+    match Encoding::for_label_no_replacement(name.as_bytes()) {
         // Without a word on the order of bytes there is a mark that says it.
         _ if is(&["UTF-16"]) => Err(Fault::at(1, "write UTF-16LE or UTF-16BE: the order of bytes must be said")),
         Some(encoding) if encoding == UTF_16LE || encoding == UTF_16BE => Ok(Form::Utf16(encoding == UTF_16BE)),

@@ -10,7 +10,7 @@ use super::call::call_later;
 use super::hash::Sum;
 use super::{Function, Parameter, Special, Wants, a_bool, a_string, arg, find, parameter, text};
 use crate::evaluate::{Eval, Evaluator, Locals, checked, error};
-use crate::limits::MAX_TEMPLATE_DEPTH;
+use crate::limits::{BYTES_PER_STEP, MAX_STRING_BYTES, MAX_TEMPLATE_DEPTH};
 use crate::scope::{Files, Variables};
 
 const PATH: Parameter = parameter("path", Wants::String);
@@ -77,7 +77,16 @@ impl Evaluator<'_> {
     }
 
     /// Functions that look at the disk in another way than to read one file.
-    pub(super) fn on_disk(&self, special: Special, args: &[Value], values: &[(Value, Span)], span: Span) -> Eval<Value> {
+    pub(super) fn on_disk(
+        &self,
+        (special, function): (Special, &Function),
+        args: &[Value],
+        values: &[(Value, Span)],
+        span: Span,
+    ) -> Eval<Value> {
+        if self.session.is_speculative() {
+            return Ok(call_later(function, values, ((function.result)(args), false), span, false));
+        }
         let (path, place) = (path(args, values, span)?, place(values, 0, span));
         let files = self.files(place)?;
         match special {
@@ -91,9 +100,13 @@ impl Evaluator<'_> {
             },
             Special::FileExists => match files.read(path) {
                 Ok(_) => Ok(true.into()),
+                Err(ReadError::TooLarge { .. }) => Ok(true.into()),
                 Err(ReadError::NotFound(_)) => Ok(false.into()),
                 Err(fault) => Err(unreadable(&fault, place)),
             },
+            Special::FileSet if arg(args, 1).is_sensitive() => {
+                error("sensitive-path", "the pattern of files must not be sensitive", values.get(1).map_or(span, |(_, place)| *place))
+            }
             Special::FileSet => self.file_set(files, path, (text(args, 1), values.get(1).map_or(span, |(_, place)| *place)), place),
             _ => Ok(path.into()),
         }
@@ -105,7 +118,8 @@ impl Evaluator<'_> {
         })?;
         let matcher = glob.compile_matcher();
         let clean = clean(folder);
-        let below = files.list_below(&clean).map_err(|fault| unreadable(&fault, place))?;
+        let below = files.list_below(&clean, depth_of(pattern)).map_err(|fault| unreadable(&fault, place))?;
+        self.session.charge(below.len() as u64, place)?;
         let prefix = if clean == "." { String::new() } else { format!("{clean}/") };
         let names = below.iter().filter_map(|path| path.strip_prefix("./").unwrap_or(path).strip_prefix(&prefix));
         let found = Value::set(names.filter(|name| matcher.is_match(name)).map(Value::from));
@@ -124,12 +138,20 @@ impl Evaluator<'_> {
             return Ok(unread);
         }
         let (path, place) = (path(args, values, span)?, place(values, 0, span));
+        let of_bytes = |write: &dyn Fn(&[u8]) -> String| {
+            let bytes = self.read_bytes(path, place)?;
+            self.session.charge((bytes.len() / BYTES_PER_STEP) as u64, span)?;
+            Ok::<Value, Diagnostics>(write(&bytes).into())
+        };
         let value: Value = match told {
             Told::Text => self.read(path, place)?.into(),
-            Told::Base64 => STANDARD.encode(self.read_bytes(path, place)?).into(),
-            Told::Hex(sum) => sum.hex(&self.read_bytes(path, place)?).into(),
-            Told::HexBase64(sum) => sum.base64(&self.read_bytes(path, place)?).into(),
+            Told::Base64 => of_bytes(&|bytes| STANDARD.encode(bytes))?,
+            Told::Hex(sum) => of_bytes(&|bytes| sum.hex(bytes))?,
+            Told::HexBase64(sum) => of_bytes(&|bytes| sum.base64(bytes))?,
         };
+        if value.as_str().is_some_and(|text| text.len() > MAX_STRING_BYTES) {
+            return error("limit", format!("the text has more than {MAX_STRING_BYTES} bytes"), span);
+        }
         self.session.charge_value(&value, span)?;
         Ok(value)
     }
@@ -145,9 +167,16 @@ impl Evaluator<'_> {
     pub(super) fn template_string(&self, args: &[Value], values: &[(Value, Span)], span: Span, locals: Locals<'_>) -> Eval<Value> {
         // Its lines are no lines of a file: what is wrong in it is said where it is rendered.
         let place = place(values, 0, span);
-        let template = cloudtik_syntax::parse_template(place.file, text(args, 0)).map_err(|errors| moved(errors, place))?;
-        let rendered = self.rendered(&template, args, values, span, locals).map_err(|errors| moved(errors, place))?;
-        Ok(rendered.marked(arg(args, 0).is_sensitive()))
+        let is_sensitive = arg(args, 0).is_sensitive();
+        let wrong = |errors: Diagnostics| {
+            let hidden = || {
+                Diagnostic::error("call-failed", "`templatestring`: the template is wrong; it is sensitive and not shown").at(place).into()
+            };
+            if is_sensitive { hidden() } else { moved(errors, place) }
+        };
+        let template = cloudtik_syntax::parse_template(place.file, text(args, 0)).map_err(wrong)?;
+        let rendered = self.rendered(&template, args, values, span, locals).map_err(wrong)?;
+        Ok(rendered.marked(is_sensitive))
     }
 
     /// The names of the template are those given and no others.
@@ -188,6 +217,11 @@ fn unreadable(fault: &ReadError, place: Span) -> Diagnostics {
 /// Errors with nothing but what they say, at another place.
 fn moved(errors: Diagnostics, place: Span) -> Diagnostics {
     errors.into_iter().map(|error| Diagnostic::error(error.code, error.title).at(place)).collect()
+}
+
+/// How many folders deep a pattern may match; `None`: any.
+fn depth_of(pattern: &str) -> Option<usize> {
+    (!pattern.contains("**")).then(|| pattern.matches('/').count())
 }
 
 /// The path without what says nothing: `.`, a name before `..`, slashes that follow another one.

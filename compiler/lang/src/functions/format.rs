@@ -86,13 +86,19 @@ fn formatlist(args: &[Value]) -> Outcome {
         count = Some(length);
     }
     let mut texts = Vec::new();
+    let mut bytes = 0_usize;
     for at in 0..count.unwrap_or(1) {
         let of = |(list, value): (&Option<Vec<&Value>>, &Value)| match list {
             Some(items) => items.get(at).map_or(Value::NULL, |item| (*item).clone()),
             None => value.clone(),
         };
         let filled: Vec<Value> = [format_text.clone()].into_iter().chain(lists.iter().zip(values).map(of)).collect();
-        texts.push(format(&filled)?);
+        let text = format(&filled)?;
+        bytes = bytes.saturating_add(text.as_str().map_or(0, str::len));
+        if bytes > MAX_STRING_BYTES {
+            return Err(Fault::new(format!("the texts would have more than {MAX_STRING_BYTES} bytes")));
+        }
+        texts.push(text);
     }
     Ok(Value::list(texts))
 }

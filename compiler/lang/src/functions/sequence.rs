@@ -1,6 +1,6 @@
 //! Lists cut, turned, searched and put together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cloudtik_model::{Type, Value, ValueKind};
@@ -110,6 +110,7 @@ fn matchkeys(args: &[Value]) -> Outcome {
     {
         return Err(Fault::at(2, format!("the keys are of the type {have}, and these of the type {want}")));
     }
+    let wanted: BTreeSet<Value> = wanted.into_iter().collect();
     Ok(Value::list(values.into_iter().zip(keys).filter(|(_, key)| wanted.contains(key)).map(|(value, _)| value)))
 }
 

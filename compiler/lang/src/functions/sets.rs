@@ -1,5 +1,7 @@
 //! Sets: what is in all of them, in any of them, in one but not the other, and every combination.
 
+use std::collections::BTreeSet;
+
 use cloudtik_model::{Type, Value, ValueKind};
 
 use super::{Fault, Function, Outcome, Wants, any, arg, parameter};
@@ -9,7 +11,7 @@ use crate::unify::unify_all;
 
 pub(super) const FUNCTIONS: &[Function] = &[
     Function::known("setintersection", &[parameter("first_set", Wants::Any)], any, |args| {
-        combined(args, |all, set| all.into_iter().filter(|item| set.contains(item)).collect())
+        combined(args, |all, set| all.retain(|item| set.contains(item)))
     })
     .and(parameter("other_sets", Wants::Any))
     .doc("The elements that are in every set."),
@@ -18,16 +20,16 @@ pub(super) const FUNCTIONS: &[Function] = &[
         .needs(2)
         .doc("Every combination of an element of each."),
     Function::known("setsubtract", &[parameter("a", Wants::Any), parameter("b", Wants::Any)], any, |args| {
-        combined(args, |all, set| all.into_iter().filter(|item| !set.contains(item)).collect())
+        combined(args, |all, set| all.retain(|item| !set.contains(item)))
     })
     .doc("The elements of the first set that are not in the second."),
-    Function::known("setunion", &[parameter("first_set", Wants::Any)], any, |args| combined(args, |all, set| [all, set].concat()))
+    Function::known("setunion", &[parameter("first_set", Wants::Any)], any, |args| combined(args, |all, set| all.extend(set)))
         .and(parameter("other_sets", Wants::Any))
         .doc("The elements that are in any set."),
 ];
 
-/// The arguments as sets of one type, taken together from left to right.
-fn combined(args: &[Value], together: fn(Vec<Value>, Vec<Value>) -> Vec<Value>) -> Outcome {
+/// The arguments as sets of one type, each taken together with what those before it gave.
+fn combined(args: &[Value], together: fn(&mut BTreeSet<Value>, BTreeSet<Value>)) -> Outcome {
     let as_set = |(i, value): (usize, &Value)| {
         let set = convert(value, &Type::set(Type::Any)).map_err(|fault| Fault::at(i, fault.to_string()))?;
         Ok(set.ty())
@@ -38,30 +40,44 @@ fn combined(args: &[Value], together: fn(Vec<Value>, Vec<Value>) -> Vec<Value>) 
     let full: Vec<&Type> = types.iter().zip(args).filter(|(_, value)| is_full(value)).map(|(ty, _)| ty).collect();
     let common = if full.is_empty() { Some(Type::set(Type::Any)) } else { unify_all(full.into_iter()) };
     let common = common.ok_or_else(|| Fault::new("the elements must have one type, but these have different ones"))?;
-    let mut sets = Vec::new();
+    let mut all: Option<BTreeSet<Value>> = None;
     for (i, value) in args.iter().enumerate() {
         let set = convert(value, &common).map_err(|fault| Fault::at(i, fault.to_string()))?;
-        sets.push(set.elements().into_iter().flatten().cloned().collect::<Vec<Value>>());
+        let set = set.elements().into_iter().flatten().cloned().collect();
+        match &mut all {
+            Some(all) => together(all, set),
+            None => all = Some(set),
+        }
     }
-    Ok(Value::set(sets.into_iter().reduce(together).unwrap_or_default()))
+    Ok(Value::set(all.unwrap_or_default()))
 }
 
 /// The first varies slowest. Of sets it is a set; where a list is among them the order counts, and it is a list.
 fn product(args: &[Value]) -> Outcome {
-    let mut combinations: Vec<Vec<Value>> = vec![Vec::new()];
+    let mut factors: Vec<Vec<Value>> = Vec::new();
+    let mut count = 1_usize;
     for (i, value) in args.iter().enumerate() {
         let ty = if matches!(value.kind(), ValueKind::Set(_)) { Type::set(Type::Any) } else { Type::list(Type::Any) };
         let items = convert(arg(args, i), &ty).map_err(|fault| Fault::at(i, fault.to_string()))?;
         let items: Vec<Value> = items.elements().into_iter().flatten().cloned().collect();
-        if combinations.len().saturating_mul(items.len()).saturating_mul(args.len()) > MAX_ELEMENTS {
-            return Err(Fault::new(format!("the result has more than {MAX_ELEMENTS} elements")));
-        }
-        let longer = |combination: &Vec<Value>| {
-            items.iter().map(|item| combination.iter().chain([item]).cloned().collect::<Vec<Value>>()).collect::<Vec<_>>()
-        };
-        combinations = combinations.iter().flat_map(longer).collect();
+        count = count.saturating_mul(items.len());
+        factors.push(items);
     }
-    let tuples = combinations.into_iter().map(Value::tuple);
+    if count.saturating_mul(args.len()) > MAX_ELEMENTS {
+        return Err(Fault::new(format!("the result has more than {MAX_ELEMENTS} elements")));
+    }
+    // The number of a combination tells its elements, as digits do.
+    let combination = |number: usize| {
+        let mut rest = number;
+        let mut items: Vec<Value> = Vec::with_capacity(factors.len());
+        for factor in factors.iter().rev() {
+            items.extend(factor.get(rest.checked_rem(factor.len()).unwrap_or(0)).cloned());
+            rest = rest.checked_div(factor.len()).unwrap_or(0);
+        }
+        items.reverse();
+        Value::tuple(items)
+    };
+    let tuples = (0..count).map(combination);
     let all_sets = args.iter().all(|value| matches!(value.kind(), ValueKind::Set(_)));
     Ok(if all_sets { Value::set(tuples) } else { Value::list(tuples) })
 }

@@ -1,5 +1,7 @@
 //! Text: joined, split, cut, searched, in other cases.
 
+use std::collections::BTreeSet;
+
 use cloudtik_model::Value;
 use regex::{Captures, Regex, RegexBuilder};
 
@@ -52,7 +54,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
         .doc("So many characters from an offset, which counts from the end if it is below zero; all that follow for the length -1."),
     Function::known("title", &[STRING], a_string, title).doc("The string with the first letter of each word in upper case."),
     Function::known("trim", &[STRING, parameter("characters", Wants::String)], a_string, |args| {
-        Ok(text(args, 0).trim_matches(|c| text(args, 1).contains(c)).into())
+        let characters: BTreeSet<char> = text(args, 1).chars().collect();
+        Ok(text(args, 0).trim_matches(|c| characters.contains(&c)).into())
     })
     .doc("The string without any of those characters at its ends."),
     Function::known("trimprefix", &[STRING, parameter("prefix", Wants::String)], a_string, |args| {
@@ -175,9 +178,14 @@ fn regex(args: &[Value]) -> Outcome {
 
 fn regexall(args: &[Value]) -> Outcome {
     let pattern = pattern(args)?;
-    let found: Vec<Value> = pattern.captures_iter(text(args, 1)).take(MAX_ELEMENTS + 1).map(|found| matched(&pattern, &found)).collect();
-    if found.len() > MAX_ELEMENTS {
-        return Err(Fault::at(1, format!("it has more than {MAX_ELEMENTS} matches")));
+    let (mut found, mut bytes) = (Vec::new(), 0_usize);
+    for captures in pattern.captures_iter(text(args, 1)) {
+        // Groups stand in one another, so that one character may be in many.
+        bytes = captures.iter().flatten().fold(bytes, |bytes, group| bytes.saturating_add(group.len()));
+        found.push(matched(&pattern, &captures));
+        if found.len().saturating_mul(pattern.captures_len()) > MAX_ELEMENTS || bytes > MAX_STRING_BYTES {
+            return Err(Fault::at(1, format!("the matches have more than {MAX_ELEMENTS} groups or {MAX_STRING_BYTES} bytes")));
+        }
     }
     Ok(Value::list(found))
 }

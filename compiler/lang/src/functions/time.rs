@@ -26,7 +26,7 @@ fn moment(args: &[Value], index: usize) -> Result<OffsetDateTime, Fault> {
 
 fn timeadd(args: &[Value]) -> Outcome {
     let beyond = || Fault::at(1, "the time is beyond what can be written");
-    let then = moment(args, 0)?.checked_add(duration(args, 1)?).ok_or_else(beyond)?;
+    let then = moment(args, 0)?.checked_add(duration(args, 1)?).filter(|then| then.year() >= 0).ok_or_else(beyond)?;
     // Parts of a second are not shown.
     let parts = ["YYYY", "-", "MM", "-", "DD", "T", "hh", ":", "mm", ":", "ss", "Z"];
     let shown = parts.map(|part| if part.len() > 1 || part == "Z" { written(part, then) } else { Some(part.to_owned()) });
@@ -44,11 +44,14 @@ fn duration(args: &[Value], index: usize) -> Result<Duration, Fault> {
     let shown = text(args, index);
     let wrong = || Fault::at(index, format!("{shown:?} is no duration, such as 1h30m or -10s"));
     let mut rest = shown.strip_prefix(['+', '-']).unwrap_or(shown);
+    if rest == "0" {
+        return Ok(Duration::ZERO);
+    }
     if rest.is_empty() {
         return Err(wrong());
     }
     let mut nanoseconds = 0.0;
-    while !rest.is_empty() && rest != "0" {
+    while !rest.is_empty() {
         let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(wrong)?;
         let (number, after) = rest.split_at(end);
         let (unit, each) = UNITS.iter().find(|(unit, _)| after.starts_with(unit)).ok_or_else(wrong)?;

@@ -257,6 +257,48 @@ fn wrong_calls_are_told() {
     assert_eq!(errors.iter().next().unwrap().help.as_deref(), Some("did you mean `upper`?"));
 }
 
+/// What is small to write and large to work out ends at a limit, and soon.
+#[test]
+fn what_is_too_much_is_refused() {
+    let steps = ["error: the evaluation takes more than 10000000 steps"; 5].join("\n");
+    let long = "join(\"\", [for i in range(10000) : \"0123456789\"])";
+    check(&[
+        (&format!("formatlist(\"${{{long}}}%d\", range(100000))"), "error: `formatlist`: the texts would have more than 16777216 bytes"),
+        (
+            &format!("regexall(\"{}a\", join(\"\", [for i in range(20000) : \"a\"]))", "()".repeat(1000)),
+            "error: the argument `string` of `regexall`: the matches have more than 1000000 groups or 16777216 bytes",
+        ),
+        (&format!("length([for i in range(100000) : length({long})])"), &steps),
+        ("length(setintersection(range(20000), range(10000, 30000)))", "10000"),
+        ("length(matchkeys(range(20000), range(20000), range(20000)))", "20000"),
+        ("setproduct(range(1000), range(1001))", "error: `setproduct`: the result has more than 1000000 elements"),
+    ]);
+}
+
+#[test]
+fn what_is_written_as_yaml_can_be_read() {
+    for text in [
+        "{a = {b = \"x\\ny\"}}",
+        "{c = [{d = \"p\\nq\\n\"}]}",
+        "[[\"a\\nb\"], {e = [\" lead\\nx\", {f = \"\\n\"}]}]",
+        "{\"multi\\nkey\" = {g = \"t\\n\\n\"}}",
+    ] {
+        assert_eq!(show(&eval(&format!("yamldecode(yamlencode({text}))"))), show(&eval(text)), "{text}");
+    }
+}
+
+#[test]
+fn secrets_stay_secret() {
+    check(&[
+        ("templatestring(\"$${${secret}}\", {})", "error: `templatestring`: the template is wrong; it is sensitive and not shown"),
+        ("issensitive(reverse([secret])[0])", "true"),
+        (
+            "issensitive(one(secrets[*]))",
+            "error: the argument `list` of `one`: it fails for these values, which are sensitive and not shown",
+        ),
+    ]);
+}
+
 /// The list is that of Terraform 1.11, but for what gives another value each time (`bcrypt`, `plantimestamp`, `timestamp`,
 /// `uuid`), and for `rsadecrypt`; a function that is lost is noticed here.
 #[test]

@@ -37,7 +37,7 @@ struct Use {
 
 impl Use {
     const fn is_too_much(self) -> bool {
-        self.there + self.new > self.limit
+        self.there.saturating_add(self.new) > self.limit
     }
 }
 

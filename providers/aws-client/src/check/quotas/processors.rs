@@ -130,7 +130,9 @@ fn judged(demands: &[Demand<'_>], uses: &BTreeMap<Pool, Use>, region: &str) -> V
         let count = |of: &Intended| if least { *of.count.start() } else { *of.count.end() };
         let mut uses = uses.clone();
         for demand in demands.iter().filter(|demand| count(demand.of) > 0) {
-            let with = |pool: &Pool, cores: &u64| uses.get(pool).map(|used| Use { new: used.new + cores * count(demand.of), ..*used });
+            let with = |pool: &Pool, cores: &u64| {
+                uses.get(pool).map(|used| Use { new: used.new.saturating_add(cores.saturating_mul(count(demand.of))), ..*used })
+            };
             let full: Vec<(Pool, Use)> = demand.pools.iter().filter_map(|(pool, cores)| Some((*pool, with(pool, cores)?))).collect();
             let is_full = full.len() == demand.pools.len() && full.iter().all(|(_, used)| used.is_too_much());
             let Some((pool, used)) = full.first().copied().filter(|_| is_full) else {
