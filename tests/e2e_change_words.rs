@@ -65,6 +65,8 @@ fn left_out(path: &str) -> Option<&'static str> {
         ) => "the simulated cloud has none, and says so",
         (
             "cluster.head.instance_type"
+            | "cluster.head.gpus"
+            | "cluster.head.gpu_type"
             | "cluster.head.image"
             | "cluster.head.disk_gib"
             | "cluster.head.disk_type"
