@@ -73,6 +73,26 @@ fn the_table_is_terraforms() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+/// Variables, locals, what was made, what is not made yet; one that is wrong keeps nobody else from an answer.
+#[test]
+fn it_knows_the_names_of_the_project() {
+    let stage = Stage::beside_others(Stage::any_form());
+    let made = "variable \"name\" {\n  default = \"web\"\n}\n\nlocals {\n  names = [var.name, \"db\"]\n}\n\nresource \"value\" \"made\" {\n  input = \
+                var.name\n}\n";
+    stage.spec(made);
+    stage.expect(0, &["apply", "--auto-approve"]);
+    stage.spec(&format!("{made}\nresource \"value\" \"later\" {{\n  input = 1\n}}\n"));
+    for (expression, shown) in [
+        ("join(\"-\", local.names)", Some("\"web-db\"")),
+        ("value.made.output", Some("\"web\"")),
+        ("value.later.id", Some("(known after apply)")),
+        ("local.nams", None),
+    ] {
+        assert_eq!(asked(stage.command(&["console"]), expression).as_deref(), shown, "{expression}");
+    }
+    assert_eq!(asked(stage.command(&["console", "-var", "name=x"]), "var.name").as_deref(), Some("\"x\""));
+}
+
 #[test]
 fn it_shows_what_terraform_shows() {
     let stage = Stage::beside_others(Stage::any_form());

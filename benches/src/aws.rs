@@ -10,7 +10,7 @@ use cloudtik_aws_testing::{Config, Latency, Moto, Predecessor, Proxy, REGION};
 use serde_json::Value as Json;
 
 use crate::critical_path::{self, Chain};
-use crate::program::{BenchError, Program, absolute, build, temporary};
+use crate::program::{BenchError, Program, STATE, absolute, build, temporary};
 use crate::table::{Row, Target, median, render};
 use crate::{machine, say};
 
@@ -26,9 +26,6 @@ workspace "w" {
   }
 }
 "#;
-
-/// Where our state lies in a project.
-const STATE: &str = ".cloudtik/state.json";
 
 /// What is measured at the server itself, the command, and its exit code.
 const COMMANDS: [(&str, &[&str], i32); 3] = [

@@ -8,6 +8,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
 
+/// Where our state lies in a project.
+pub(crate) const STATE: &str = ".cloudtik/state.json";
+
 /// How much of what a failed program said is repeated.
 const SAID_CHARS_MAX: usize = 2_000;
 

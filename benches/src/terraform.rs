@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::program::{BenchError, Program, absolute, build, on_path, temporary};
+use crate::program::{BenchError, Program, STATE, absolute, build, on_path, temporary};
 use crate::table::{Row, Target, median, render};
 use crate::{machine, say, spec};
 
@@ -122,9 +122,6 @@ fn lives(sizes: &Sizes, terraform: Option<&Program>, blocks: &Program, each: &Pr
     }
     Ok(())
 }
-
-/// Where our state lies in a project.
-const STATE: &str = ".cloudtik/state.json";
 
 fn life(program: &Program, state: &str, resources: usize) -> Result<Life, BenchError> {
     let plan = ["plan", "-input=false", "-no-color", "-detailed-exitcode"];

@@ -362,7 +362,8 @@ impl<'a> Expansion<'a> {
         }
         let Some(instances) = self.instances(block) else { return };
         let base = Address::of(Arc::clone(kind_name), Arc::clone(label));
-        let needs_value = self.referenced.contains(name);
+        // An expression that stands outside of the spec may name any of them.
+        let needs_value = self.referenced.contains(name) || !self.input.expressions.is_empty();
         let mut values = Vec::with_capacity(if needs_value { instances.list.len() } else { 0 });
         let mut failing = 0;
         for instance in &instances.list {

@@ -6,6 +6,8 @@ use std::sync::LazyLock;
 use cloudtik_model::{Value, ValueKind};
 use regex::Regex;
 
+use crate::render::{SENSITIVE, UNKNOWN};
+
 /// One level further in.
 const STEP: usize = 2;
 
@@ -19,7 +21,7 @@ pub fn console_text(value: &Value) -> String {
 
 fn write(value: &Value, indent: usize, out: &mut String) {
     if value.is_sensitive() {
-        out.push_str("(sensitive value)");
+        out.push_str(SENSITIVE);
         return;
     }
     match value.kind() {
@@ -27,7 +29,7 @@ fn write(value: &Value, indent: usize, out: &mut String) {
         ValueKind::Bool(truth) => out.push_str(if *truth { "true" } else { "false" }),
         ValueKind::Number(number) => out.push_str(&number.to_string()),
         ValueKind::String(text) => write_string(text, indent, out),
-        ValueKind::Deferred(_) => out.push_str("(known after apply)"),
+        ValueKind::Deferred(_) => out.push_str(UNKNOWN),
         ValueKind::List(_) => write_items(value, ("tolist([", "])"), indent, out),
         ValueKind::Set(_) => write_items(value, ("toset([", "])"), indent, out),
         ValueKind::Tuple(_) => write_items(value, ("[", "]"), indent, out),

@@ -9,10 +9,10 @@ use cloudtik_model::{Expr, ExprKind, TemplatePart, Value, ValueKind};
 use crate::text::{expression_text, is_identifier};
 
 /// What stands for a sensitive value.
-const SENSITIVE: &str = "(sensitive value)";
+pub(crate) const SENSITIVE: &str = "(sensitive value)";
 
 /// What stands for a value that is not known before apply.
-const UNKNOWN: &str = "(known after apply)";
+pub(crate) const UNKNOWN: &str = "(known after apply)";
 
 /// The value as it could be written in a spec, on as many lines as it needs. A sensitive value is not shown, a late name is shown as
 /// `<node.address>`, what only a provider can tell as `<workspace.w.zones>`, and what else is not known says so.

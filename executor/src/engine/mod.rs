@@ -26,4 +26,5 @@ pub use interface::{
 pub use machine::Engine;
 pub use objects::{entry_host_key, host_key};
 pub use settlement::{SettleMode, Settlement, SettlementInput, SettlementReport};
+pub use values::Objects;
 pub use work::started;

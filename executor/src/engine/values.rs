@@ -8,8 +8,8 @@ use cloudtik_provider_api::{CallError, KindSchema};
 
 use crate::engine::objects::permanent;
 
-/// The objects of the state as the names of residual expressions.
-struct Objects<'a>(&'a State);
+/// The objects of a state as the names of residual expressions.
+pub struct Objects<'a>(pub &'a State);
 
 impl Scope for Objects<'_> {
     fn lookup(&self, traversal: &Traversal<'_>) -> Result<Found, Diagnostics> {

@@ -77,7 +77,7 @@ fn concat(args: &[Value]) -> Result<Option<Value>, Fault> {
 }
 
 /// A list of the elements where they can have one type, else a tuple. `None` while their types are not known.
-pub(super) fn uniform_list(items: Vec<Value>) -> Result<Option<Value>, Fault> {
+fn uniform_list(items: Vec<Value>) -> Result<Option<Value>, Fault> {
     if !types_are_known(&items) {
         return Ok(None);
     }
