@@ -252,13 +252,18 @@ fn ratio(digits: BigInt, scale: i64) -> (BigInt, BigInt) {
 fn rounded(numerator: &BigInt, denominator: &BigInt) -> BigDecimal {
     let nearest = Binary::nearest(numerator, denominator);
     let exact = nearest.decimal();
-    for digits in EXACT_DIGITS..EXACT_DIGITS + 4 {
-        let short = exact.with_prec(digits);
-        if Binary::of(&short) == nearest {
-            return short;
-        }
-    }
-    exact.with_prec(EXACT_DIGITS + 4)
+    let longest = EXACT_DIGITS + 4;
+    (EXACT_DIGITS..longest)
+        .map(|digits| with_digits(&exact, digits))
+        .find(|short| Binary::of(short) == nearest)
+        .unwrap_or_else(|| with_digits(&exact, longest))
+}
+
+/// A decimal of so many digits. `BigDecimal::with_prec` would cut a negative one off instead of rounding it.
+fn with_digits(decimal: &BigDecimal, digits: u64) -> BigDecimal {
+    let (_, scale) = decimal.as_bigint_and_exponent();
+    let signed = |digits: u64| i64::try_from(digits).unwrap_or(i64::MAX);
+    decimal.with_scale_round(scale + signed(digits) - signed(decimal.digits()), RoundingMode::HalfEven)
 }
 
 /// A number of [`PRECISION_BITS`]: a significand of exactly so many bits, and its power of two.
@@ -429,6 +434,9 @@ mod tests {
         assert_eq!(third.multiply(&n("3")).unwrap(), n("1"));
         assert_eq!(n("2").divide(&n("3")).unwrap().to_string(), format!("0.{}7", "6".repeat(153)));
         assert_eq!(n("-1").divide(&n("7")).unwrap().negate(), n("1").divide(&n("7")).unwrap());
+        // More digits than are exact, most of them zeros: read as they were written, whatever the sign.
+        let wide = n("3523025130670168770e222").multiply(&n("31813531711367571")).unwrap();
+        assert_eq!(n(&wide.negate().to_string()), wide.negate());
         let mut power = n("2");
         for _ in 0..9 {
             power = power.multiply(&power).unwrap();
