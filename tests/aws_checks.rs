@@ -268,6 +268,17 @@ fn a_head_in_the_workspace_of_another_project_is_reached_as_that_says() {
     let ran = world.beside(&["plan"]);
     let said = unwrapped(&ran.stderr);
     assert!(ran.code() == Some(1) && said.contains("198.51.100.9 is not let in at SSH"), "{}", ran.text());
+    // The cluster itself may let somebody in.
+    let with = |range: &str| {
+        std::fs::write(folder.join("main.hcl"), specs::tenant_with_firewall(&world, &format!("    ssh_from = [\"{range}\"]\n"))).unwrap();
+        world.beside(&["plan"])
+    };
+    let ran = with("198.51.100.0/24");
+    assert_eq!((ran.code(), ran.stderr.as_str()), (Some(0), ""), "{}", ran.text());
+    let ran = with("192.0.2.0/24");
+    let said = unwrapped(&ran.stderr);
+    assert!(ran.code() == Some(1) && said.contains("let in is 192.0.2.0/24, 203.0.113.0/24"), "{}", ran.text());
+    std::fs::write(folder.join("main.hcl"), specs::tenant(&world)).unwrap();
     drop(here);
     let _here = stands(&mut world, "vpc-1", "10.9.0.7", Some("203.0.113.9"));
     let ran = world.beside(&["plan"]);

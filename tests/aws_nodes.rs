@@ -18,7 +18,7 @@ mod support;
 use std::process::Command;
 use std::time::Duration;
 
-use aws::{APPLY, DESTROY, REGION, World};
+use aws::{APPLY, DESTROY, REGION, World, written};
 use cloudtik_aws_testing::{Config, Machines};
 use nix::sys::signal::Signal;
 use support::quickstart::workers_of;
@@ -81,8 +81,18 @@ impl Nodes {
         self.world.server.ec2("DescribeImages", &filter).unwrap().texts("imageId").remove(0)
     }
 
+    /// Lets SSH of heads in, from here.
+    fn ssh_from(&self) -> String {
+        format!("    ssh_from = [\"{}/32\"]\n", self.machines.host())
+    }
+
     /// Writes the spec, with this in the block of the cluster.
     fn spec(&self, cluster: &str) {
+        self.spec_behind(&self.ssh_from(), cluster);
+    }
+
+    /// The same with this in the firewall of the workspace.
+    fn spec_behind(&self, firewall: &str, cluster: &str) {
         let text = format!(
             r#"provider "aws" {{
   region       = "{REGION}"
@@ -94,8 +104,7 @@ workspace "w" {{
     cidr = "{}"
   }}
   firewall {{
-    ssh_from = ["{}/32"]
-  }}
+{firewall}  }}
 }}
 
 cluster "c" {{
@@ -104,7 +113,6 @@ cluster "c" {{
 "#,
             self.world.proxy.url(),
             self.machines.cidr(),
-            self.machines.host(),
         );
         self.world.stage.spec(&text);
     }
@@ -249,6 +257,81 @@ fn a_cluster_comes_is_mended_and_goes() {
     let left: Vec<String> = nodes.world.snapshot().difference(&before).cloned().collect();
     assert!(matches!(left.as_slice(), [fence] if fence.starts_with("us-west-2 parameter /cloudtik/fence/")), "{left:?}");
     wait_until("the machines go", Duration::from_secs(5), || nodes.machines.ids().is_empty());
+}
+
+/// The firewall of a cluster comes to nodes that are there, is mended, and leaves them as they are.
+#[test]
+fn a_cluster_gets_a_firewall_of_its_own_and_loses_it() {
+    let Some(nodes) = Nodes::new("") else { return };
+    let image = nodes.image();
+    let cluster = |firewall: &str| {
+        format!(
+            r#"{firewall}  head {{
+    instance_type = "m5.large"
+    image         = "{image}"
+  }}
+  workers "web" {{
+    instance_type = "m5.large"
+    image         = "{image}"
+  }}
+"#
+        )
+    };
+    let firewall = |to: &str| {
+        let data =
+            format!("    ingress \"data\" {{\n      ports = [\"9000\"]\n      from  = [\"10.0.0.0/8\"]\n      to    = \"{to}\"\n    }}\n");
+        cluster(&format!("  firewall {{\n{}{data}  }}\n", nodes.ssh_from()))
+    };
+    let before = nodes.world.snapshot();
+    nodes.spec(&cluster(""));
+    nodes.apply();
+    let (head, worker) = (nodes.world.id(HEAD), nodes.workers().remove(0).0);
+    let are_behind = |of_head: &[&str], of_worker: &[&str]| {
+        let names = |id: &str| nodes.world.groups_of(id);
+        assert_eq!(
+            (names(&head), names(&worker)),
+            (of_head.iter().map(ToString::to_string).collect(), of_worker.iter().map(ToString::to_string).collect())
+        );
+    };
+    are_behind(&["cloudtik-w", "cloudtik-w/head"], &["cloudtik-w"]);
+    let without = nodes.world.snapshot();
+
+    // The way in moves from the workspace to the cluster.
+    nodes.spec_behind("", &firewall("workers"));
+    nodes.apply();
+    are_behind(
+        &["cloudtik-w", "cloudtik-w.c", "cloudtik-w.c/head", "cloudtik-w/head"],
+        &["cloudtik-w", "cloudtik-w.c", "cloudtik-w.c/workers"],
+    );
+    nodes.is_settled();
+    let rule = "cluster.c.ingress_rule.workers[\"data:10.0.0.0/8:9000\"]";
+    let revoked = [("GroupId", nodes.world.id("cluster.c.firewall.workers")), ("SecurityGroupRuleId.1", nodes.world.id(rule))];
+    let revoked: Vec<(&str, &str)> = revoked.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    nodes.world.client.ec2("RevokeSecurityGroupIngress", &revoked).unwrap();
+    assert_eq!(nodes.world.planned(), [rule.to_owned()].into());
+    nodes.apply();
+    nodes.is_settled();
+
+    // A rule that is for other nodes is there before it goes, and no node changes for that.
+    nodes.spec_behind("", &firewall("all"));
+    let (_, calls) = nodes.world.expect(0, &APPLY);
+    let of_rules: Vec<String> = written(&calls).into_iter().filter(|call| !call.ends_with("Tags")).collect();
+    assert_eq!(of_rules, ["ec2:AuthorizeSecurityGroupIngress", "ec2:RevokeSecurityGroupIngress"]);
+    nodes.is_settled();
+
+    nodes.spec(&cluster(""));
+    nodes.apply();
+    are_behind(&["cloudtik-w", "cloudtik-w/head"], &["cloudtik-w"]);
+    nodes.is_settled();
+    let came = nodes.world.came(&without);
+    assert!(!came.contains_key("security-group") && came.get("security-group-rule").is_none_or(|count| *count == 0), "{came:?}");
+
+    nodes.spec_behind("", &firewall("workers"));
+    nodes.apply();
+    assert_eq!((nodes.world.id(HEAD), nodes.workers().remove(0).0), (head.clone(), worker.clone()));
+    nodes.world.expect(0, &DESTROY);
+    let left: Vec<String> = nodes.world.snapshot().difference(&before).cloned().collect();
+    assert!(matches!(left.as_slice(), [fence] if fence.starts_with("us-west-2 parameter /cloudtik/fence/")), "{left:?}");
 }
 
 /// What took a second or more.

@@ -200,7 +200,7 @@ fn clusters_of_other_projects_use_a_workspace_and_keep_it() {
     let Some(world) = World::new(Config::quick()) else { return };
     let folder = world.stage.project().join(BESIDE);
     std::fs::create_dir_all(&folder).unwrap();
-    std::fs::write(folder.join("main.hcl"), specs::tenant(&world)).unwrap();
+    std::fs::write(folder.join("main.hcl"), specs::tenant_with_firewall(&world, "    ssh_from = [\"203.0.113.7/32\"]\n")).unwrap();
     let expect = |code: i32, arguments: &[&str], says: &[&str]| {
         let ran = world.beside(arguments);
         let missing: Vec<_> = says.iter().filter(|word| !ran.text().contains(**word)).collect();
@@ -212,10 +212,12 @@ fn clusters_of_other_projects_use_a_workspace_and_keep_it() {
     world.expect(0, &APPLY);
     let with_workspace = world.snapshot();
 
-    expect(0, &["plan"], &["\"subnet-", "\"sg-", "cloudtik-w-head-profile", "network = \"10.0.0.0/16\""]);
+    expect(0, &["plan"], &["\"subnet-", "\"vpc-", "cloudtik-w-head-profile", "network = \"10.0.0.0/16\""]);
     expect(0, &["plan", "--offline"], &["<data.workspace.shared"]);
     // The head is made, and nobody answers there.
     expect(3, &APPLY, &["cluster.etl.head"]);
+    let groups = ["cloudtik-w", "cloudtik-w.etl", "cloudtik-w.etl/head", "cloudtik-w/head"];
+    assert_eq!(world.groups_of(&world.id_beside("cluster.etl.head")), groups.map(str::to_owned).into());
     let used = ["workspace-in-use", "`workspace.w` would be destroyed", "etl"];
     world.stage.fails(1, &DESTROY, &used);
     world.client.ec2("StopInstances", &[("InstanceId.1", &world.id_beside("cluster.etl.head"))]).unwrap();

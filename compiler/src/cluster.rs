@@ -19,7 +19,7 @@ use crate::runtime::{Runtime, check_places, read_runtimes};
 use crate::schema::not_in_effect;
 use crate::scope::Instance;
 use crate::workers::{Group, block_value, read_groups, workers_max};
-use crate::workspace::{postconditions, real_name, take_lowered, workspace_of};
+use crate::workspace::{firewall_spec, postconditions, real_name, take_lowered, workspace_of};
 
 /// Expands a `cluster` block.
 pub(crate) fn expand_cluster(expansion: &mut Expansion<'_>, name: &Name, block: &Block) {
@@ -254,6 +254,7 @@ fn cluster_spec(
         provider: provider.clone(),
         workspace: workspace.clone(),
         fields,
+        firewall: evaluated.only("firewall").map(firewall_spec),
         workers: groups.iter().map(worker).collect(),
         workers_max: workers_max(evaluated, groups),
         head,

@@ -360,10 +360,12 @@ fn resources(
     ];
     controller.origins.extend(places.into_iter().filter_map(|(name, span)| Some((name.into(), origin(span?)))));
     let mut all = vec![controller];
-    for (group, _, _) in &parts.groups {
+    for (group, node, _) in &parts.groups {
         let Some(told) = config.groups.get(&group.label) else { continue };
         let members = told.memberships.iter().map(|membership| &membership.step);
         let mut resource = ResourceBuilder::new(told.node.address.clone(), WORKER_GROUP_KIND, provider.clone(), group.block.span)
+            // What a worker stands on goes after the workers have left it.
+            .depends_on(&node.depends_on)
             .mark(CLUSTER_TAG, mark.clone())
             .set("controller", reference(&address, "id", Type::String))
             .set("group", Arc::clone(&group.label))

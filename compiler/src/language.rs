@@ -314,16 +314,15 @@ fn network() -> NestedRule {
     })
 }
 
-fn firewall() -> NestedRule {
+/// The firewall of all nodes of a workspace, which says what they may do among each other; or that of the nodes of a cluster, which has no say in that.
+fn firewall(is_of_workspace: bool) -> NestedRule {
     let live = ChangeWord::Live;
+    let ssh_from = AttributeSchema::with_default("ssh_from", strings(), Value::list([]), live, "Who reaches SSH of heads.");
+    let inside = AttributeSchema::with_default("inside", Type::String, "all", live, "`all` or `declared`.");
+    let inside = AttributeRule::new(inside).check(Check::OneOf(&["all", "declared"]));
     one(BlockSchema {
         name: "firewall",
-        attributes: vec![
-            AttributeRule::new(AttributeSchema::with_default("ssh_from", strings(), Value::list([]), live, "Who reaches SSH of heads."))
-                .check(Check::Cidrs),
-            AttributeRule::new(AttributeSchema::with_default("inside", Type::String, "all", live, "`all` or `declared`."))
-                .check(Check::OneOf(&["all", "declared"])),
-        ],
+        attributes: std::iter::once(AttributeRule::new(ssh_from).check(Check::Cidrs)).chain(is_of_workspace.then_some(inside)).collect(),
         blocks: vec![firewall_rule("ingress"), firewall_rule("egress")],
         ..BlockSchema::default()
     })
@@ -433,7 +432,7 @@ fn workspace() -> BlockSchema {
         name: "workspace",
         labels: &["name"],
         attributes,
-        blocks: vec![network(), firewall(), identity(), storage(), database(), lifecycle()],
+        blocks: vec![network(), firewall(true), identity(), storage(), database(), lifecycle()],
         later: &["from", "domain", "proxy", "timeouts"],
         ..BlockSchema::default()
     }
@@ -714,14 +713,13 @@ fn cluster() -> BlockSchema {
         name: "cluster",
         labels: &["name"],
         attributes,
-        blocks: vec![head(), workers(), setup(), runtime(), scaling(), lifecycle()],
+        blocks: vec![firewall(false), head(), workers(), setup(), runtime(), scaling(), lifecycle()],
         later: &[
             "from",
             "default_storage",
             "default_database",
             "node_ids",
             "hostnames",
-            "firewall",
             "proxy",
             "rollout",
             "health",

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use cloudtik_model::spec::{ClientProvider, Part, WorkspaceSpec, WorkspaceUse};
+use cloudtik_model::spec::{ClientProvider, FirewallSpec, Part, WorkspaceSpec, WorkspaceUse};
 use cloudtik_model::{Address, Diagnostic, Diagnostics, Lifecycle, ProviderRef, Value};
 use cloudtik_provider_api::{Lowered, Provider};
 use cloudtik_syntax::Block;
@@ -189,17 +189,23 @@ fn refuse_data(expansion: &mut Expansion<'_>, address: &Address, span: cloudtik_
         .push(Diagnostic::error("unknown-reference", title).at(span).help("declare it: `data \"workspace\" \"w\" { name = … }`"));
 }
 
+fn part(block: &Evaluated) -> Part {
+    Part { span: block.span, fields: block.fields.clone(), lifecycle: block.lifecycle.clone() }
+}
+
+/// The blocks of a name in another one, by label.
+fn parts(parent: &Evaluated, name: &str) -> BTreeMap<Arc<str>, Part> {
+    parent.all(name).iter().map(|block| (Arc::clone(&block.label), part(block))).collect()
+}
+
+/// A block `firewall`, of a workspace or of a cluster.
+pub(crate) fn firewall_spec(block: &Evaluated) -> FirewallSpec {
+    FirewallSpec { own: part(block), ingress: parts(block, "ingress"), egress: parts(block, "egress") }
+}
+
 fn workspace_spec(address: &Address, provider: &ProviderRef, evaluated: &Evaluated, name: String) -> WorkspaceSpec {
-    let part = |block: Option<&Evaluated>| {
-        block.map_or_else(
-            || Part { span: evaluated.span, ..Part::default() },
-            |block| Part { span: block.span, fields: block.fields.clone(), lifecycle: block.lifecycle.clone() },
-        )
-    };
-    let named = |parent: Option<&Evaluated>, name: &str| -> BTreeMap<Arc<str>, Part> {
-        parent.into_iter().flat_map(|parent| parent.all(name)).map(|block| (Arc::clone(&block.label), part(Some(block)))).collect()
-    };
-    let firewall = evaluated.only("firewall");
+    let own = |name: &str| evaluated.only(name).map_or_else(|| Part { span: evaluated.span, ..Part::default() }, part);
+    let firewall = evaluated.only("firewall").map(firewall_spec);
     let mut fields = evaluated.fields.clone();
     let span = fields.get("name").map_or(evaluated.span, |field| field.span);
     fields.insert("name".into(), cloudtik_model::spec::Field::new(name.into(), span));
@@ -209,13 +215,11 @@ fn workspace_spec(address: &Address, provider: &ProviderRef, evaluated: &Evaluat
         provider: provider.clone(),
         client: None,
         fields,
-        network: part(evaluated.only("network")),
-        firewall: part(firewall),
-        ingress: named(firewall, "ingress"),
-        egress: named(firewall, "egress"),
-        identity: part(evaluated.only("identity")),
-        storage: named(Some(evaluated), "storage"),
-        database: named(Some(evaluated), "database"),
+        network: own("network"),
+        firewall: firewall.unwrap_or_else(|| FirewallSpec { own: own("firewall"), ..FirewallSpec::default() }),
+        identity: own("identity"),
+        storage: parts(evaluated, "storage"),
+        database: parts(evaluated, "database"),
         depends_on: BTreeSet::new(),
         lifecycle: evaluated.lifecycle.clone(),
         import: None,

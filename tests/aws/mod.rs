@@ -187,6 +187,13 @@ impl World {
         id.unwrap_or_else(|| panic!("{address} is not in {:?}", state["resources"].as_object().map(serde_json::Map::keys))).to_owned()
     }
 
+    /// The names of the firewalls that an instance is behind.
+    #[track_caller]
+    pub fn groups_of(&self, instance: &str) -> BTreeSet<String> {
+        let found = self.server.ec2("DescribeInstances", &[("InstanceId.1", instance)]).unwrap();
+        found.items("instancesSet")[0].items("groupSet").iter().map(|group| group.get(&["groupName"]).to_owned()).collect()
+    }
+
     /// Runs a command and kills it when so many of its calls changed something, before the answer of the last of them goes out. Says
     /// whether it came to that.
     pub fn killed_after(&self, arguments: &[&str], calls: u64) -> (bool, Ran) {

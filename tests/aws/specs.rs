@@ -65,6 +65,15 @@ resource "aws_instance" "extra" {{
 
 /// A cluster in the workspace of another project. Nothing ever answers at its head's address: how far it comes is what an API can do.
 pub fn tenant(world: &World) -> String {
+    tenant_behind(world, "")
+}
+
+/// The same behind a firewall of its own, which has this in it.
+pub fn tenant_with_firewall(world: &World, firewall: &str) -> String {
+    tenant_behind(world, &format!("  firewall {{\n{firewall}  }}\n"))
+}
+
+fn tenant_behind(world: &World, firewall: &str) -> String {
     let image = image(&world.server);
     format!(
         r#"provider "aws" {{}}
@@ -75,7 +84,7 @@ data "workspace" "shared" {{
 
 cluster "etl" {{
   workspace = data.workspace.shared
-  head {{
+{firewall}  head {{
     instance_type = "m5.large"
     image         = "{image}"
     ssh {{

@@ -61,12 +61,8 @@ pub struct WorkspaceSpec {
     pub fields: Fields,
     /// `network`: `mode`, `cidr`, `zones`, `nat` …
     pub network: Part,
-    /// `firewall`: `ssh_from`, `inside`
-    pub firewall: Part,
-    /// `firewall.ingress "n"`: `ports`, `from`, `protocol`, `to`, `description`
-    pub ingress: BTreeMap<Arc<str>, Part>,
-    /// `firewall.egress "n"`: the same
-    pub egress: BTreeMap<Arc<str>, Part>,
+    /// `firewall`, for all nodes
+    pub firewall: FirewallSpec,
     /// `identity`: `head`, `workers`, `permissions_boundary` …
     pub identity: Part,
     /// `storage "n"`
@@ -90,6 +86,17 @@ pub struct ClientProvider {
     pub config: Value,
     /// Where it is named.
     pub span: Span,
+}
+
+/// A `firewall`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct FirewallSpec {
+    /// `ssh_from`; of a workspace also `inside`.
+    pub own: Part,
+    /// `ingress "n"`: `ports`, `from`, `protocol`, `to`, `description`
+    pub ingress: BTreeMap<Arc<str>, Part>,
+    /// `egress "n"`: the same
+    pub egress: BTreeMap<Arc<str>, Part>,
 }
 
 /// A nested block.
@@ -116,6 +123,8 @@ pub struct ClusterSpec {
     pub workspace: Address,
     /// `name`, `tags`
     pub fields: Fields,
+    /// `firewall`, for its nodes alone; `None` where the spec does not write it.
+    pub firewall: Option<FirewallSpec>,
     /// `head`
     pub head: Option<NodeSpec>,
     /// `workers "g"` by label: what a worker of the group is made of.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use cloudtik_model::spec::{ClusterSpec, Field, Fields, NodeSpec, Part, WorkspaceSpec, WorkspaceUse};
+use cloudtik_model::spec::{ClusterSpec, Field, Fields, FirewallSpec, NodeSpec, Part, WorkspaceSpec, WorkspaceUse};
 use cloudtik_model::{
     Address, Diagnostic, Diagnostics, Expr, ExprKind, LateName, Lifecycle, Origin, ProviderRef, ResourceSpec, Span, TemplatePart, Type,
     Value,
@@ -181,11 +181,11 @@ pub fn no_effect_of_cloud(workspace: &WorkspaceSpec) -> Diagnostics {
     found
 }
 
-/// The rules of a workspace's firewall as one value, for clouds that record them as they are written.
+/// The rules of a firewall as one value, for clouds that record them as they are written.
 #[must_use]
-pub fn firewall_rules(workspace: &WorkspaceSpec) -> Value {
+pub fn firewall_rules(firewall: &FirewallSpec) -> Value {
     let general = ["ssh_from", "inside"].into_iter().filter_map(|name| {
-        let value = workspace.firewall.fields.get(name).map(|field| field.value.clone()).filter(|value| !value.is_null())?;
+        let value = firewall.own.fields.get(name).map(|field| field.value.clone()).filter(|value| !value.is_null())?;
         Some(Value::object([("name", Value::from(name)), ("value", value)]))
     });
     let labelled = |direction: &'static str, parts: &BTreeMap<Arc<str>, Part>| {
@@ -196,7 +196,7 @@ pub fn firewall_rules(workspace: &WorkspaceSpec) -> Value {
         };
         parts.iter().map(rule).collect::<Vec<_>>()
     };
-    let rules = general.chain(labelled("in", &workspace.ingress)).chain(labelled("out", &workspace.egress));
+    let rules = general.chain(labelled("in", &firewall.ingress)).chain(labelled("out", &firewall.egress));
     Value::tuple(rules.collect::<Vec<_>>())
 }
 
@@ -236,9 +236,9 @@ impl<'a> WorkspaceStart<'a> {
                 .field(&workspace.fields, "tags")
         };
         let network = part(&network_address, network_kind, &workspace.network).field(&workspace.network.fields, "mode");
-        let firewall = part(&firewall_address, firewall_kind, &workspace.firewall)
+        let firewall = part(&firewall_address, firewall_kind, &workspace.firewall.own)
             .set("network", of_network("id"))
-            .set("rules", firewall_rules(workspace));
+            .set("rules", firewall_rules(&workspace.firewall));
         Self { network, firewall, exports, gates: BTreeSet::from([firewall_address]), workspace, name }
     }
 
@@ -269,6 +269,8 @@ pub struct ClusterStart {
     pub head: Option<ResourceBuilder>,
     /// What a worker of each group is made of, by label.
     pub workers: BTreeMap<Arc<str>, ResourceBuilder>,
+    /// `cluster.c.firewall`, for clouds that have one for all nodes of a cluster.
+    pub firewall: Option<ResourceBuilder>,
     /// What references to the cluster see.
     pub exports: Vec<(&'static str, Value)>,
 }
@@ -298,7 +300,7 @@ impl ClusterStart {
         // The mark of the cluster is the controller's to give: it knows the whole of it.
         let worker = |(group, spec): (&Arc<str>, &NodeSpec)| (Arc::clone(group), node(spec).set(NODE_NAME, worker_name(&name, group)));
         let workers = cluster.workers.iter().map(worker).collect();
-        Self { name, head_name, head, workers, exports }
+        Self { name, head_name, head, workers, firewall: None, exports }
     }
 
     /// The same with nodes that name the workspace's network in an attribute of their own.
@@ -307,6 +309,35 @@ impl ClusterStart {
         let Some(id) = workspace.exports.get("network").and_then(|network| network.get("id")).cloned() else { return self };
         self.head = self.head.map(|head| head.set("network", id.clone()));
         self.workers = self.workers.into_iter().map(|(group, worker)| (group, worker.set("network", id.clone()))).collect();
+        self
+    }
+
+    /// The same with `cluster.c.firewall`, where the spec has one: it is there before the first node.
+    #[must_use]
+    pub fn with_firewall(mut self, cluster: &ClusterSpec, workspace: &WorkspaceUse, kind: &'static str) -> Self {
+        let Some(firewall) = &cluster.firewall else { return self };
+        let address = cluster.address.child("firewall");
+        let built = ResourceBuilder::new(address.clone(), kind, cluster.provider.clone(), firewall.own.span)
+            .lifecycle(&Lifecycle::default(), &cluster.lifecycle)
+            .depends_on(&cluster.depends_on)
+            .mark(WORKSPACE_TAG, &*workspace.name)
+            .mark(CLUSTER_TAG, format!("{}/{}", workspace.name, self.name))
+            .set("name", format!("{}-{}", workspace.name, self.name))
+            .set("rules", firewall_rules(firewall))
+            .field(&cluster.fields, "tags");
+        let network = workspace.exports.get("network").and_then(|network| network.get("id")).cloned();
+        self.firewall = Some(match network {
+            Some(network) => built.set("network", network),
+            None => built,
+        });
+        self.after(std::iter::once(&address))
+    }
+
+    /// The same with nodes that come after these.
+    #[must_use]
+    pub fn after<'a>(mut self, gates: impl Iterator<Item = &'a Address> + Clone) -> Self {
+        self.head = self.head.map(|head| head.depends_on(gates.clone()));
+        self.workers = self.workers.into_iter().map(|(group, worker)| (group, worker.depends_on(gates.clone()))).collect();
         self
     }
 

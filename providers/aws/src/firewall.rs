@@ -1,9 +1,10 @@
-//! The rules of a workspace's firewall: each range of ports from each source is a rule of its own, under a key that stays when lists change.
+//! The rules of firewalls, of a workspace and of a cluster: each range of ports from each source is a rule of its own, under a key that stays when lists
+//! change.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use cloudtik_model::spec::{Part, WorkspaceSpec};
+use cloudtik_model::spec::{FirewallSpec, Part, WorkspaceSpec};
 use cloudtik_model::{Diagnostic, Diagnostics, Span, Value};
 
 use crate::network_spec::Access;
@@ -22,10 +23,12 @@ pub(crate) enum Peer {
 /// Which nodes a rule is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Nodes {
-    /// All of the workspace.
+    /// All of the workspace or the cluster.
     All,
     /// Heads, which are behind a second firewall beside that of all.
     Heads,
+    /// Workers, which only a cluster has a firewall for.
+    Workers,
 }
 
 /// Ports, with the protocol.
@@ -39,7 +42,7 @@ pub(crate) struct Ports {
 
 impl Ports {
     const ALL: Self = Self { protocol: "-1", range: None };
-    const SSH: Self = Self { protocol: "tcp", range: Some((22, 22)) };
+    const SSH: Self = Self { protocol: "tcp", range: Some((SSH_PORT, SSH_PORT)) };
 }
 
 /// One rule.
@@ -56,6 +59,12 @@ pub(crate) struct Rule {
 }
 
 impl Rule {
+    /// Whether it lets somebody outside reach SSH. Of `icmp` numbers are no ports.
+    pub(crate) fn admits_ssh(&self) -> bool {
+        let is_for_ssh = |(from, to): (i64, i64)| self.ports.protocol == "tcp" && (from..=to).contains(&SSH_PORT);
+        self.peer != Peer::Inside && self.ports.range.is_none_or(is_for_ssh)
+    }
+
     fn says_the_same(&self, other: &Self) -> bool {
         (&self.ports, &self.peer) == (&other.ports, &other.peer)
     }
@@ -63,6 +72,9 @@ impl Rule {
 
 /// Rules by whose they are, and by key.
 pub(crate) type Rules = BTreeMap<(Nodes, String), Rule>;
+
+/// Where nodes are set up through.
+const SSH_PORT: i64 = 22;
 
 /// The characters that AWS takes in a description, beside letters and digits.
 const DESCRIPTION_SIGNS: &str = " ._-:/()#,@[]+=&;{}!$*";
@@ -72,8 +84,9 @@ const DESCRIPTION_CHARS_MAX: usize = 255;
 /// What is let in. `client` is the range of the client's network, where it has one.
 pub(crate) fn ingress(workspace: &WorkspaceSpec, client: Option<(Access, Value)>, found: &mut Diagnostics) -> Rules {
     let mut rules = Rules::new();
-    let own = |ports, peer, description: &str| Rule { ports, peer, description: description.into(), span: workspace.firewall.span };
-    if let Some(field) = workspace.firewall.fields.get("inside").filter(|field| field.value.as_str() == Some("declared")) {
+    let firewall = &workspace.firewall;
+    let own = |ports, peer, description: &str| Rule { ports, peer, description: description.into(), span: firewall.own.span };
+    if let Some(field) = firewall.own.fields.get("inside").filter(|field| field.value.as_str() == Some("declared")) {
         let title = "`inside = \"declared\"` is not in effect with provider `aws` in this version";
         found.push(Diagnostic::error("aws-firewall", title).at(field.span).of(&workspace.address).help("write `inside = \"all\"`"));
     }
@@ -87,23 +100,47 @@ pub(crate) fn ingress(workspace: &WorkspaceSpec, client: Option<(Access, Value)>
         }
         Some((Access::None, _)) | None => {}
     }
-    if let Some(field) = workspace.firewall.fields.get("ssh_from") {
+    let written = written_ingress(firewall, of_workspace, found);
+    rules.extend(written);
+    check(&rules, "in", found);
+    rules
+}
+
+/// What is let in at the nodes of a cluster, beside what its workspace lets in.
+pub(crate) fn ingress_of_cluster(firewall: &FirewallSpec, found: &mut Diagnostics) -> Rules {
+    let rules = written_ingress(firewall, of_cluster, found);
+    check(&rules, "in", found);
+    rules
+}
+
+/// What is let out of the nodes of a cluster, beside what its workspace lets out.
+pub(crate) fn egress_of_cluster(firewall: &FirewallSpec, found: &mut Diagnostics) -> Rules {
+    let mut rules = Rules::new();
+    labelled(&firewall.egress, ("to", "from"), of_cluster, &mut rules, found);
+    check(&rules, "out", found);
+    rules
+}
+
+/// What the spec says of who is let in.
+fn written_ingress(firewall: &FirewallSpec, nodes: NodesOf, found: &mut Diagnostics) -> Rules {
+    let mut rules = Rules::new();
+    if let Some(field) = firewall.own.fields.get("ssh_from") {
         for (key, range) in elements(&field.value, "ssh_from", field.span, found) {
-            let (peer, span) = (Peer::Range(range), place(field.span, workspace));
-            let rule = Rule { ports: Ports::SSH, peer, description: "SSH".into(), span };
+            let span = if field.span.is_none() { firewall.own.span } else { field.span };
+            let rule = Rule { ports: Ports::SSH, peer: Peer::Range(range), description: "SSH".into(), span };
             rules.insert((Nodes::Heads, format!("ssh:{key}")), rule);
         }
     }
-    labelled(&workspace.ingress, "from", "to", &mut rules, found);
-    check(&rules, "in", found);
+    labelled(&firewall.ingress, ("from", "to"), nodes, &mut rules, found);
     rules
 }
 
 /// What is let out: everything, or what the spec says, what nodes need of each other, and the services that have private endpoints.
 pub(crate) fn egress(workspace: &WorkspaceSpec, services: &[String], found: &mut Diagnostics) -> Rules {
     let mut rules = Rules::new();
-    let own = |ports, peer, description: &str| Rule { ports, peer, description: description.into(), span: workspace.firewall.span };
-    if workspace.egress.is_empty() {
+    let span = workspace.firewall.own.span;
+    let own = |ports, peer, description: &str| Rule { ports, peer, description: description.into(), span };
+    if lets_all_out(workspace) {
         // A stack cannot have a firewall that lets nothing out, so that of heads lets out what that of all does.
         for nodes in [Nodes::All, Nodes::Heads] {
             rules.insert((nodes, "all".to_owned()), own(Ports::ALL, Peer::Range("0.0.0.0/0".into()), "To everywhere"));
@@ -115,21 +152,25 @@ pub(crate) fn egress(workspace: &WorkspaceSpec, services: &[String], found: &mut
         let https = Ports { protocol: "tcp", range: Some((443, 443)) };
         rules.insert(of_all(&format!("endpoint:{service}")), own(https, Peer::Service(service.clone()), "To a private endpoint"));
     }
-    labelled(&workspace.egress, "to", "from", &mut rules, found);
+    labelled(&workspace.firewall.egress, ("to", "from"), of_workspace, &mut rules, found);
     check(&rules, "out", found);
     rules
+}
+
+/// Without `egress` everything is let out.
+pub(crate) fn lets_all_out(workspace: &WorkspaceSpec) -> bool {
+    workspace.firewall.egress.is_empty()
 }
 
 fn of_all(key: &str) -> (Nodes, String) {
     (Nodes::All, key.to_owned())
 }
 
-fn place(span: Span, workspace: &WorkspaceSpec) -> Span {
-    if span.is_none() { workspace.firewall.span } else { span }
-}
+/// Which nodes a block is for, by the attribute of that name.
+type NodesOf = fn(&str, &Part, &mut Diagnostics) -> Nodes;
 
 /// The rules of blocks with labels: `peers` and `nodes` are the attributes that say who is at which end.
-fn labelled(parts: &BTreeMap<Arc<str>, Part>, peers: &str, nodes: &str, rules: &mut Rules, found: &mut Diagnostics) {
+fn labelled(parts: &BTreeMap<Arc<str>, Part>, (peers, nodes): (&str, &str), nodes_of: NodesOf, rules: &mut Rules, found: &mut Diagnostics) {
     for (label, part) in parts {
         let field = |name: &str| part.fields.get(name).cloned().unwrap_or_default();
         let of = nodes_of(nodes, part, found);
@@ -164,20 +205,27 @@ fn labelled(parts: &BTreeMap<Arc<str>, Part>, peers: &str, nodes: &str, rules: &
     }
 }
 
-/// Which nodes a block is for. Those of workers are rules of all: what heads have more is a firewall beside that of all.
-fn nodes_of(name: &str, part: &Part, found: &mut Diagnostics) -> Nodes {
-    let Some(field) = part.fields.get(name) else { return Nodes::All };
-    match field.value.as_str() {
+/// Those of a cluster, which has a firewall for each.
+fn of_cluster(name: &str, part: &Part, _found: &mut Diagnostics) -> Nodes {
+    match part.fields.get(name).and_then(|field| field.value.as_str()) {
         Some("head") => Nodes::Heads,
-        Some("workers") => {
-            let title = format!("`{name} = \"workers\"` holds for heads too: on AWS they have every rule that workers have");
-            let span = if field.span.is_none() { part.span } else { field.span };
-            found
-                .push(Diagnostic::warning("aws-firewall", title).at(span).help(format!("write `{name} = \"all\"`, which says what it is")));
-            Nodes::All
-        }
+        Some("workers") => Nodes::Workers,
         _ => Nodes::All,
     }
+}
+
+/// Those of a workspace. What is for workers is a rule of all: what heads have more is a firewall beside that of all.
+fn of_workspace(name: &str, part: &Part, found: &mut Diagnostics) -> Nodes {
+    let nodes = of_cluster(name, part, found);
+    if nodes != Nodes::Workers {
+        return nodes;
+    }
+    let title =
+        format!("`{name} = \"workers\"` holds for heads too: in the firewall of a workspace they have every rule that workers have");
+    let span = part.fields.get(name).map(|field| field.span).filter(|span| !span.is_none()).unwrap_or(part.span);
+    let help = format!("write `{name} = \"all\"`, which says what it is, or write the rule in `firewall` of the cluster");
+    found.push(Diagnostic::warning("aws-firewall", title).at(span).help(help));
+    Nodes::All
 }
 
 fn ports_of(text: &str) -> Option<(i64, i64)> {
@@ -248,9 +296,11 @@ mod tests {
             client: None,
             fields: BTreeMap::new(),
             network: Part::default(),
-            firewall: part(&[("ssh_from", ssh_from)]),
-            ingress: ingress.iter().map(|(label, part)| (Arc::from(*label), part.clone())).collect(),
-            egress: BTreeMap::new(),
+            firewall: FirewallSpec {
+                own: part(&[("ssh_from", ssh_from)]),
+                ingress: ingress.iter().map(|(label, part)| (Arc::from(*label), part.clone())).collect(),
+                egress: BTreeMap::new(),
+            },
             identity: Part::default(),
             storage: BTreeMap::new(),
             database: BTreeMap::new(),

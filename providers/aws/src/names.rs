@@ -1,6 +1,8 @@
 //! Names of what a workspace and a cluster become. They are those of the predecessor, so that its tools and rules for names go on working;
 //! what it left without a name has one in the same form.
 
+use crate::firewall::Nodes;
+
 /// The tag that workspaces are found by in the predecessor's way.
 pub const WORKSPACE_NAME_TAG: &str = "cloudtik-workspace-name";
 /// On a network, which form of a workspace it belongs to.
@@ -66,6 +68,17 @@ pub fn firewall(workspace: &str) -> String {
 #[must_use]
 pub fn firewall_of_heads(workspace: &str) -> String {
     format!("cloudtik-{workspace}/head")
+}
+
+/// The name of a firewall of a cluster. Neither name has a `.` or a `/`, so no workspace has a firewall of that name.
+#[must_use]
+pub(crate) fn firewall_of_cluster(workspace: &str, cluster: &str, nodes: Nodes) -> String {
+    let who = match nodes {
+        Nodes::All => "",
+        Nodes::Heads => "/head",
+        Nodes::Workers => "/workers",
+    };
+    format!("cloudtik-{workspace}.{cluster}{who}")
 }
 
 /// The name of a private endpoint.

@@ -68,7 +68,7 @@ pub fn sim_schema() -> ProviderSchema {
         KindSchema { attributes: network(), doc: "A network of a workspace.", ..kind(NETWORK_KIND, Idempotency::Token) },
         KindSchema {
             attributes: firewall(),
-            doc: "The firewall of a workspace, recorded and not enforced.",
+            doc: "The firewall of a workspace or a cluster, recorded and not enforced.",
             ..kind(FIREWALL_KIND, tagged)
         },
         KindSchema {

@@ -41,17 +41,18 @@ pub(crate) fn workspace(workspace: &WorkspaceSpec) -> Lowered {
     Lowered { resources, exports, gates: start.gates, diagnostics, ..Lowered::default() }
 }
 
-/// `cluster.c.head`, and a worker of each group.
+/// `cluster.c.head`, `cluster.c.firewall`, and a worker of each group.
 pub(crate) fn cluster(cluster: &ClusterSpec, workspace: &WorkspaceUse) -> Lowered {
     let start = ClusterStart::new(cluster, workspace, INSTANCE_KIND, &["cpus", "memory_gib", "tags", "authorized_keys"])
         .in_network_of(workspace)
+        .with_firewall(cluster, workspace, FIREWALL_KIND)
         .with_of_head(cluster, "publish");
     let diagnostics = cluster.head.iter().chain(cluster.workers.values()).flat_map(|node| {
         // A spec of another provider must work here: what its machines are like is not simulated.
         no_effect(&node.address, &cluster.provider, &node.fields, MACHINE)
     });
     let diagnostics = diagnostics.collect();
-    let resources = start.head.into_iter().map(cloudtik_provider_api::ResourceBuilder::build).collect();
+    let resources = start.firewall.into_iter().chain(start.head).map(cloudtik_provider_api::ResourceBuilder::build).collect();
     let workers = ClusterStart::templates(start.workers);
     Lowered { resources, workers, exports: Value::object(start.exports), diagnostics, ..Lowered::default() }
 }

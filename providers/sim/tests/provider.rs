@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use cloudtik_model::spec::{ClusterSpec, Field, Fields, NodeSpec, Part, WorkspaceSpec};
+use cloudtik_model::spec::{ClusterSpec, Field, Fields, FirewallSpec, NodeSpec, Part, WorkspaceSpec};
 use cloudtik_model::{
     Address, CONTROLLER_VERSION, ControllerCall, ControllerReply, ControllerRequest, Digest, GroupConfig, HEAD_CONFIG_VERSION, HeadConfig,
     Lifecycle, NodeAction, NodeReply, NodeRequest, ProviderConfig, ProviderRef, PushConfig, Span, StepOutcome, Value, Verb as NodeVerb,
@@ -129,9 +129,11 @@ fn workspace() -> WorkspaceSpec {
         client: None,
         fields: fields(&[("name", "real".into())]),
         network: part(&[("cidr", Value::NULL)]),
-        firewall: part(&[("ssh_from", Value::tuple(["10.0.0.0/8".into()]))]),
-        ingress: [(Arc::from("ui"), part(&[("ports", Value::tuple(["80".into()]))]))].into_iter().collect(),
-        egress: BTreeMap::new(),
+        firewall: FirewallSpec {
+            own: part(&[("ssh_from", Value::tuple(["10.0.0.0/8".into()]))]),
+            ingress: [(Arc::from("ui"), part(&[("ports", Value::tuple(["80".into()]))]))].into_iter().collect(),
+            egress: BTreeMap::new(),
+        },
         identity: Part::default(),
         storage: [(Arc::from("default"), part(&[]))].into_iter().collect(),
         database: BTreeMap::new(),
@@ -159,6 +161,7 @@ fn a_workspace_and_a_cluster_become_resources_of_known_attributes() {
         provider: ProviderRef::new("sim"),
         workspace: workspace.address.clone(),
         fields: Fields::new(),
+        firewall: Some(workspace.firewall.clone()),
         workers: [("g".into(), node(&["workers", "g"]))].into_iter().collect(),
         workers_max: 4,
         head: Some(node(&["head"])),
@@ -168,7 +171,8 @@ fn a_workspace_and_a_cluster_become_resources_of_known_attributes() {
     let nodes = provider.lower_cluster(&Value::NULL, &cluster, &lowered.workspace(&workspace), &Facts::new());
     let resources: Vec<_> = lowered.resources.iter().chain(&nodes.resources).collect();
     let addresses: Vec<String> = resources.iter().map(|resource| resource.address.to_string()).collect();
-    assert_eq!(addresses, ["workspace.w.network", "workspace.w.firewall", "workspace.w.storage.default", "cluster.c.head"]);
+    let of_workspace = ["workspace.w.network", "workspace.w.firewall", "workspace.w.storage.default"];
+    assert_eq!(addresses, [&of_workspace[..], &["cluster.c.firewall", "cluster.c.head"]].concat());
     for resource in &resources {
         let kind = &provider.schema().kinds[&*resource.kind];
         for name in resource.attributes.entries().unwrap().keys() {
@@ -178,7 +182,9 @@ fn a_workspace_and_a_cluster_become_resources_of_known_attributes() {
         resource.attributes.addresses(&mut references);
         assert!(references.is_subset(&resource.depends_on), "{}", resource.address);
     }
-    let (head, worker) = (&nodes.resources[0], &nodes.workers["g"]);
+    let (firewall, head, worker) = (&nodes.resources[0], &nodes.resources[1], &nodes.workers["g"]);
+    assert!(head.depends_on.contains(&firewall.address) && worker.depends_on.contains(&firewall.address));
+    assert_eq!(firewall.attributes.get("rules"), lowered.resources[1].attributes.get("rules"));
     assert_eq!((head.marks["cloudtik:role"].as_str(), head.attributes.get("max_workers")), ("head", Some(&4_u64.into())));
     assert_eq!(worker.marks, [("cloudtik:workspace".to_owned(), "real".to_owned())].into_iter().collect());
     assert!(!worker.attributes.get("name").unwrap().is_known() && worker.attributes.get("publish").is_none());

@@ -177,9 +177,9 @@ impl<'a> Head<'a> {
         let title = format!("nobody is let in at SSH of `{}`, so it could not be set up", self.machine.address);
         let help = if self.is_public() || here.is_some() {
             let own = self.from(here).0.map_or_else(|| "YOUR ADDRESS".to_owned(), |address| address.to_string());
-            format!("write `ssh_from = [\"{own}/32\"]` in `firewall` of the workspace")
+            format!("write `ssh_from = [\"{own}/32\"]` in `firewall` of the workspace or of the cluster")
         } else {
-            "leave out `client_access = \"none\"`, or write `ssh_from` in `firewall` of the workspace".to_owned()
+            "leave out `client_access = \"none\"`, or write `ssh_from` in `firewall` of the workspace or of the cluster".to_owned()
         };
         self.placed(None, Diagnostic::error(CODE, title).help(help))
     }
@@ -187,7 +187,8 @@ impl<'a> Head<'a> {
     fn not_in(&self, door: &Door, from: Ipv4Addr, is_certain: bool) -> Concern {
         let ranges: Vec<String> = door.ranges.iter().map(ToString::to_string).collect();
         let title = format!("`{}` could not be set up from here: {from} is not let in at SSH", self.machine.address);
-        let help = format!("add \"{from}/32\" to `ssh_from` in `firewall` of the workspace, or apply from where it is let in");
+        let help =
+            format!("add \"{from}/32\" to `ssh_from` in `firewall` of the workspace or of the cluster, or apply from where it is let in");
         let diagnostic = if is_certain {
             Diagnostic::error(CODE, title)
         } else {

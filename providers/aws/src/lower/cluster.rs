@@ -7,6 +7,7 @@ use cloudtik_model::spec::{ClusterSpec, Fields, NodeSpec, WorkspaceUse};
 use cloudtik_model::{Diagnostic, Diagnostics, Type, Value};
 use cloudtik_provider_api::{ClusterStart, Facts, Lowered, ResourceBuilder, fact};
 
+use super::firewall::ClusterFirewall;
 use super::identity::{HEAD, WORKERS, Who};
 use super::maker::with_tags;
 use super::template::template;
@@ -16,7 +17,7 @@ use crate::image::Image;
 use crate::names::{self, CLUSTER_NAME_TAG, NODE_KIND_TAG, NODE_SEQUENCE_TAG, NODE_TYPE_TAG, WORKSPACE_NAME_TAG};
 use crate::network_spec::Mode;
 use crate::text::part_of;
-use crate::{kinds, machine_type};
+use crate::{firewall, kinds, machine_type};
 
 /// The system disk of a node whose spec says nothing of it.
 const DISK_GIB: u64 = 100;
@@ -25,12 +26,15 @@ const DISK_TYPE: &str = "gp3";
 const DISK_IOPS: u64 = 3_000;
 const DISK_THROUGHPUT: u64 = 125;
 
-/// `cluster.c.head`, and what a worker of each group is made of.
+/// `cluster.c.head`, the firewall of the cluster, and what a worker of each group is made of.
 pub(crate) fn cluster(config: &Value, cluster: &ClusterSpec, workspace: &WorkspaceUse, facts: &Facts) -> Lowered {
     let mut found = Diagnostics::new();
     let start = ClusterStart::new(cluster, workspace, kinds::INSTANCE, &["user_data"]);
-    let nodes = Nodes { config, cluster, facts, workspace, name: &start.name };
-    let mut resources = Vec::new();
+    let name = Arc::clone(&start.name);
+    let firewall = ClusterFirewall::of(cluster, workspace, &name, &mut found);
+    let mut resources = firewall.as_ref().map(ClusterFirewall::parts).unwrap_or_default();
+    let start = start.after(resources.iter().map(|part| &part.address));
+    let nodes = Nodes { config, cluster, facts, workspace, name: &name, firewall: firewall.as_ref() };
     if let (Some(head), Some(instance)) = (&cluster.head, start.head) {
         resources.push(nodes.head(head, instance, &mut found).build());
     }
@@ -39,7 +43,7 @@ pub(crate) fn cluster(config: &Value, cluster: &ClusterSpec, workspace: &Workspa
         if let Some(node) = cluster.workers.get(&group) {
             let worker = nodes.worker(&group, node, instance, &mut found);
             let device = part_of(&nodes.image(node), "root_device_name", Type::String);
-            let (template, worker) = template(cluster, workspace, &start.name, &group, worker, device);
+            let (template, worker) = template(cluster, workspace, &name, &group, worker, device);
             resources.push(template);
             workers.insert(group, worker);
         }
@@ -62,6 +66,8 @@ struct Nodes<'a> {
     workspace: &'a WorkspaceUse,
     /// The cluster's name in the world.
     name: &'a str,
+    /// What its nodes are behind beside the firewall of the workspace.
+    firewall: Option<&'a ClusterFirewall<'a>>,
 }
 
 impl Nodes<'_> {
@@ -150,11 +156,13 @@ impl Nodes<'_> {
         ["key_name", "placement_group", "tenancy", "ebs_optimized"].iter().fold(start, |start, name| start.field(fields, name))
     }
 
-    /// Those of the workspace that a node is behind. A record that was written before heads had one of their own names none.
+    /// Those of the workspace and of the cluster that a node is behind. A record that was written before heads had one of their own names none.
     fn firewalls(&self, who: Who) -> impl Iterator<Item = Value> {
-        let own: &[&str] = if who == HEAD { &["id", "head_id"] } else { &["id"] };
-        let all: Vec<Value> = own.iter().map(|name| self.export("firewall", name, Type::String)).collect();
-        all.into_iter().filter(|id| !id.is_null())
+        let (of_workspace, nodes): (&[&str], _) =
+            if who == HEAD { (&["id", "head_id"], firewall::Nodes::Heads) } else { (&["id"], firewall::Nodes::Workers) };
+        let of_workspace: Vec<Value> = of_workspace.iter().map(|name| self.export("firewall", name, Type::String)).collect();
+        let of_cluster = self.firewall.into_iter().flat_map(move |firewall| firewall.ids(nodes));
+        of_workspace.into_iter().filter(|id| !id.is_null()).chain(of_cluster)
     }
 
     /// Where a node may stand: in all of these subnets, or those that are in one of its zones.
@@ -211,14 +219,15 @@ impl Nodes<'_> {
     fn check_ssh(&self, found: &mut Diagnostics) {
         let Some(head) = &self.cluster.head else { return };
         let own = head.own.get("aws").and_then(|part| part.fields.get("security_group_ids")).is_some_and(|field| !field.value.is_null());
-        if own || self.export("firewall", "admits_ssh", Type::Bool).as_bool() != Some(false) {
+        let of_cluster = self.firewall.is_some_and(ClusterFirewall::admits_ssh);
+        if own || of_cluster || self.export("firewall", "admits_ssh", Type::Bool).as_bool() != Some(false) {
             return;
         }
         let title = format!("no rule lets anybody reach SSH of `{}`, so nothing can be set up on it", head.address);
         let help = if self.has_public_heads() {
-            "write `ssh_from = [\"YOUR ADDRESS/32\"]` in `firewall` of the workspace"
+            "write `ssh_from = [\"YOUR ADDRESS/32\"]` in `firewall` of the workspace or of the cluster"
         } else {
-            "leave out `client_access = \"none\"`, or write `ssh_from` in `firewall` of the workspace"
+            "leave out `client_access = \"none\"`, or write `ssh_from` in `firewall` of the workspace or of the cluster"
         };
         found.push(Diagnostic::warning("aws-no-ssh", title).at(head.span).of(&head.address).help(help));
     }

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod database;
+mod firewall;
 mod forms;
 mod identity;
 mod layout;

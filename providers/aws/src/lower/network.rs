@@ -1,23 +1,21 @@
-//! The network of a workspace: subnets, ways out, tables of routes, private endpoints, the way to the client's network, firewall.
+//! The network of a workspace: subnets, ways out, tables of routes, private endpoints, the way to the client's network.
 
-use cloudtik_model::spec::Part;
-use cloudtik_model::{Address, Diagnostics, Type, Value};
+use cloudtik_model::{Address, Type, Value};
 use cloudtik_provider_api::{ResourceBuilder, reference};
 
+use super::indexed;
 use super::layout::Layout;
 use super::maker::{Maker, id_of};
-use super::{indexed, keyed};
-use crate::firewall::{Nodes, Peer, Rule, egress, ingress};
 use crate::kinds;
 use crate::names::{self, Named, WORKSPACE_VERSION, WORKSPACE_VERSION_TAG};
-use crate::network_spec::{Access, Mode};
+use crate::network_spec::Mode;
 use crate::text::{joined, part_of};
 
 /// Every address.
 const EVERYWHERE: &str = "0.0.0.0/0";
 
 /// Services whose endpoints are entries of tables of routes, and cost nothing.
-const GATEWAYS: &[&str] = &["dynamodb", "s3"];
+pub(super) const GATEWAYS: &[&str] = &["dynamodb", "s3"];
 
 /// Puts the network in.
 pub(super) fn network(maker: &mut Maker<'_>, layout: &Layout) {
@@ -136,8 +134,8 @@ fn route(maker: &Maker<'_>, address: Address, table: &Address, destination: Valu
 }
 
 /// The address of the endpoint of a service: a name has no dots there.
-fn endpoint_address(maker: &Maker<'_>, service: &str) -> Address {
-    maker.at("vpc_endpoint").child(service.replace('.', "-"))
+pub(super) fn endpoint_address(workspace: &Address, service: &str) -> Address {
+    workspace.child("vpc_endpoint").child(service.replace('.', "-"))
 }
 
 fn endpoints(maker: &mut Maker<'_>, layout: &Layout) {
@@ -148,7 +146,7 @@ fn endpoints(maker: &mut Maker<'_>, layout: &Layout) {
     for service in &layout.spec.endpoints {
         let name = joined([Value::from("com.amazonaws."), layout.account.region.clone(), format!(".{service}").into()]);
         let endpoint = maker
-            .named(&endpoint_address(maker, service), kinds::VPC_ENDPOINT, &names::endpoint(&maker.name, service))
+            .named(&endpoint_address(&maker.workspace.address, service), kinds::VPC_ENDPOINT, &names::endpoint(&maker.name, service))
             .set("vpc_id", layout.network.clone())
             .set("service_name", name)
             .origin("service_name", &maker.workspace.network.fields);
@@ -204,69 +202,5 @@ fn peering(maker: &mut Maker<'_>, layout: &Layout) {
     for (address, table) in all {
         let back = route(maker, address, &table, client.clone()).set("vpc_peering_connection_id", id_of(&accepted));
         maker.push(back);
-    }
-}
-
-/// The firewall that heads are behind beside that of all nodes.
-pub(super) fn firewall_of_heads(maker: &Maker<'_>) -> Address {
-    maker.at("firewall").child("head")
-}
-
-/// Puts the firewalls and their rules in.
-pub(super) fn firewall(maker: &mut Maker<'_>, layout: &Layout, found: &mut Diagnostics) {
-    let own = [
-        (maker.at("firewall"), names::firewall(&maker.name), "Nodes"),
-        (firewall_of_heads(maker), names::firewall_of_heads(&maker.name), "Heads"),
-    ];
-    for (address, name, who) in own {
-        let description = layout.whole.as_ref().and_then(|whole| whole.firewall_description(&name));
-        let description = description.unwrap_or_else(|| format!("{who} of the workspace {}", maker.name).into());
-        let group = maker
-            .tagged(&address, kinds::SECURITY_GROUP, &maker.workspace.firewall, &[("Name", &name)])
-            .set("name", &*name)
-            .set("description", description)
-            .set("vpc_id", layout.network.clone());
-        maker.push(group);
-    }
-    let client = layout.client_range().map(|range| (layout.spec.client_access, range)).filter(|(access, _)| *access != Access::None);
-    let made = if layout.makes_subnets() { layout.spec.endpoints.as_slice() } else { &[] };
-    for ((nodes, key), rule) in ingress(maker.workspace, client, found) {
-        let built = built(maker, ("ingress_rule", kinds::INGRESS_RULE), nodes, &key, rule);
-        maker.push(built);
-    }
-    for ((nodes, key), rule) in egress(maker.workspace, made, found) {
-        let built = built(maker, ("egress_rule", kinds::EGRESS_RULE), nodes, &key, rule);
-        maker.push(built);
-    }
-}
-
-fn built(maker: &Maker<'_>, (name, kind): (&str, &'static str), nodes: Nodes, key: &str, rule: Rule) -> ResourceBuilder {
-    let of_all = maker.at("firewall");
-    let firewall = id_of(&of_all);
-    let (address, own) = match nodes {
-        Nodes::All => (keyed(&maker.workspace.address, name, key), of_all.clone()),
-        Nodes::Heads => (keyed(&maker.at(name), "head", key), firewall_of_heads(maker)),
-    };
-    let part = Part { span: rule.span, ..Part::default() };
-    let start = maker
-        .tagged(&address, kind, &part, &[])
-        // A rule that was for all nodes and is for heads now is made here before it goes there: those that depend on the same are one set.
-        .depends_on([&of_all])
-        .set("security_group_id", id_of(&own))
-        .set("ip_protocol", rule.ports.protocol)
-        .set("description", rule.description);
-    let start = match rule.ports.range {
-        Some((from, to)) => start.set("from_port", from).set("to_port", to),
-        None => start,
-    };
-    match rule.peer {
-        Peer::Range(range) if range.as_str().is_some_and(|range| range.contains(':')) => start.set("cidr_ipv6", range),
-        Peer::Range(range) => start.set("cidr_ipv4", range),
-        Peer::Inside => start.set("referenced_security_group_id", firewall),
-        Peer::Service(service) if GATEWAYS.contains(&service.as_str()) => {
-            start.set("prefix_list_id", reference(&endpoint_address(maker, &service), "prefix_list_id", Type::String))
-        }
-        // An endpoint of another type has addresses inside, behind the same firewall.
-        Peer::Service(_) => start.set("referenced_security_group_id", firewall),
     }
 }

@@ -6,14 +6,15 @@ use cloudtik_provider_api::{Facts, Lowered, record, reference};
 
 use super::check_tags;
 use super::database::databases;
+use super::firewall::{firewall, firewall_of};
 use super::identity::{HEAD, WORKERS, identities, profile};
 use super::indexed;
 use super::layout::Layout;
 use super::maker::{Maker, id_of};
-use super::network::{firewall, firewall_of_heads, network};
+use super::network::network;
 use super::storage::stores;
 use crate::cloudformation::{CLOUDFORMATION, stack};
-use crate::firewall::{Peer, Rule, ingress};
+use crate::firewall::{Nodes, Rule, ingress, lets_all_out};
 use crate::kinds;
 use crate::names;
 use crate::network_spec::Nat;
@@ -29,9 +30,6 @@ const BEFORE: &[&str] = &[
     "iam_role_policy",
     "iam_role_policy_attachment",
 ];
-
-/// Where nodes are set up through.
-const SSH_PORT: i64 = 22;
 
 /// `workspace.w` as it is deployed: its parts, or a stack of them.
 pub(crate) fn workspace(config: &Value, workspace: &WorkspaceSpec, facts: &Facts) -> Lowered {
@@ -75,9 +73,12 @@ fn exports(maker: &Maker<'_>, layout: &Layout, storage: Value, database: Value) 
         ("nat_addresses", Value::list(nat)),
         ("egress", egress.into()),
     ]);
-    let head = id_of(&firewall_of_heads(maker));
-    let firewall =
-        Value::object([("id", id_of(&maker.at("firewall"))), ("head_id", head), ("admits_ssh", admits_ssh(maker, layout).into())]);
+    let firewall = Value::object([
+        ("id", id_of(&firewall_of(&maker.workspace.address, Nodes::All))),
+        ("head_id", id_of(&firewall_of(&maker.workspace.address, Nodes::Heads))),
+        ("admits_ssh", admits_ssh(maker, layout).into()),
+        ("lets_all_out", lets_all_out(maker.workspace).into()),
+    ]);
     vec![
         ("name", Value::from(std::sync::Arc::clone(&maker.name))),
         ("id", layout.network.clone()),
@@ -105,7 +106,5 @@ fn keep_record(maker: &mut Maker<'_>, exports: &Value) {
 /// Whether a rule lets somebody outside reach SSH of heads.
 fn admits_ssh(maker: &Maker<'_>, layout: &Layout) -> bool {
     let client = layout.client_range().map(|range| (layout.spec.client_access, range));
-    let rules = ingress(maker.workspace, client, &mut Diagnostics::new());
-    let reaches = |rule: &Rule| rule.peer != Peer::Inside && rule.ports.range.is_none_or(|(from, to)| (from..=to).contains(&SSH_PORT));
-    rules.values().any(reaches)
+    ingress(maker.workspace, client, &mut Diagnostics::new()).values().any(Rule::admits_ssh)
 }

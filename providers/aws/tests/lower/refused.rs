@@ -188,7 +188,7 @@ fn rules_and_identities() {
 fn rules_for_workers_alone_there_are_none() {
     let source =
         "workspace \"w\" {\n firewall {\n ingress \"x\" {\n ports = [\"80\"]\n from = [\"10.0.0.0/8\"]\n to = \"workers\"\n }\n }\n}\n";
-    let said = "6 warning aws-firewall: `to = \"workers\"` holds for heads too: on AWS they have every rule that workers have";
+    let said = "6 warning aws-firewall: `to = \"workers\"` holds for heads too: in the firewall of a workspace they have every rule that workers have";
     says(source, &facts(source), said);
 }
 

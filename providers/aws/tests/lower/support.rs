@@ -138,7 +138,7 @@ pub(crate) fn attribute(graph: &Graph, address: &str, name: &str) -> Value {
     resource(graph, address).attributes.get(name).cloned().unwrap_or(Value::NULL)
 }
 
-/// Every resource with its kind and what it comes after.
+/// Every resource of a provider, and what controllers make of clusters, with its kind and what it comes after.
 pub(crate) fn addresses(graph: &Graph) -> String {
     let mut out = String::new();
     let own = |address: &Address| address.root() == "workspace" || address.segments().len() == 3 && address.root() == "cluster";
@@ -146,7 +146,7 @@ pub(crate) fn addresses(graph: &Graph) -> String {
         .nodes
         .iter()
         .filter_map(|(address, node)| if let Node::Resource(resource) = node { Some((address, resource)) } else { None })
-        .filter(|(address, _)| own(address))
+        .filter(|(address, resource)| own(address) || resource.kind.starts_with("aws_"))
         .collect();
     for (address, resource) in resources {
         writeln!(out, "{address}  {}", resource.kind).unwrap();

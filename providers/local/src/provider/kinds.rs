@@ -39,7 +39,11 @@ const NODE: Expected = Expected { create_ms: 800, update_ms: 50, delete_ms: 500 
 pub(super) fn local_schema() -> ProviderSchema {
     let kinds = [
         KindSchema { attributes: network(), in_resource: true, doc: "A network on this machine.", ..kind(NETWORK_KIND) },
-        KindSchema { attributes: firewall(), doc: "The firewall of a workspace, recorded and not enforced.", ..kind(FIREWALL_KIND) },
+        KindSchema {
+            attributes: firewall(),
+            doc: "The firewall of a workspace or a cluster, recorded and not enforced.",
+            ..kind(FIREWALL_KIND)
+        },
         KindSchema {
             attributes: bucket(),
             unique_name: Some("name"),

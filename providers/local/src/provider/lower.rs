@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use cloudtik_model::spec::{ClusterSpec, Field, Fields, NodeSpec, WorkspaceSpec, WorkspaceUse};
 use cloudtik_model::{Diagnostic, Diagnostics, Number, ProviderRef, Span, Value};
-use cloudtik_provider_api::{ClusterStart, Facts, Lowered, WorkspaceStart, existing_databases, no_effect, no_effect_of_cloud, written};
+use cloudtik_provider_api::{
+    ClusterStart, Facts, Lowered, ResourceBuilder, WorkspaceStart, existing_databases, no_effect, no_effect_of_cloud, written,
+};
 
 use super::form::{form_of, known};
 use super::kinds::{BUCKET_KIND, FIREWALL_KIND, INSTANCE_KIND, MODE, NETWORK_KIND};
@@ -49,16 +51,17 @@ pub(super) fn workspace(config: &Value, workspace: &WorkspaceSpec, facts: &Facts
     Lowered { resources, exports, gates: start.gates, diagnostics: found, ..Lowered::default() }
 }
 
-/// `cluster.c.head`, and a worker of each group.
+/// `cluster.c.head`, `cluster.c.firewall`, and a worker of each group.
 pub(super) fn cluster(config: &Value, cluster: &ClusterSpec, workspace: &WorkspaceUse, facts: &Facts) -> Lowered {
     let mut found = Diagnostics::new();
     let start = ClusterStart::new(cluster, workspace, INSTANCE_KIND, &["cpus", "memory_gib", "tags"])
         .in_network_of(workspace)
+        .with_firewall(cluster, workspace, FIREWALL_KIND)
         .with_of_head(cluster, "publish");
     for node in cluster.head.iter().chain(cluster.workers.values()) {
         check_machine(node, &cluster.provider, &mut found);
     }
-    let mut resources = Vec::new();
+    let mut resources: Vec<_> = start.firewall.into_iter().map(ResourceBuilder::build).collect();
     if let (Some(head), Some(instance)) = (&cluster.head, start.head) {
         check_name(&start.head_name, place(&cluster.fields, "name", cluster.span), &mut found);
         check_tags(&head.fields, &mut found);

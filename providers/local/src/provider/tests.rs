@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use cloudtik_model::spec::{ClusterSpec, Field, Fields, NodeSpec, Part, WorkspaceSpec, WorkspaceUse};
+use cloudtik_model::spec::{ClusterSpec, Field, Fields, FirewallSpec, NodeSpec, Part, WorkspaceSpec, WorkspaceUse};
 use cloudtik_model::{
     Address, ChangeWord, Diagnostics, FileId, LateName, Lifecycle, Number, ProviderConfig, ProviderRef, ResourceSpec, Severity, Span, Value,
 };
@@ -34,9 +34,11 @@ fn workspace(network: &[(&'static str, Value)]) -> WorkspaceSpec {
         client: None,
         fields: fields(&[("tags", Value::map([("team", Value::from("x"))]))], span),
         network: part(network, NETWORK_AT),
-        firewall: part(&[("ssh_from", Value::list([Value::from("10.0.0.0/8")]))], Span::NONE),
-        ingress: [("web".into(), part(&[("ports", Value::list([Value::from("80")]))], Span::NONE))].into_iter().collect(),
-        egress: BTreeMap::new(),
+        firewall: FirewallSpec {
+            own: part(&[("ssh_from", Value::list([Value::from("10.0.0.0/8")]))], Span::NONE),
+            ingress: [("web".into(), part(&[("ports", Value::list([Value::from("80")]))], Span::NONE))].into_iter().collect(),
+            egress: BTreeMap::new(),
+        },
         identity: Part::default(),
         storage: [("default".into(), part(&[("on_destroy", "delete".into())], Span::NONE))].into_iter().collect(),
         database: BTreeMap::new(),
@@ -61,6 +63,7 @@ fn cluster(name: &'static str, head: &[(&'static str, Value)]) -> ClusterSpec {
         provider: ProviderRef::new("local"),
         workspace: Address::of("workspace", "w"),
         fields: Fields::new(),
+        firewall: None,
         workers: BTreeMap::new(),
         workers_max: 0,
         head: Some(head),
@@ -133,6 +136,18 @@ fn a_workspace_becomes_a_network_a_firewall_and_buckets() {
 
 fn local_kind(name: &str) -> cloudtik_provider_api::KindSchema {
     LocalProvider::new().schema().kinds[name].clone()
+}
+
+#[test]
+fn a_cluster_has_a_firewall_where_the_spec_does() {
+    let spec = ClusterSpec { firewall: Some(workspace(&[]).firewall), ..with_workers("g", &[], &[]) };
+    let lowered = LocalProvider::new().lower_cluster(&config(&[]), &spec, &used(&[]), &facts("plain", false));
+    assert!(lowered.diagnostics.is_empty(), "{:?}", lowered.diagnostics);
+    let firewall = resource(&lowered, "cluster.c.firewall");
+    assert_eq!((firewall.kind.as_ref(), firewall.attributes.get("name")), (FIREWALL_KIND, Some(&"w-c".into())));
+    assert_eq!(firewall.attributes.get("rules").unwrap().elements().unwrap().len(), 2);
+    assert!(resource(&lowered, "cluster.c.head").depends_on.contains(&firewall.address));
+    assert!(lowered.workers["g"].depends_on.contains(&firewall.address));
 }
 
 #[test]
