@@ -91,15 +91,11 @@ impl Planned {
         self.plan.has_changes()
     }
 
-    /// Saves the plan, for `apply FILE`. Sensitive values are encrypted with the project's key.
+    /// Saves the plan, for `apply FILE`, or for `show FILE` if it was made offline. Sensitive values are encrypted with the project's key.
     ///
     /// # Errors
     /// The file or the key cannot be written.
     pub fn save(&self, project: &Project, file: &Path) -> Result<(), Failure> {
-        if self.plan.offline {
-            let title = "a plan that was made offline can be read, not applied";
-            return Err(Failure::plain(Diagnostic::error("offline-plan", title).help("make it without `--offline` to save it")));
-        }
         save_plan(file, &self.plan, &mut project.vault()).map_err(|error| durable(&error))
     }
 }
@@ -285,6 +281,10 @@ impl Project {
     pub fn prepare_saved(&self, file: &Path, options: &PlanOptions, observer: &dyn Observer) -> Result<Prepared<'_>, Failure> {
         observer.event(&Event::Stage("reading the plan".to_owned()));
         let plan = self.load_plan(file)?;
+        if plan.offline {
+            let title = "a plan that was made offline can be read, not applied";
+            return Err(Failure::plain(Diagnostic::error("offline-plan", title).help("make it without `--offline` to apply it")));
+        }
         let compiled = self.compile_saved(&plan)?;
         let store = self.lock(&self.data(&compiled), "apply")?;
         self.check_saved(&plan, &store, file)?;

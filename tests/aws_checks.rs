@@ -52,7 +52,7 @@ fn a_plan_says_how_many_calls_it_takes() {
 fn told(world: &World, arguments: &[&str]) -> u64 {
     let (ran, _) = world.expect(0, arguments);
     let plan: Json = serde_json::from_str(&ran.stdout).unwrap();
-    let expected = &plan["expected"];
+    let expected = &plan["cloudtik"]["expected"];
     expected["calls"].as_u64().unwrap() - expected["waiting_calls"].as_u64().unwrap()
 }
 

@@ -28,7 +28,7 @@ fn planned(world: &World) -> BTreeMap<String, String> {
     let json: Json = serde_json::from_str(&ran.stdout).unwrap();
     let word = |change: &Json| {
         let action = change["change"]["actions"].as_array().unwrap().iter().map(|action| action.as_str().unwrap()).collect::<Vec<_>>();
-        match (change["importing"].is_null(), action.join(" and ").as_str()) {
+        match (change["change"]["importing"].is_null(), action.join(" and ").as_str()) {
             (true, action) => action.to_owned(),
             (false, "no-op") => "import".to_owned(),
             (false, action) => format!("import, {action}"),

@@ -552,12 +552,13 @@ fn on_a_real_node() {
             .unwrap()
             .iter()
             .filter(|change| {
-                change["change"]["actions"][0] != "no-op" && !(change["change"]["actions"][0] == "update" && change["word"] == "none")
+                change["change"]["actions"][0] != "no-op"
+                    && !(change["change"]["actions"][0] == "update" && change["cloudtik"]["change_word"] == "none")
             })
             .map(|change| {
                 (
                     change["address"].as_str().unwrap(),
-                    change["word"].as_str().unwrap(),
+                    change["cloudtik"]["change_word"].as_str().unwrap(),
                     change["type"].as_str().unwrap().starts_with("step."),
                 )
             })

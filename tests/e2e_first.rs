@@ -83,7 +83,7 @@ fn first(form: Form) {
     let changes = json["resource_changes"].as_array().unwrap();
     let changed: Vec<&Json> = changes.iter().filter(|change| change["change"]["actions"][0] != "no-op").collect();
     assert_eq!(changed.len(), 1, "{changed:?}");
-    assert_eq!(changed[0]["change"]["actions"], serde_json::json!(["run"]));
+    assert_eq!((&changed[0]["change"]["actions"][0], &changed[0]["cloudtik"]["action"]), (&"update".into(), &"run".into()));
     let ran = stage.expect(0, &[&["apply", "--auto-approve"][..], &greeting].concat());
     assert_eq!(ran.stderr.matches("running…").count(), 1, "{}", ran.text());
     assert!(get(&url).unwrap().contains("<h1>Good morning</h1>"));

@@ -60,9 +60,12 @@ impl Case {
         for line in &lines {
             // What runs at once ends in any order: such a command says so, and the lines of its stderr are sorted.
             let (command, sorted) = line.strip_prefix("sorted ").map_or((*line, false), |command| (command, true));
+            // A long line of JSON says so too, and is written as people read it.
+            let (command, indented) = command.strip_prefix("indented ").map_or((command, false), |command| (command, true));
             let Some(ran) = place.line(command, binary)? else { continue };
-            for (all, text, sorted) in [(&mut stdout, &ran.stdout, false), (&mut stderr, &ran.stderr, sorted)] {
-                let mut text = redaction.apply(text);
+            for (all, text, sorted, indented) in [(&mut stdout, &ran.stdout, false, indented), (&mut stderr, &ran.stderr, sorted, false)] {
+                let mut text = if indented && !text.is_empty() { indent(text)? } else { text.clone() };
+                text = redaction.apply(&text);
                 if sorted {
                     let mut lines: Vec<&str> = text.lines().collect();
                     lines.sort_unstable();
@@ -141,4 +144,10 @@ impl Case {
         found.sort();
         Ok(found)
     }
+}
+
+/// Each line of JSON with a line for each of its parts.
+fn indent(text: &str) -> Result<String, String> {
+    let part = |line: &str| serde_json::from_str::<serde_json::Value>(line).map(|json| format!("{json:#}\n"));
+    text.lines().map(part).collect::<Result<_, _>>().map_err(|error| format!("a line that should be JSON is none: {error}"))
 }

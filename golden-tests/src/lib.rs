@@ -8,7 +8,7 @@
 //!
 //! A command is `cloudtik …`, with `NAME=value` before it for its environment, or one of `cp FROM TO`, `rm FILE`, `fill FILE BYTES` (a file
 //! of that size) and `nest FILE LEVELS` (a list in a list in a list). `sorted cloudtik …` sorts the lines of stderr, for what runs at
-//! once. Each runs in a clean environment with a home of its own. With `UPDATE_GOLDEN=1` the expected files are written instead of
+//! once; `indented cloudtik …` writes lines of JSON with a line for each part. Each runs in a clean environment with a home of its own. With `UPDATE_GOLDEN=1` the expected files are written instead of
 //! compared. What differs from run to run is replaced in one place, [`Redaction`].
 //!
 //! It knows no package of ours: only the program, as a user has it.

@@ -24,7 +24,7 @@ pub use cloudtik_lang::step_inputs_preview;
 pub use estimate::{Estimate, estimate};
 pub use execution::{Execution, ExecutionError, Operation, OperationKind, execution};
 pub use input::{Mode, Observation, PlanInput};
-pub use json::{JSON_FORMAT_VERSION, to_json};
+pub use json::{PlainJson, PlanJson, ResourceName, StateJson, TERRAFORM_VERSION, TypeJson, resource_name};
 pub use lint::lint;
 pub use plan::{Action, AttributeChange, Change, Counts, OutputChange, PLAN_VERSION, Plan, Settled};
 pub use planner::plan;

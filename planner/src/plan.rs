@@ -22,6 +22,19 @@ pub(crate) const NODE_GOES: &str = "its node goes";
 
 /// Why a step is forgotten whose node is not there any more.
 pub(crate) const NODE_GONE: &str = "its node is gone";
+
+/// What the reason of a replacement begins with that the command line asks for.
+pub(crate) const ASKED_FOR: &str = "asked for by --replace";
+
+/// What the reason of a replacement begins with whose object was never finished.
+pub(crate) const UNFINISHED: &str = "something failed after it was made";
+
+/// What the reason of a step begins with that did not work the last time.
+pub(crate) const LAST_RUN_FAILED: &str = "its last run failed";
+
+/// What the reason of a replacement holds that another change brings about.
+pub(crate) const TRIGGERED: &str = "changes (replace_triggered_by)";
+
 /// What the reason of what stays although nothing wants it begins with.
 pub(crate) const KEPT: &str = "kept: ";
 
@@ -112,9 +125,15 @@ pub struct Change {
     /// How the object in the world differs from the state; empty: it does not, or nobody looked.
     pub drift: Vec<AttributeChange>,
     /// All attributes of the object that is there, as it was found; of a step, the previews of its inputs as they were when it ran.
-    /// `None` where nothing is there, and where nothing happens and nothing drifted.
+    /// `None` where nothing is there.
     #[serde(default)]
     pub before: Option<Value>,
+    /// All attributes as the state has them, where the object was found otherwise, or not at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recorded: Option<Value>,
+    /// Version of the kind's schema; of a step, 0.
+    #[serde(default)]
+    pub schema_version: u32,
     /// The attributes that only the provider can tell, once this is done. Of a step: empty.
     #[serde(default)]
     pub computed: BTreeSet<Arc<str>>,

@@ -336,6 +336,8 @@ pub(crate) fn blank(address: &Address, kind: Arc<str>, provider: &ProviderRef) -
         identity: None,
         drift: Vec::new(),
         before: None,
+        recorded: None,
+        schema_version: 0,
         computed: BTreeSet::new(),
         hidden: BTreeSet::new(),
         brief: BTreeSet::new(),

@@ -1,7 +1,9 @@
 //! What the state has and the spec does not want.
 
-use cloudtik_model::{Address, Node, Object, StateEntry};
+use cloudtik_model::{Address, Node, Object, StateEntry, Value};
+use cloudtik_provider_api::KindSchema;
 
+use crate::diff::with_marks_of;
 use crate::plan::{GONE, KEPT, NODE_GOES, NODE_GONE};
 use crate::planner::{Planner, blank};
 use crate::resource::{prevented, with_secrets};
@@ -65,28 +67,35 @@ impl<'a> Planner<'_, 'a> {
             forget(&mut change, if entry.deposed.is_empty() { "nothing is left of it" } else { "replaced objects are left of it" });
             return change;
         };
+        change.schema_version = object.schema_version;
+        let is_step = entry.kind.starts_with("step.");
         let is_gone = matches!(self.input.observed.get(address), Some(Observation::Gone));
+        let recorded = if is_step { object.attributes.get("inputs").cloned() } else { Some(self.as_found(address, object, kind)) };
+        if is_gone && !is_step {
+            forget(&mut change, GONE);
+            change.recorded = recorded;
+            return change;
+        }
+        change.id = Some(object.id.clone());
+        change.before = recorded;
         if let Some(data) = self.kept.get(address).filter(|_| !is_gone) {
             let why = if *data == address { "it says `on_destroy = \"keep\"`".to_owned() } else { format!("`{data}` stands on it") };
             change.reason = format!("{KEPT}{why}");
-            return change;
-        }
-        if entry.kind.starts_with("step.") {
-            change.id = Some(object.id.clone());
-            change.before = object.attributes.get("inputs").cloned();
+        } else if is_step {
             self.removed_step(address, entry, object, &mut change);
-        } else if is_gone {
-            forget(&mut change, GONE);
         } else {
             change.action = Action::Delete;
-            change.id = Some(object.id.clone());
-            let found = match self.input.observed.get(address) {
-                Some(Observation::Present(found)) => crate::diff::with_marks_of(&found.attributes, &object.attributes),
-                _ => object.attributes.clone(),
-            };
-            change.before = Some(kind.map_or_else(|| found.clone(), |kind| with_secrets(found.clone(), kind)));
         }
         change
+    }
+
+    /// The attributes of an object as they were read; where nobody looked, as the state has them.
+    fn as_found(&self, address: &Address, object: &Object, kind: Option<&KindSchema>) -> Value {
+        let found = match self.input.observed.get(address) {
+            Some(Observation::Present(found)) => with_marks_of(&found.attributes, &object.attributes),
+            _ => object.attributes.clone(),
+        };
+        kind.map_or_else(|| found.clone(), |kind| with_secrets(found.clone(), kind))
     }
 
     fn removed_step(&self, address: &Address, entry: &StateEntry, object: &Object, change: &mut Change) {

@@ -9,7 +9,7 @@ use cloudtik_provider_api::{AttributeSchema, KindSchema, Presence, Shown};
 
 use crate::diff::{differences, with_marks_of, with_part_of, with_what_is_left_out};
 use crate::names::{attribute_of, enumerate, parse};
-use crate::plan::{GONE, NOT_THERE};
+use crate::plan::{ASKED_FOR, GONE, NOT_THERE, TRIGGERED, UNFINISHED};
 use crate::planner::{Planner, blank};
 use crate::{Action, AttributeChange, Change, Observation};
 
@@ -60,6 +60,7 @@ impl<'a> Planner<'_, 'a> {
         change.brief = shown(Shown::Changes).collect();
         change.create_before_destroy = self.asked.contains_key(&spec.address);
         change.expected_ms = kind.expected.create_ms;
+        change.schema_version = kind.version;
         if let Some(entry) = self.input.state.resources.get(&spec.address) {
             change.deposed = entry.deposed.keys().cloned().collect();
             change.delete_ms = kind.expected.delete_ms;
@@ -73,6 +74,8 @@ impl<'a> Planner<'_, 'a> {
             There::Gone => {
                 change.action = Action::Create;
                 GONE.clone_into(&mut change.reason);
+                let object = self.input.state.resources.get(&spec.address).and_then(|entry| entry.current.as_ref());
+                change.recorded = object.map(|object| with_secrets(object.attributes.clone(), kind));
             }
             There::Object(present) => self.present(spec, kind, &desired, *present, &mut change),
         }
@@ -189,9 +192,8 @@ impl<'a> Planner<'_, 'a> {
                 change.reason = format!("{}; made before the old one goes, because `{by}` asks for it", change.reason);
             }
         }
-        if change.action != Action::NoOp || !present.drift.is_empty() {
-            change.before = Some(present.attributes);
-        }
+        change.before = Some(present.attributes);
+        change.recorded = (!present.drift.is_empty()).then(|| with_secrets(present.object.attributes.clone(), kind));
         change.drift = present.drift;
     }
 
@@ -237,13 +239,13 @@ impl<'a> Planner<'_, 'a> {
             return Some(format!("its kind changes from `{}` to `{}`", entry.kind, spec.kind));
         }
         if self.is_replace_asked(&spec.address) {
-            return Some("asked for by --replace".to_owned());
+            return Some(ASKED_FOR.to_owned());
         }
         if present.object.tainted {
-            return Some("something failed after it was made".to_owned());
+            return Some(UNFINISHED.to_owned());
         }
         let node = self.input.graph.nodes.get(&spec.address)?;
-        self.trigger(node).map(|by| format!("`{by}` changes (replace_triggered_by)"))
+        self.trigger(node).map(|by| format!("`{by}` {TRIGGERED}"))
     }
 
     fn attribute_changes(&self, spec: &ResourceSpec, kind: &KindSchema, desired: &Value, present: &Present<'_>) -> Vec<AttributeChange> {

@@ -10,6 +10,7 @@ use serde_json::{Value as Json, json};
 use crate::diff::differences;
 use crate::names::{attribute_of, enumerate, parse};
 use crate::order::dependency_set;
+use crate::plan::{ASKED_FOR, LAST_RUN_FAILED, TRIGGERED};
 use crate::planner::{Planner, blank};
 use crate::{Action, AttributeChange, Change, Observation};
 
@@ -222,13 +223,14 @@ impl<'a> Planner<'_, 'a> {
     fn decide_again(&mut self, step: &'a StepSpec, former: Former<'_>, change: &mut Change) {
         let recorded = former.object.attributes.get("identity").and_then(Value::as_str).and_then(|text| text.parse::<Digest>().ok());
         let anew = if self.is_replace_asked(&step.address) {
-            Some("asked for by --replace".to_owned())
+            Some(ASKED_FOR.to_owned())
         } else if former.object.tainted {
-            Some("its last run failed".to_owned())
+            Some(LAST_RUN_FAILED.to_owned())
         } else {
             let node = self.input.graph.nodes.get(&step.address);
-            node.and_then(|node| self.trigger(node)).map(|by| format!("`{by}` changes (replace_triggered_by)"))
+            node.and_then(|node| self.trigger(node)).map(|by| format!("`{by}` {TRIGGERED}"))
         };
+        change.before = former.object.attributes.get("inputs").cloned();
         if anew.is_none() && recorded.is_some() && recorded == change.identity {
             change.expected_ms = 0;
             return;
@@ -243,7 +245,6 @@ impl<'a> Planner<'_, 'a> {
         change.action = Action::Run;
         change.word = ChangeWord::Steps;
         change.reason = anew.unwrap_or_else(|| why(&former, change.identity.is_none()));
-        change.before = former.object.attributes.get("inputs").cloned();
         if moved && effective_undo(former.object).is_some() {
             change.action = Action::Replace;
             change.delete_ms = change.expected_ms;

@@ -262,6 +262,20 @@ pub(crate) enum Command {
         #[command(flatten)]
         variables: VariableFlags,
     },
+    /// Look at what the state has, by address
+    State {
+        /// What to do
+        #[arg(value_enum, value_name = "ACTION")]
+        action: StateAction,
+        /// Where; everything below an address is meant with it
+        #[arg(value_name = "ADDRESS", value_parser = address, required_if_eq("action", "show"))]
+        addresses: Vec<Address>,
+        /// Print what `show` shows as JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        variables: VariableFlags,
+    },
     /// Show the outputs of the last apply
     Output {
         /// The output to show; all without it
@@ -353,6 +367,15 @@ pub(crate) enum LocalAction {
     Purge,
     /// Take an inventory that is somewhere else for lost: its objects count as gone.
     Forget,
+}
+
+/// What to do with the state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StateAction {
+    /// Show the addresses that it has.
+    List,
+    /// Show what exists at some of them.
+    Show,
 }
 
 /// How a graph is written.

@@ -1,9 +1,10 @@
 //! The one way out for text: stdout is data, stderr is for people.
 
-use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::io::{self, BufWriter, ErrorKind, IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
 
 use anstream::{AutoStream, ColorChoice};
+use serde::Serialize;
 
 use super::Exit;
 use super::values::reason;
@@ -73,6 +74,14 @@ impl Printer {
         self.data_line(&format!("{json:#}"));
     }
 
+    /// JSON on one line, as plans, states and events are read. It is written as it is made, so that no document is too long.
+    pub(crate) fn json_line(&self, json: &impl Serialize) {
+        let mut broken = self.broken.lock().unwrap_or_else(PoisonError::into_inner);
+        if broken.is_none() {
+            *broken = write_json(io::stdout().lock(), json).err();
+        }
+    }
+
     /// Something for people, as it is. That nobody reads it is no reason to stop.
     pub(crate) fn say(&self, text: &str) {
         let _ = write(&mut io::stderr().lock(), text);
@@ -93,6 +102,13 @@ impl Printer {
             _ => exit,
         }
     }
+}
+
+fn write_json(to: impl Write, json: &impl Serialize) -> io::Result<()> {
+    let mut to = BufWriter::new(to);
+    serde_json::to_writer(&mut to, json)?;
+    to.write_all(b"\n")?;
+    to.flush()
 }
 
 fn write(to: &mut dyn Write, text: &str) -> io::Result<()> {

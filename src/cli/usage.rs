@@ -21,7 +21,6 @@ const LATER_COMMANDS: &[&str] = &[
     "kill-node",
     "logs",
     "scale",
-    "state",
     "submit",
     "upload",
     "verify",

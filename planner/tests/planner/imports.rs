@@ -1,8 +1,9 @@
 //! What is there already and is taken over.
 
 use cloudtik_model::{StateEntry, Value};
-use cloudtik_planner::{Action, to_json};
+use cloudtik_planner::Action;
 
+use crate::output::to_json;
 use crate::world::{Thing, World, address, of, thing};
 
 /// What stands at an address after it was made as the thing says, as somebody else may have made it: it has not been written by us.
@@ -42,7 +43,7 @@ fn what_is_there_is_imported_and_what_needs_it_knows_its_id() {
     assert!(planned.text().contains("1 to create, 0 to change, 0 to replace, 0 to delete, 0 steps to run, 1 to import"));
     let json = to_json(&planned.plan);
     let change = json["resource_changes"].as_array().unwrap().iter().find(|change| change["address"] == "t_thing.network").unwrap();
-    assert_eq!((change["importing"]["id"].as_str(), &change["change"]["actions"][0]), (Some("i-1"), &"no-op".into()));
+    assert_eq!((change["change"]["importing"]["id"].as_str(), &change["change"]["actions"][0]), (Some("i-1"), &"no-op".into()));
     world.converge();
     assert_eq!(world.state.resources[&address("t_thing.network")].current.as_ref().unwrap().id, "i-1");
 }

@@ -1,7 +1,8 @@
 //! The plan as text and as JSON.
 
 use cloudtik_model::{StepKind, Value};
-use cloudtik_planner::{Estimate, RenderOptions, Settled, render_text, to_json};
+use cloudtik_planner::{Estimate, Plan, PlanJson, RenderOptions, Settled, render_text};
+use serde_json::{Value as Json, json};
 
 use crate::world::{World, address, late, of, step, text, thing};
 
@@ -188,36 +189,126 @@ fn long_values_are_cut_and_long_texts_bounded() {
     assert!(verbose.contains(&long));
 }
 
+/// The whole of what is streamed.
+pub(crate) fn to_json(plan: &Plan) -> Json {
+    serde_json::to_value(PlanJson(plan)).unwrap()
+}
+
+/// The element of an array that is about an address.
+fn at(of: &Json, address: &str) -> Json {
+    of.as_array().unwrap().iter().find(|element| element["address"] == address).unwrap_or(&Json::Null).clone()
+}
+
 #[test]
 fn the_plan_as_json_is_shaped_as_in_terraform() {
-    let world = big();
-    let json = to_json(&world.plan().fine().plan);
-    assert_eq!(json["format_version"], "1.1");
-    let at = |name: &str| json["resource_changes"].as_array().unwrap().iter().find(|c| c["address"] == name).unwrap().clone();
-    let a = at("t_thing.a");
-    assert_eq!((a["type"].as_str(), a["word"].as_str(), a["source"].as_str()), (Some("t_thing"), Some("live"), Some("main.hcl:20:1")));
-    assert_eq!(a["change"]["actions"], serde_json::json!(["update"]));
-    assert_eq!((&a["change"]["before"]["size"], &a["change"]["after"]["size"]), (&serde_json::json!(7), &serde_json::json!(2)));
+    let json = to_json(&big().plan().fine().plan);
+    assert_eq!((&json["format_version"], &json["complete"], &json["errored"]), (&json!("1.2"), &json!(true), &json!(false)));
+    let change = |address: &str| at(&json["resource_changes"], address);
+    let a = change("t_thing.a");
+    assert_eq!((&a["mode"], &a["type"], &a["name"], &a["index"]), (&json!("managed"), &json!("t_thing"), &json!("a"), &Json::Null));
     assert_eq!(
-        (&a["change"]["after"]["password"], &a["change"]["sensitive"]),
-        (&serde_json::Value::Null, &serde_json::json!(["password"]))
+        (&a["provider_name"], &a["cloudtik"]["change_word"], &a["cloudtik"]["source"]),
+        (&json!("t"), &json!("live"), &json!("main.hcl:20:1"))
     );
+    assert_eq!(a["change"]["actions"], json!(["update"]));
+    assert_eq!((&a["change"]["before"]["size"], &a["change"]["after"]["size"]), (&json!(7), &json!(2)));
+    assert_eq!((&a["change"]["before"]["id"], &a["change"]["after"]["id"]), (&json!("i-4"), &json!("i-4")));
+    assert_eq!((&a["change"]["after"]["password"], &a["change"]["after_sensitive"]), (&Json::Null, &json!({ "password": true })));
     assert_eq!(a["change"]["after"]["address"], "address-i-4");
-    assert_eq!(a["drift"], serde_json::json!(["size"]));
-    let b = at("t_thing.b");
-    assert_eq!((&b["change"]["actions"], &b["replace_paths"]), (&serde_json::json!(["create", "delete"]), &serde_json::json!(["cidr"])));
-    let new = at("t_thing.new");
-    assert_eq!(new["change"]["before"], serde_json::Value::Null);
-    assert_eq!(new["change"]["after"]["network"], serde_json::Value::Null);
+    let drift = at(&json["resource_drift"], "t_thing.a");
+    assert_eq!((&drift["change"]["before"]["size"], &drift["change"]["after"]["size"]), (&json!(1), &json!(7)));
+    assert_eq!(drift["change"]["actions"], json!(["update"]));
+    let b = change("t_thing.b");
+    assert_eq!((&b["change"]["actions"], &b["change"]["replace_paths"]), (&json!(["create", "delete"]), &json!([["cidr"]])));
+    assert_eq!(b["action_reason"], "replace_because_cannot_update");
+    let new = change("t_thing.new");
+    assert_eq!((&new["change"]["before"], &new["change"]["before_sensitive"]), (&Json::Null, &json!(false)));
+    assert_eq!(new["change"]["after"].get("network"), None);
+    assert_eq!(new["change"]["after_unknown"], json!({ "address": true, "cidr": true, "id": true, "label": true, "network": true }));
+    let old = change("t_thing.old");
     assert_eq!(
-        new["change"]["after_unknown"],
-        serde_json::json!({ "address": true, "cidr": true, "id": true, "label": true, "network": true })
+        (&old["change"]["after"], &old["change"]["after_unknown"], &old["action_reason"]),
+        (&Json::Null, &json!({}), &json!("delete_because_no_resource_config"))
     );
-    assert_eq!(at("t_node.head.config")["change"]["actions"], serde_json::json!(["run"]));
-    assert_eq!(at("t_node.head")["change"]["actions"], serde_json::json!(["no-op"]));
+    let steps = ["config", "new", "gone"].map(|name| change(&format!("t_node.head.{name}")));
+    assert_eq!(steps.each_ref().map(|step| &step["change"]["actions"]), [&json!(["update"]), &json!(["create"]), &json!(["delete"])]);
+    assert_eq!(steps.each_ref().map(|step| &step["cloudtik"]["action"]), ["run", "run", "undo"]);
+    assert_eq!(steps[1]["name"], "t_node_head_new");
+    let head = change("t_node.head");
+    assert_eq!((&head["change"]["actions"], &head["change"]["before"]), (&json!(["no-op"]), &head["change"]["after"]));
+    assert_eq!(head["change"]["after"]["image"], "x");
     assert_eq!(json["output_changes"]["address"]["after_unknown"], true);
-    assert_eq!(json["output_changes"]["token"]["after"], serde_json::Value::Null);
-    assert_eq!(json["summary"]["replace"], 1);
+    assert_eq!(
+        (&json["output_changes"]["token"]["after"], &json["output_changes"]["token"]["after_sensitive"]),
+        (&Json::Null, &json!(true))
+    );
+    assert_eq!(json["cloudtik"]["summary"]["replace"], 1);
+}
+
+#[test]
+fn values_of_a_plan_are_there_before_and_after() {
+    let json = to_json(&big().plan().fine().plan);
+    let planned = |address: &str| at(&json["planned_values"]["root_module"]["resources"], address);
+    let prior = |address: &str| at(&json["prior_state"]["values"]["root_module"]["resources"], address);
+    assert_eq!((planned("t_thing.old"), prior("t_thing.new")), (Json::Null, Json::Null));
+    assert_eq!((&prior("t_thing.a")["values"]["size"], &planned("t_thing.a")["values"]["size"]), (&json!(7), &json!(2)));
+    assert_eq!(planned("t_thing.new")["sensitive_values"], json!({ "password": true }));
+    assert_eq!(prior("t_thing.a")["values"]["id"], "i-4");
+    let blocks = &json["configuration"]["root_module"]["resources"];
+    let new = at(blocks, "t_thing.new");
+    assert_eq!(new["expressions"]["network"], json!({ "references": ["t_thing.b.id", "t_thing.b"] }));
+    assert_eq!(new["expressions"]["ports"], json!({ "constant_value": ["80", "443"] }));
+    assert_eq!((&new["expressions"]["password"], &new["depends_on"]), (&json!({}), &json!(["t_thing.b"])));
+    let text = serde_json::to_string(&PlanJson(&big().plan().fine().plan)).unwrap();
+    for secret in ["\"p\"", "\"q\"", "\"z\""] {
+        assert!(!text.contains(secret), "{secret}");
+    }
+}
+
+/// Tools know a resource by its type and its name: the instances of a block share them, and no two blocks do.
+#[test]
+fn instances_share_a_block_and_paths_become_words() {
+    let instance = |at: &str, size: i64| thing(at, 1).set("size", size).set("note", "n");
+    let mut world = World::with([
+        instance("t_thing.a[0]", 1),
+        instance("t_thing.a[1]", 2),
+        instance("t_thing.a[1].t_thing[\"k\"]", 3),
+        thing("t_thing.c", 2).set("network", of("t_thing.a[1]", "id")),
+    ]);
+    world.output("id", of("t_thing.a[0]", "id"), false);
+    let json = to_json(&world.plan().fine().plan);
+    let planned = |address: &str| at(&json["planned_values"]["root_module"]["resources"], address);
+    assert_eq!((&planned("t_thing.a[1]")["name"], &planned("t_thing.a[1]")["index"]), (&json!("a"), &json!(1)));
+    let inner = planned("t_thing.a[1].t_thing[\"k\"]");
+    assert_eq!((&inner["name"], &inner["index"]), (&json!("t_thing_a_1_t_thing"), &json!("k")));
+    let blocks = &json["configuration"]["root_module"]["resources"];
+    assert_eq!(blocks.as_array().unwrap().len(), 3);
+    assert_eq!(at(blocks, "t_thing.a")["expressions"]["size"], json!({}), "its instances differ");
+    assert_eq!(at(blocks, "t_thing.a")["expressions"]["note"], json!({ "constant_value": "n" }));
+    let references = json!({ "references": ["t_thing.a[1].id", "t_thing.a[1]", "t_thing.a"] });
+    assert_eq!(at(blocks, "t_thing.c")["expressions"]["network"], references);
+    assert_eq!(json["configuration"]["root_module"]["outputs"]["id"]["expression"]["references"][0], "t_thing.a[0].id");
+}
+
+#[test]
+fn what_is_gone_is_drift_and_what_fails_or_is_asked_for_has_its_reason() {
+    let mut world = World::with(["a", "b", "c"].map(|name| thing(&format!("t_thing.{name}"), 1).set("size", 1_i64)));
+    world.converge();
+    world.gone("t_thing.a");
+    world.replace.insert(address("t_thing.b"));
+    world.state.resources.get_mut(&address("t_thing.c")).unwrap().current.as_mut().unwrap().tainted = true;
+    let json = to_json(&world.plan().fine().plan);
+    let gone = at(&json["resource_drift"], "t_thing.a");
+    assert_eq!(
+        (&gone["change"]["actions"], &gone["change"]["before"]["size"], &gone["change"]["after"]),
+        (&json!(["delete"]), &json!(1), &Json::Null)
+    );
+    assert_eq!(json["resource_drift"].as_array().unwrap().len(), 1);
+    let reason = |address: &str| at(&json["resource_changes"], address)["action_reason"].clone();
+    assert_eq!(
+        ["t_thing.a", "t_thing.b", "t_thing.c"].map(reason),
+        [Json::Null, json!("replace_by_request"), json!("replace_because_tainted")]
+    );
 }
 
 #[test]
@@ -232,8 +323,8 @@ fn the_text_of_many_changes_is_made_in_one_go() {
 #[test]
 fn a_plan_says_what_it_takes_where_that_is_known() {
     let mut planned = big().plan().fine();
-    assert_eq!(to_json(&planned.plan).get("expected"), None);
+    assert_eq!(to_json(&planned.plan)["cloudtik"].get("expected"), None);
     planned.plan.expected = Some(Estimate { calls: 95, waiting_calls: 40, ms: 154_000 });
     assert_eq!(planned.text().lines().last(), Some("This takes about 95 calls and 2 min 40 s."));
-    assert_eq!(to_json(&planned.plan)["expected"], serde_json::json!({ "calls": 95, "waiting_calls": 40, "ms": 154_000 }));
+    assert_eq!(to_json(&planned.plan)["cloudtik"]["expected"], json!({ "calls": 95, "waiting_calls": 40, "ms": 154_000 }));
 }

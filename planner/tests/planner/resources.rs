@@ -90,7 +90,7 @@ fn secrets_stay_secret_wherever_the_mark_comes_from() {
     assert_eq!(planned.attributes("t_thing.a"), ["tags.k: Some((sensitive)) -> Some((sensitive))"]);
     assert!(!format!("{:?}", planned.plan).contains("other"));
     assert!(!planned.text().contains("other"));
-    assert!(!cloudtik_planner::to_json(&planned.plan).to_string().contains("other"));
+    assert!(!crate::output::to_json(&planned.plan).to_string().contains("other"));
 }
 
 #[test]

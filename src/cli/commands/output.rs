@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use cloudtik::Failure;
 use cloudtik::lang::{render, to_plain_json};
 use cloudtik::model::{Diagnostic, OutputState, ValueKind, did_you_mean};
+use cloudtik::planner::TypeJson;
 use serde_json::{Map, json};
 
 use super::super::printer::Printer;
@@ -61,7 +62,7 @@ fn lines(outputs: &BTreeMap<String, OutputState>) -> String {
 fn output_json(output: &OutputState) -> serde_json::Value {
     json!({
         "sensitive": output.sensitive || output.value.has_sensitive(),
-        "type": output.value.ty().to_string(),
+        "type": TypeJson(output.value.ty()),
         "value": to_plain_json(&output.value),
     })
 }

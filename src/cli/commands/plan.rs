@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use cloudtik::planner::{Plan, RenderOptions, render_text, to_json};
+use cloudtik::planner::{Plan, PlanJson, RenderOptions, render_text};
 use cloudtik::{Failure, PlanOptions};
 
 use super::super::arguments::PlanFlags;
@@ -33,11 +33,11 @@ pub(crate) fn run(context: &Context<'_>, wants: &Wants<'_>, options: &PlanOption
         planned.save(&project, file)?;
     }
     if wants.json {
-        printer.json(&to_json(&planned.plan));
+        printer.json_line(&PlanJson(&planned.plan));
     } else {
         print(&planned.plan, flags.verbose, printer);
     }
-    if let Some(file) = wants.out.filter(|_| !context.environment.in_automation() && !wants.json) {
+    if let Some(file) = wants.out.filter(|_| !context.environment.in_automation() && !wants.json && !planned.plan.offline) {
         let file = file.display();
         printer
             .say_line(&format!("\nThe plan is saved as `{file}`. To do exactly this, run: cloudtik apply {}", quoted(&file.to_string())));

@@ -1,0 +1,203 @@
+//! Resources as they will be, and as they were.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
+use cloudtik_model::{Address, Key, ProviderRef, Value};
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
+use super::change::{after, before};
+use super::value::{Each, Named, Plain, Secret};
+use super::{OutputValue, STATE_FORMAT_VERSION, TERRAFORM_VERSION};
+use crate::{Change, Plan};
+
+/// What a resource is called where tools look for it by type and name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResourceName<'a> {
+    /// Always `managed`.
+    pub mode: &'static str,
+    /// The kind.
+    pub kind: &'a str,
+    /// A word that no other resource of the kind has, but for the other instances of its block.
+    pub name: Cow<'a, str>,
+    /// The key of the instance.
+    pub index: Option<Index<'a>>,
+}
+
+/// The key of an instance.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(untagged)]
+pub enum Index<'a> {
+    /// Of `count`, and of what is numbered.
+    Number(u64),
+    /// Of `for_each`, and of what is named.
+    Name(&'a str),
+}
+
+/// What tools call the resource at an address: of `aws_vpc.x[0]` the name is `x`, of `workspace.w.network` it is `workspace_w_network`.
+#[must_use]
+pub fn resource_name<'a>(address: &'a Address, kind: &'a str) -> ResourceName<'a> {
+    let name = match address.segments() {
+        [first, second] if first.key.is_none() && *first.name == *kind => Cow::Borrowed(&*second.name),
+        segments => {
+            let last = segments.len().saturating_sub(1);
+            let mut words = Vec::with_capacity(segments.len());
+            for (at, segment) in segments.iter().enumerate() {
+                words.push(word(&segment.name));
+                words.extend(segment.key.as_ref().filter(|_| at < last).map(|key| match key {
+                    Key::Index(index) => index.to_string(),
+                    Key::Name(name) => word(name),
+                }));
+            }
+            Cow::Owned(words.join("_"))
+        }
+    };
+    let index = address.key().map(|key| match key {
+        Key::Index(index) => Index::Number(*index),
+        Key::Name(name) => Index::Name(name),
+    });
+    ResourceName { mode: "managed", kind, name, index }
+}
+
+/// A name that references of Terraform may hold.
+fn word(text: &str) -> String {
+    text.chars().map(|c| if c.is_alphanumeric() || c == '-' { c } else { '_' }).collect()
+}
+
+impl ResourceName<'_> {
+    /// Writes its parts among others.
+    pub(super) fn write<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
+        map.serialize_entry("mode", self.mode)?;
+        map.serialize_entry("type", self.kind)?;
+        map.serialize_entry("name", &self.name)?;
+        self.index.as_ref().map_or(Ok(()), |index| map.serialize_entry("index", index))
+    }
+}
+
+/// A resource with all of its values.
+pub(super) struct Resource<'a> {
+    pub(super) address: &'a Address,
+    pub(super) kind: &'a str,
+    pub(super) provider: &'a ProviderRef,
+    pub(super) schema_version: u32,
+    pub(super) values: Value,
+    pub(super) depends_on: Option<&'a BTreeSet<Address>>,
+    pub(super) tainted: bool,
+    pub(super) deposed_key: Option<&'a str>,
+    /// What is ours.
+    pub(super) more: Option<More<'a>>,
+}
+
+/// What the state has beside values.
+#[derive(serde::Serialize)]
+pub(super) struct More<'a> {
+    /// The provider's id; of a step, that of the instance it was done on.
+    pub(super) id: &'a str,
+    pub(super) create_before_destroy: bool,
+    /// Of a step: what the node told, and what says that it is done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) told: Option<Told<'a>>,
+}
+
+/// The attributes of a step in the state, but for its inputs.
+pub(super) struct Told<'a>(pub(super) &'a Value);
+
+impl Serialize for Told<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let told = self.0.entries().into_iter().flatten().filter(|(name, _)| &***name != "inputs");
+        serializer.collect_map(told.map(|(name, value)| (&**name, Plain(value))))
+    }
+}
+
+impl<'a> Resource<'a> {
+    /// At the address of a change, with these values.
+    fn of(change: &'a Change, values: Value) -> Self {
+        Self {
+            address: &change.address,
+            kind: &change.kind,
+            provider: &change.provider,
+            schema_version: change.schema_version,
+            values,
+            depends_on: None,
+            tainted: false,
+            deposed_key: None,
+            more: None,
+        }
+    }
+}
+
+impl Serialize for Resource<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("address", self.address)?;
+        resource_name(self.address, self.kind).write(&mut map)?;
+        map.serialize_entry("provider_name", self.provider.provider_type())?;
+        map.serialize_entry("schema_version", &self.schema_version)?;
+        map.serialize_entry("values", &Plain(&self.values))?;
+        map.serialize_entry("sensitive_values", &Secret(Some(&self.values)))?;
+        if let Some(depends_on) = self.depends_on.filter(|depends_on| !depends_on.is_empty()) {
+            map.serialize_entry("depends_on", depends_on)?;
+        }
+        if self.tainted {
+            map.serialize_entry("tainted", &true)?;
+        }
+        if let Some(key) = self.deposed_key {
+            map.serialize_entry("deposed_key", key)?;
+        }
+        if let Some(more) = &self.more {
+            map.serialize_entry("cloudtik", more)?;
+        }
+        map.end()
+    }
+}
+
+/// What there will be: `planned_values`.
+pub(super) struct Planned<'a>(pub(super) &'a Plan);
+
+impl Serialize for Planned<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let plan = self.0;
+        let outputs =
+            || plan.outputs.iter().filter_map(|(name, output)| Some((name, OutputValue::new(output.after.as_ref()?, output.sensitive))));
+        let resources = || plan.changes.values().filter_map(|change| Some(Resource::of(change, after(change)?)));
+        module(serializer, &Named(outputs), &Each(resources))
+    }
+}
+
+/// What there is, as it was found: `prior_state`.
+pub(super) struct PriorState<'a>(pub(super) &'a Plan);
+
+impl Serialize for PriorState<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        struct Values<'a>(&'a Plan);
+        impl Serialize for Values<'_> {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                let plan = self.0;
+                let outputs = || {
+                    plan.outputs
+                        .iter()
+                        .filter_map(|(name, output)| Some((name, OutputValue::new(output.before.as_ref()?, output.sensitive))))
+                };
+                let resources = || plan.changes.values().filter_map(|change| Some(Resource::of(change, before(change)?)));
+                module(serializer, &Named(outputs), &Each(resources))
+            }
+        }
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("format_version", STATE_FORMAT_VERSION)?;
+        map.serialize_entry("terraform_version", TERRAFORM_VERSION)?;
+        map.serialize_entry("values", &Values(self.0))?;
+        map.end()
+    }
+}
+
+/// `{ "outputs": …, "root_module": { "resources": … } }`
+pub(super) fn module<S: Serializer>(serializer: S, outputs: &impl Serialize, resources: &impl Serialize) -> Result<S::Ok, S::Error> {
+    #[derive(serde::Serialize)]
+    struct Root<'a, R> {
+        resources: &'a R,
+    }
+    let mut map = serializer.serialize_map(None)?;
+    map.serialize_entry("outputs", outputs)?;
+    map.serialize_entry("root_module", &Root { resources })?;
+    map.end()
+}

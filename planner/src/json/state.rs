@@ -1,0 +1,99 @@
+//! The state: `show --json`.
+
+use cloudtik_model::{Address, Object, State, StateEntry, Value};
+use serde::ser::{Serialize, SerializeMap as _, Serializer};
+
+use super::change::value_with_id;
+use super::resource::{More, Resource, Told, module};
+use super::value::{Each, Named};
+use super::{OutputValue, STATE_FORMAT_VERSION, TERRAFORM_VERSION};
+
+/// A state in the form of `show --json`; see the module.
+#[derive(Clone, Copy, Debug)]
+pub struct StateJson<'a> {
+    /// The state; without one nothing was applied yet.
+    pub state: Option<&'a State>,
+    /// Only what stands at or below one of these; everything, where there is none.
+    pub within: &'a [Address],
+    /// Our version.
+    pub tool_version: &'a str,
+}
+
+impl Serialize for StateJson<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(serde::Serialize)]
+        struct Ours<'a> {
+            version: &'a str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            lineage: Option<&'a str>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            serial: Option<u64>,
+        }
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("format_version", STATE_FORMAT_VERSION)?;
+        map.serialize_entry("terraform_version", TERRAFORM_VERSION)?;
+        if let Some(state) = self.state {
+            map.serialize_entry("values", &Values { state, within: self.within })?;
+        }
+        let (lineage, serial) = self.state.map(|state| (state.lineage.as_str(), state.serial)).unzip();
+        map.serialize_entry("cloudtik", &Ours { version: self.tool_version, lineage, serial })?;
+        map.end()
+    }
+}
+
+struct Values<'a> {
+    state: &'a State,
+    within: &'a [Address],
+}
+
+impl Serialize for Values<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let wanted = |address: &Address| self.within.is_empty() || self.within.iter().any(|within| address.is_within(within));
+        let entries = || self.state.resources.iter().filter(|(address, _)| wanted(address));
+        let resources = || entries().flat_map(|(address, entry)| objects(address, entry));
+        let outputs = || {
+            let all = self.state.outputs.iter().filter(|_| self.within.is_empty());
+            all.map(|(name, output)| (name, output.value.clone().marked(output.sensitive)))
+        };
+        let outputs = || outputs().map(|(name, value)| (name, Output(value)));
+        module(serializer, &Named(outputs), &Each(resources))
+    }
+}
+
+struct Output(Value);
+
+impl Serialize for Output {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        OutputValue::new(&self.0, self.0.is_sensitive()).serialize(serializer)
+    }
+}
+
+/// The object at an address, and the replaced ones that are not gone yet.
+fn objects<'a>(address: &'a Address, entry: &'a StateEntry) -> impl Iterator<Item = Resource<'a>> {
+    let deposed = entry.deposed.iter().map(move |(key, object)| resource(address, entry, object, Some(key)));
+    entry.current.iter().map(move |object| resource(address, entry, object, None)).chain(deposed)
+}
+
+fn resource<'a>(address: &'a Address, entry: &'a StateEntry, object: &'a Object, deposed_key: Option<&'a str>) -> Resource<'a> {
+    let is_step = entry.kind.starts_with("step.");
+    let values = if is_step {
+        object.attributes.get("inputs").cloned().unwrap_or_default()
+    } else {
+        value_with_id(&object.attributes, Some(&object.id))
+    };
+    Resource {
+        address,
+        kind: &entry.kind,
+        provider: &entry.provider,
+        schema_version: object.schema_version,
+        values,
+        depends_on: Some(&entry.depends_on),
+        tainted: object.tainted,
+        deposed_key,
+        more: Some(More {
+            id: &object.id,
+            create_before_destroy: entry.create_before_destroy,
+            told: is_step.then_some(Told(&object.attributes)),
+        }),
+    }
+}
