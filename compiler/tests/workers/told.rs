@@ -83,7 +83,8 @@ fn what_stands_for_the_controller_says_what_it_is_told() {
 
     let group = resource(graph, "cluster.c.workers.a");
     assert_eq!((&*group.kind, group.provider.as_str()), ("worker_group", "controller.toy"));
-    assert_eq!(group.depends_on, [address(at)].into());
+    // What its workers stand on goes after they have left it.
+    assert_eq!(group.depends_on, [address(at), address("workspace.w.network")].into());
     let value = |name: &str| attribute(graph, "cluster.c.workers.a", name);
     assert_eq!((value("min"), value("max"), value("ready_timeout_secs")), (&3_u64.into(), &5_u64.into(), &300_u64.into()));
     assert_eq!(value("template").as_str().unwrap(), config.groups["a"].template_digest().unwrap().to_string());
