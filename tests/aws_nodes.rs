@@ -376,6 +376,78 @@ fn a_machine_becomes_a_node() {
     wait_until("the machine goes", Duration::from_secs(5), || nodes.machines.ids().is_empty());
 }
 
+/// A head whose address stays: nobody speaks to it before it has it, the next head has it too, and it comes and goes with the head staying.
+#[test]
+fn an_address_outlives_its_head() {
+    let Some(nodes) = Nodes::new("") else { return };
+    let image = nodes.image();
+    let spec = |public_ip: &str, greeting: &str| {
+        nodes.spec(&format!(
+            r#"  head {{
+    instance_type = "m5.large"
+    image         = "{image}"
+    public_ip     = "{public_ip}"
+    files = {{
+      "/etc/greeting" = {{ content = "{greeting} from ${{node.id}}\n" }}
+    }}
+    setup {{
+      before_runtimes = ["id -un > ${{node.dirs.data}}/who"]
+    }}
+  }}
+}}
+output "head" {{
+  value = [cluster.c.head.public_ip, cluster.c.head.ssh_command]
+"#
+        ));
+    };
+    let before = nodes.world.snapshot();
+    let address = || nodes.world.server.ec2("DescribeInstances", &[]).unwrap().texts("ipAddress").last().cloned().unwrap();
+    let told = || {
+        serde_json::from_str::<serde_json::Value>(&nodes.world.expect(0, &["output", "--json"]).0.stdout).unwrap()["head"]["value"].clone()
+    };
+    spec("static", "hello");
+    nodes.apply();
+    nodes.is_node("hello");
+    nodes.is_settled();
+    let (head, static_address) = (nodes.world.id(HEAD), address());
+    assert_eq!(told(), serde_json::json!([static_address, format!("ssh ubuntu@{static_address}")]));
+    let made = nodes.world.snapshot();
+    assert!(made.iter().any(|line| line.contains("cloudtik-c-head-address") && line.contains(&head)), "{made:?}");
+
+    let replace = [&APPLY[..], &["--replace", HEAD]].concat();
+    let ran = nodes.world.stage.run(&replace);
+    assert_eq!(ran.code(), Some(0), "{}\n{}", ran.text(), nodes.machines.consoles());
+    assert_ne!(nodes.world.id(HEAD), head);
+    nodes.is_node("hello");
+    nodes.is_settled();
+
+    // A head that is lost takes its association with it.
+    nodes.world.client.ec2("TerminateInstances", &[("InstanceId.1", &nodes.world.id(HEAD))]).unwrap();
+    nodes.apply();
+    nodes.is_node("hello");
+    nodes.is_settled();
+    assert_eq!(told()[0], static_address.as_str());
+
+    // Without it the same head has another one, and with it again one that stays, while its steps change.
+    let head = nodes.world.id(HEAD);
+    spec("auto", "hello");
+    nodes.apply();
+    nodes.is_node("hello");
+    assert_ne!(address(), static_address);
+    // Which one AWS gave it, the next look tells.
+    nodes.apply();
+    nodes.is_settled();
+    assert_eq!((nodes.world.id(HEAD), told()[0] == address().as_str()), (head.clone(), true));
+    spec("static", "again");
+    nodes.apply();
+    nodes.is_node("again");
+    nodes.is_settled();
+    assert_eq!((nodes.world.id(HEAD), told()[0] == address().as_str()), (head, true));
+
+    nodes.world.expect(0, &DESTROY);
+    nodes.world.is_as(&before, "destroyed");
+}
+
 #[test]
 fn where_there_is_systemd_it_keeps_the_agent() {
     let Some(nodes) = Nodes::new(&[SYSTEMD, ARM].concat()) else { return };

@@ -16,7 +16,6 @@ use crate::evaluate::Evaluated;
 use crate::expand::{Expansion, attribute, located};
 use crate::node::{HEAD, NodeContext, NodeSteps, merge, node_steps};
 use crate::runtime::{Runtime, check_places, read_runtimes};
-use crate::schema::not_in_effect;
 use crate::scope::Instance;
 use crate::workers::{Group, block_value, read_groups, workers_max};
 use crate::workspace::{firewall_spec, postconditions, real_name, take_lowered, workspace_of};
@@ -68,7 +67,7 @@ fn expand_instance(expansion: &mut Expansion<'_>, block: &Block, instance: &Inst
     expansion.notes.extend(notes_of_other_providers(&spec));
     expansion.found.extend(check_nodes(&spec));
     let mut lowered = definition.lower_cluster(&config, &spec, &workspace, expansion.input.facts);
-    let templates = std::mem::take(&mut lowered.workers);
+    let (templates, gates) = (std::mem::take(&mut lowered.workers), std::mem::take(&mut lowered.gates));
     let mut exports = take_lowered(expansion, address, block, lowered, &evaluated, &wanted);
     let capabilities = definition.capabilities(&provider, &config, expansion.input.facts);
     if let (Some(head), Some(_)) = (evaluated.only("head"), &spec.head) {
@@ -83,7 +82,8 @@ fn expand_instance(expansion: &mut Expansion<'_>, block: &Block, instance: &Inst
         exports = with_parts(&exports, runtimes, &groups);
         let failed = expansion.found.iter().skip(errors).any(Diagnostic::is_error);
         let mut made = made.into_iter();
-        let head = made.next().unwrap_or_default();
+        let mut head = made.next().unwrap_or_default();
+        head.steps.iter_mut().for_each(|step| step.depends_on.extend(gates.iter().cloned()));
         if groups.is_empty() {
             for step in head.steps {
                 expansion.graph.nodes.insert(step.address.clone(), Node::Step(step));
@@ -98,6 +98,7 @@ fn expand_instance(expansion: &mut Expansion<'_>, block: &Block, instance: &Inst
                 provider: &provider,
                 config: &definition.config_for_head(&config),
                 head,
+                gates: &gates,
                 groups: with_templates,
                 scaling,
             };
@@ -288,13 +289,9 @@ fn notes_of_other_providers(spec: &ClusterSpec) -> Vec<String> {
     nodes.flat_map(|node| node.own.keys().filter(|name| other(name)).map(|name| note(node, name)).collect::<Vec<_>>()).collect()
 }
 
-/// What the language has of nodes and this version does not, and values that exclude each other.
+/// Values that exclude each other.
 fn check_nodes(spec: &ClusterSpec) -> Diagnostics {
     let mut found = Diagnostics::new();
-    let head = spec.head.as_ref().and_then(|head| head.fields.get("public_ip"));
-    if let Some(field) = head.filter(|field| field.value.as_str() == Some("static")) {
-        found.push(not_in_effect("public_ip = \"static\"", field.span));
-    }
     for node in spec.workers.values() {
         let written = |name: &str| node.fields.get(name).filter(|field| !field.value.is_null());
         if let (Some(one), Some(many)) = (written("instance_type"), written("instance_types")) {

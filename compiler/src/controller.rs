@@ -52,6 +52,8 @@ pub(crate) struct Parts<'a> {
     /// What the controller has of the provider's configuration.
     pub(crate) config: &'a Value,
     pub(crate) head: NodeSteps,
+    /// What must be there before anybody speaks to the head.
+    pub(crate) gates: &'a BTreeSet<Address>,
     pub(crate) groups: Vec<(Group<'a>, ResourceSpec, NodeSteps)>,
     /// `scaling`; null without one.
     pub(crate) scaling: Value,
@@ -78,6 +80,7 @@ pub(crate) fn add_controller(expansion: &mut Expansion<'_>, parts: Parts<'_>) {
     };
     config.services = services;
     let mut steps = bring_up(&parts.head(), &config);
+    steps.iter_mut().for_each(|step| step.depends_on.extend(parts.gates.iter().cloned()));
     steps.extend(parts.head.steps.iter().cloned());
     let own: BTreeSet<Address> = steps.iter().map(|step| step.address.clone()).collect();
     match resources(expansion, &parts, &config, &aside, &own) {
@@ -335,6 +338,7 @@ fn resources(
     let mut controller = ResourceBuilder::new(address.clone(), HEAD_CONTROLLER_KIND, provider.clone(), parts.evaluated.span)
         .depends_on(outside)
         .depends_on(own)
+        .depends_on(parts.gates)
         .depends_on([&head])
         .mark(CLUSTER_TAG, mark.clone())
         .set("cluster", parts.cluster.to_string())

@@ -495,7 +495,7 @@ fn ssh() -> NestedRule {
     })
 }
 
-const PUBLIC_IP: &str = "Whether it has a public address: `auto` gives one in mode `public-head`.";
+const PUBLIC_IP: &str = "Whether it has a public address: `auto` gives one in mode `public-head`, `static` one that the next head has too.";
 
 /// What nodes of clouds of machines have.
 fn machine() -> [AttributeRule; 5] {

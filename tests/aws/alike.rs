@@ -99,7 +99,7 @@ fn is_moment(word: &str) -> bool {
     let is_time = word.len() >= 19 && word.starts_with("20") && word.contains('T') && digits >= 14;
     let is_number_of_seconds = word.len() > 12 && word.chars().all(|c| c.is_ascii_digit() || c == '.') && word.starts_with("1");
     let is_name = word.len() >= 20 && (word.starts_with("ARO") || word.starts_with("AIP"));
-    is_time || is_number_of_seconds || is_name || word.starts_with("127.") || word.starts_with("ip-")
+    is_time || is_number_of_seconds || is_name || word.starts_with("54.214.") || word.starts_with("ip-")
 }
 
 fn is_id(word: &str) -> bool {

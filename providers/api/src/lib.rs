@@ -30,8 +30,8 @@ pub use controller_kinds::{CONTROLLER_PROVIDER, HEAD_CONTROLLER_KIND, WORKER_GRO
 pub use database::{Database, engine, engine_port, existing_databases, no_effect_beside_existing};
 pub use default_tags::with_default_tags;
 pub use lowering::{
-    ClusterStart, NODE_NAME, ResourceBuilder, WorkspaceStart, fact, firewall_rules, no_effect, no_effect_at, no_effect_of_cloud, real_name,
-    reference, worker_name, written,
+    ClusterStart, NODE_NAME, ResourceBuilder, WorkspaceStart, fact, firewall_rules, no_effect, no_effect_at, no_effect_of_cloud,
+    no_public_addresses, real_name, reference, worker_name, written,
 };
 pub use needs::{Need, Unmet, When};
 pub use node_attributes::node_attributes;

@@ -165,6 +165,16 @@ pub fn no_effect_at(of: &Address, provider: &ProviderRef, name: &str, span: Span
     Diagnostic::warning("no-effect", format!("`{name}` has no effect with provider `{provider}`")).at(span).of(of)
 }
 
+/// What is said of `public_ip` of a head where nodes have no addresses in the world. One that shall stay is refused: somebody counts on it.
+#[must_use]
+pub fn no_public_addresses(head: &NodeSpec, provider: &ProviderRef) -> Diagnostics {
+    let asked = head.fields.get("public_ip").filter(|field| field.value.as_str() == Some("static"));
+    let Some(field) = asked else { return no_effect(&head.address, provider, &head.fields, &["public_ip"]) };
+    let title = format!("provider `{provider}` has no public addresses, so none of them can be static");
+    let diagnostic = Diagnostic::error("no-static-address", title).at(field.span).of(&head.address);
+    [diagnostic.help("leave out `public_ip`: nodes are reached without it")].into_iter().collect()
+}
+
 /// The attributes of a workspace's blocks that only clouds with networks, accounts and data centres of their own have a use for.
 #[must_use]
 pub fn no_effect_of_cloud(workspace: &WorkspaceSpec) -> Diagnostics {

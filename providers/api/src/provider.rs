@@ -27,7 +27,7 @@ pub struct Lowered {
     /// What references to the block see: an object, with deferred parts. Of a workspace it holds all that clusters need to know of it, since
     /// those of other projects see its record and nothing else.
     pub exports: Value,
-    /// Of a workspace: what must be there before the first node of a cluster.
+    /// Of a workspace: what must be there before the first node of a cluster. Of a cluster: what must be there before anybody speaks to its head.
     pub gates: BTreeSet<Address>,
     /// Of a workspace that an `import` takes over: the ids that its parts have, as far as they may be there. `None`: each part is looked for
     /// by its marks.

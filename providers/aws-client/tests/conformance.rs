@@ -170,6 +170,10 @@ impl Subject for Aws {
             // A subnet has one table.
             all.insert("subnet_id".into(), self.subnet(number).into());
         }
+        if sample.kind == kinds::EIP_ASSOCIATION {
+            let address = self.stage.create(kinds::EIP, &Value::object([("domain", text("vpc"))])).id;
+            all.insert("allocation_id".into(), text(&address));
+        }
         Sample { attributes: Value::object(all), ..sample.clone() }
     }
 
@@ -233,6 +237,8 @@ fn samples(stage: &Stage, vpc: &Value, test: &str) -> Vec<Sample> {
     let rule =
         [("security_group_id", firewall.clone()), ("ip_protocol", text("tcp")), ("from_port", 22_u64.into()), ("to_port", 22_u64.into())];
     let in_place = [("description", text("other"))];
+    let head = [("ami", text(IMAGE)), ("instance_type", text("t3.large")), ("user", text("ubuntu")), ("subnet_id", machines.clone())];
+    let head = made(kinds::INSTANCE, &head);
     vec![
         sample(
             kinds::VPC,
@@ -246,6 +252,7 @@ fn samples(stage: &Stage, vpc: &Value, test: &str) -> Vec<Sample> {
         ),
         sample(kinds::INTERNET_GATEWAY, &[], &[("vpc_id", other)]),
         sample(kinds::EIP, &[("domain", text("vpc"))], &[]),
+        sample(kinds::EIP_ASSOCIATION, &[("instance_id", head)], &[]),
         sample(kinds::SECURITY_GROUP, &[("description", text("d")), ("vpc_id", vpc.clone())], &[]),
         sample(kinds::INGRESS_RULE, &rule, &in_place),
         sample(kinds::EGRESS_RULE, &rule, &in_place),

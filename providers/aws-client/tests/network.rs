@@ -7,7 +7,7 @@ mod server;
 #[cfg(test)]
 mod tests {
     use cloudtik_model::Value;
-    use cloudtik_provider_api::{ErrorClass, ObjectAnswer};
+    use cloudtik_provider_api::{ErrorClass, ObjectAnswer, Verb};
 
     use crate::server::{Client, Moto};
 
@@ -109,6 +109,7 @@ mod tests {
 
         remove(&client, "aws_route_table", &table.id);
         remove(&client, "aws_nat_gateway", &nat.id);
+        addresses(&client, &subnet.id, &address);
         remove(&client, "aws_eip", &address.id);
         remove(&client, "aws_internet_gateway", &gateway.id);
     }
@@ -135,6 +136,34 @@ mod tests {
         client.update("aws_route_table_association", &association, &[("route_table_id", second.id.as_str().into())]);
         remove(client, "aws_route_table_association", subnet);
         remove(client, "aws_route_table", &second.id);
+    }
+
+    fn addresses(client: &Client, subnet: &str, address: &ObjectAnswer) {
+        let machine = |name: &str| {
+            let parts = [
+                ("ami", "ami-12c6146b".into()),
+                ("instance_type", "t3.large".into()),
+                ("user", "ubuntu".into()),
+                ("subnet_id", subnet.into()),
+                ("associate_public_ip_address", true.into()),
+            ];
+            client.try_create("aws_instance", name, of(parts)).unwrap()
+        };
+        let (first, second) = (machine("i-1"), machine("i-2"));
+        let to = |machine: &ObjectAnswer| of([("allocation_id", address.id.as_str().into()), ("instance_id", machine.id.as_str().into())]);
+        let association = client.create("aws_eip_association", "assoc-1", to(&first));
+        assert_eq!((&*association.id, text(&association, "public_ip")), (&*address.id, text(address, "public_ip")));
+        assert_eq!(client.create("aws_eip_association", "assoc-2", to(&first)), association, "a second create is harmless");
+        let taken = client.try_create("aws_eip_association", "assoc-3", to(&second)).unwrap_err();
+        assert_eq!(taken.class, ErrorClass::Conflict);
+        assert!(taken.message.contains(&first.id), "{taken:?}");
+        let public = |machine: &ObjectAnswer| text(&client.read("aws_instance", &machine.id).unwrap(), "public_ip").to_owned();
+        assert_eq!(public(&first), text(address, "public_ip"));
+        remove(client, "aws_eip_association", &association.id);
+        assert_ne!(public(&first), text(address, "public_ip"));
+        for machine in [first, second] {
+            client.call("aws_instance", Verb::Delete { id: machine.id, data: false });
+        }
     }
 
     fn endpoints(client: &Client, vpc: &str, first: &str) {

@@ -141,6 +141,12 @@ pub fn node(cluster: &str, who: &str) -> String {
     format!("cloudtik-{cluster}-{who}")
 }
 
+/// The value of the tag `Name` of the address of a head.
+#[must_use]
+pub fn head_address(cluster: &str) -> String {
+    format!("cloudtik-{cluster}-head-address")
+}
+
 /// The name of what the workers of a group are launched from. Between its parts stands what stands in none of them: another cluster has another.
 #[must_use]
 pub fn launch_template(workspace: &str, cluster: &str, group: &str) -> String {

@@ -16,6 +16,7 @@ os.environ.update(
     MOTO_EC2_ENABLE_INSTANCE_TYPE_VALIDATION="true",
 )
 
+from moto.ec2.models import elastic_ip_addresses
 from moto.ec2.models.iam_instance_profile import IamInstanceProfileAssociationBackend
 from moto.ec2.models.instances import Instance
 from moto.ec2.models.launch_templates import LaunchTemplate
@@ -25,6 +26,7 @@ from moto.ec2.models.security_groups import SecurityGroupRule
 from moto.ec2.models.subnets import SubnetBackend
 from moto.ec2.models.vpc_peering_connections import VPCPeeringConnectionBackend
 from moto.ec2.models.vpcs import VPCEndPoint
+from moto.ec2.utils import random_public_ip
 from moto.moto_server.werkzeug_app import (
     DomainDispatcherApplication,
     MotoRequestHandler,
@@ -71,6 +73,19 @@ def without_address(delete):
         return gateway
 
     return delete_nat_gateway
+
+
+def with_address_freed(terminate):
+    """AWS frees the address of a machine that ends; here the machine would have it for ever."""
+
+    def terminated(self, *arguments, **named):
+        before = terminate(self, *arguments, **named)
+        for address in self.ec2_backend.addresses:
+            if address.instance is self:
+                address.instance = address.eni = address.association_id = None
+        return before
+
+    return terminated
 
 
 def with_own_filters(value_of):
@@ -160,6 +175,9 @@ def with_two_ends(create):
 SubnetBackend.delete_subnet = without_associations(SubnetBackend.delete_subnet)
 RouteBackend.delete_route_table = without_endpoints(RouteBackend.delete_route_table)
 NatGatewayBackend.delete_nat_gateway = without_address(NatGatewayBackend.delete_nat_gateway)
+Instance.terminate = with_address_freed(Instance.terminate)
+# Addresses that stay would be those of the loopback, where nobody is led to a machine.
+elastic_ip_addresses.random_ip = random_public_ip
 VPCEndPoint.get_filter_value = with_own_filters(VPCEndPoint.get_filter_value)
 S3Response.get_bucket_versioning = versioning
 VPCPeeringConnectionBackend.create_vpc_peering_connection = with_two_ends(VPCPeeringConnectionBackend.create_vpc_peering_connection)

@@ -4,25 +4,15 @@ use std::sync::Arc;
 
 use cloudtik_model::Value;
 use cloudtik_model::spec::{ClusterSpec, WorkspaceSpec, WorkspaceUse};
-use cloudtik_provider_api::{ClusterStart, Lowered, WorkspaceStart, existing_databases, no_effect, no_effect_of_cloud};
+use cloudtik_provider_api::{
+    ClusterStart, Lowered, WorkspaceStart, existing_databases, no_effect, no_effect_of_cloud, no_public_addresses,
+};
 
 use crate::kinds::{BUCKET_KIND, FIREWALL_KIND, INSTANCE_KIND, NETWORK_KIND};
 
 /// What clouds of machines have.
-const MACHINE: &[&str] = &[
-    "instance_type",
-    "instance_types",
-    "market",
-    "max_price",
-    "image",
-    "disk_gib",
-    "disk_type",
-    "public_ip",
-    "zones",
-    "user_data",
-    "gpus",
-    "gpu_type",
-];
+const MACHINE: &[&str] =
+    &["instance_type", "instance_types", "market", "max_price", "image", "disk_gib", "disk_type", "zones", "user_data", "gpus", "gpu_type"];
 
 /// `workspace.w.network`, `.firewall`, `.storage.<n>`.
 pub(crate) fn workspace(workspace: &WorkspaceSpec) -> Lowered {
@@ -51,7 +41,8 @@ pub(crate) fn cluster(cluster: &ClusterSpec, workspace: &WorkspaceUse) -> Lowere
         // A spec of another provider must work here: what its machines are like is not simulated.
         no_effect(&node.address, &cluster.provider, &node.fields, MACHINE)
     });
-    let diagnostics = diagnostics.collect();
+    let of_head = cluster.head.iter().flat_map(|head| no_public_addresses(head, &cluster.provider));
+    let diagnostics = diagnostics.chain(of_head).collect();
     let resources = start.firewall.into_iter().chain(start.head).map(cloudtik_provider_api::ResourceBuilder::build).collect();
     let workers = ClusterStart::templates(start.workers);
     Lowered { resources, workers, exports: Value::object(start.exports), diagnostics, ..Lowered::default() }

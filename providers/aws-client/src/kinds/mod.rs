@@ -6,6 +6,7 @@ mod db_subnet_group;
 mod ebs_volume;
 mod ec2;
 mod eip;
+mod eip_association;
 mod elb;
 mod iam;
 mod iam_instance_profile;
@@ -74,6 +75,7 @@ pub(crate) fn dispatch<'a>(aws: &'a Aws, call: &'a Call) -> BoxFuture<'a, Answer
         kinds::EBS_VOLUME => Box::pin(answer::<ebs_volume::EbsVolume>(aws, &call.verb)),
         kinds::EGRESS_RULE => Box::pin(answer::<security_group_rule::EgressRule>(aws, &call.verb)),
         kinds::EIP => Box::pin(answer::<eip::Eip>(aws, &call.verb)),
+        kinds::EIP_ASSOCIATION => Box::pin(answer::<eip_association::EipAssociation>(aws, &call.verb)),
         kinds::IAM_INSTANCE_PROFILE => Box::pin(answer::<iam_instance_profile::IamInstanceProfile>(aws, &call.verb)),
         kinds::IAM_POLICY => Box::pin(answer::<iam_policy::IamPolicy>(aws, &call.verb)),
         kinds::IAM_ROLE => Box::pin(answer::<iam_role::IamRole>(aws, &call.verb)),

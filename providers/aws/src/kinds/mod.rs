@@ -30,6 +30,8 @@ mod names {
     pub const INTERNET_GATEWAY: &str = "aws_internet_gateway";
     /// A public address that stays.
     pub const EIP: &str = "aws_eip";
+    /// Which machine has a public address.
+    pub const EIP_ASSOCIATION: &str = "aws_eip_association";
     /// What private addresses reach the internet through.
     pub const NAT_GATEWAY: &str = "aws_nat_gateway";
     /// Where packets of subnets go.

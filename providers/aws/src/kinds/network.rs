@@ -60,6 +60,15 @@ pub(super) fn kinds() -> Vec<KindSchema> {
         },
         KindSchema {
             attributes: vec![
+                fixed("allocation_id", "The address."),
+                fixed("instance_id", "The machine that has it."),
+                given("public_ip", "The address."),
+            ],
+            expected: seconds(1, 1, 1),
+            ..kind(names::EIP_ASSOCIATION, Idempotency::Natural, "Which machine has a public address. Its id is the address's.")
+        },
+        KindSchema {
+            attributes: vec![
                 fixed("subnet_id", "Where it stands."),
                 choice("allocation_id", "Its public address."),
                 word("connectivity_type", "public", again, "`public` or `private`."),

@@ -28,6 +28,8 @@ fn costs(kind: &str) -> Costs {
         names::VPC => at_once(2, 4, 1),
         // It is attached, and detached.
         names::INTERNET_GATEWAY => at_once(2, 2, 2),
+        // It is looked at until it shows; a delete asks which one it is.
+        names::EIP_ASSOCIATION => at_once(2, 2, 2),
         names::NAT_GATEWAY => waited(2, 2, 3),
         // The list of its addresses.
         names::VPC_ENDPOINT => waited(2, 3, 2),

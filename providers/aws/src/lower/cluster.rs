@@ -1,6 +1,6 @@
 //! The nodes of a cluster.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cloudtik_model::spec::{ClusterSpec, Fields, NodeSpec, WorkspaceUse};
@@ -10,6 +10,7 @@ use cloudtik_provider_api::{ClusterStart, Facts, Lowered, ResourceBuilder, fact}
 use super::firewall::ClusterFirewall;
 use super::identity::{HEAD, WORKERS, Who};
 use super::maker::with_tags;
+use super::static_address::StaticAddress;
 use super::template::template;
 use super::{check_tags, forms, place};
 use crate::facts::{image_key, machine_type_key};
@@ -35,8 +36,14 @@ pub(crate) fn cluster(config: &Value, cluster: &ClusterSpec, workspace: &Workspa
     let mut resources = firewall.as_ref().map(ClusterFirewall::parts).unwrap_or_default();
     let start = start.after(resources.iter().map(|part| &part.address));
     let nodes = Nodes { config, cluster, facts, workspace, name: &name, firewall: firewall.as_ref() };
+    let (mut exports, mut gates) = (start.exports, BTreeSet::new());
     if let (Some(head), Some(instance)) = (&cluster.head, start.head) {
         resources.push(nodes.head(head, instance, &mut found).build());
+        if let Some(address) = StaticAddress::of(cluster, head, workspace, &name, &mut found) {
+            resources.extend(address.resources());
+            address.tell(&mut exports, &part_of(&nodes.image(head), "user", Type::String));
+            gates.insert(address.association);
+        }
     }
     let mut workers = BTreeMap::new();
     for (group, instance) in start.workers {
@@ -53,7 +60,8 @@ pub(crate) fn cluster(config: &Value, cluster: &ClusterSpec, workspace: &Workspa
     Lowered {
         resources,
         workers: ClusterStart::templates(workers),
-        exports: Value::object(start.exports),
+        exports: Value::object(exports),
+        gates,
         diagnostics: found,
         ..Lowered::default()
     }

@@ -8,6 +8,7 @@ mod identity;
 mod layout;
 mod maker;
 mod network;
+mod static_address;
 mod storage;
 mod template;
 mod workspace;

@@ -14,7 +14,7 @@ use cloudtik_compiler::Imported;
 use cloudtik_lang::convert;
 use cloudtik_model::{Address, Node, ResourceSpec, Value};
 use cloudtik_provider_api::{Facts, Presence};
-use support::{CLUSTER, addresses, attribute, compiled, facts, golden, run};
+use support::{CLUSTER, addresses, attribute, compiled, facts, golden, resource, run};
 
 /// A spec for each way that a network lies.
 const MODES: &[(&str, &str)] = &[
@@ -395,4 +395,38 @@ fn firewalls_are_taken_over_by_their_names() {
     assert_eq!(imported("database_firewall.default"), None);
     let description = |part: &str| attribute(&compiled.graph, &format!("workspace.w.{part}"), "description");
     assert_eq!(["firewall", "firewall.head"].map(description), ["of all", "of heads"].map(Value::from));
+}
+
+/// The address is there before the head, and nobody speaks to the head before it has it.
+#[test]
+fn an_address_that_stays_is_had_before_anybody_speaks_to_the_head() {
+    let spec = "workspace \"w\" {\n firewall {\n ssh_from = [\"203.0.113.7/32\"]\n }\n}\ncluster \"c\" {\n workspace = workspace.w\n tags = { team = \"x\" }\n head {\n public_ip = \"static\"\n setup {\n before_runtimes = [\"true\"]\n }\n }\n workers \"g\" {}\n}\noutput \"ssh\" { value = cluster.c.head.ssh_command }\noutput \"ip\" { value = cluster.c.head.public_ip }\n";
+    let known = facts(spec);
+    let graph = compiled(spec, &known);
+    golden("addresses/public-head-static", &addresses(&graph));
+    let (address, association): (Address, Address) = ("cluster.c.eip".parse().unwrap(), "cluster.c.eip_association".parse().unwrap());
+    assert!(resource(&graph, "cluster.c.eip").depends_on.is_empty());
+    assert_eq!(resource(&graph, "cluster.c.eip").marks["cloudtik:cluster"], "w/c");
+    let tags = attribute(&graph, "cluster.c.eip", "tags");
+    assert_eq!((tags.get("team"), tags.get("Name")), (Some(&"x".into()), Some(&"cloudtik-c-head-address".into())));
+    assert_eq!(attribute(&graph, "cluster.c.head", "associate_public_ip_address"), true.into());
+    let mut steps = 0;
+    for node in graph.nodes.values() {
+        if let Node::Step(step) = node {
+            assert!(step.depends_on.contains(&association), "{}", step.address);
+            steps += 1;
+        }
+    }
+    assert!(steps >= 3, "{steps}");
+    assert!(resource(&graph, "cluster.c.head_controller").depends_on.contains(&association));
+    // What references see does not wait for the head.
+    for (name, shown) in [("ip", "cluster.c.eip.public_ip"), ("ssh", "ssh ubuntu@${cluster.c.eip.public_ip}")] {
+        let value = &graph.outputs[name].value;
+        let mut needed = BTreeSet::new();
+        value.addresses(&mut needed);
+        assert_eq!(needed, [address.clone()].into(), "{shown}");
+    }
+    // The other way about there is neither.
+    let without = compiled(&spec.replace("public_ip = \"static\"", ""), &known);
+    assert!(!without.nodes.contains_key(&address) && !without.nodes.contains_key(&association));
 }

@@ -130,7 +130,7 @@ fn nodes_are_machines_of_aws() {
     cluster("head {\nimage = { owner = \"x\" }\n}", "9 error bad-value: `image`: it names no image");
     cluster("head {\nzones = [\"us-west-2c\"]\n}", "9 error aws-zones: the workspace has no subnet in us-west-2c");
     cluster("head {\nzones = [\"us-west-2b\"]\n}", "");
-    cluster("head {\npublic_ip = \"static\"\n}", "9 error not-in-effect: `public_ip = \"static\"` is not in effect in this version");
+    cluster("head {\npublic_ip = \"static\"\n}", "");
     cluster("head {\ntags = { \"aws:x\" = \"y\" }\n}", "9 error reserved-tag: the tag `aws:x` begins as only those of AWS do");
     cluster(
         "head {}\nworkers \"g\" {\ninstance_types = [\"m5.large\", \"m7g.large\"]\n}",
@@ -142,6 +142,23 @@ fn nodes_are_machines_of_aws() {
         "head {}\nworkers \"g\" {\ninstance_type = \"m5.large\"\ninstance_types = [\"m5a.large\"]\n}",
         "10 error one-or-many: a group has `instance_type` or `instance_types`, not both",
     );
+}
+
+#[test]
+fn an_address_that_stays_is_one_of_public_heads() {
+    let source = |network: &str| {
+        format!(
+            "workspace \"w\" {{\n network {{\n{network}\n }}\n}}\ncluster \"c\" {{\n workspace = workspace.w\n head {{\n  public_ip = \"static\"\n }}\n}}\n"
+        )
+    };
+    for (network, mode) in
+        [("mode = \"peered\"\nclient_vpc = \"vpc-client\"", "peered"), ("mode = \"shared\"\nclient_vpc = \"vpc-shared\"", "shared")]
+    {
+        let source = source(network);
+        let expected = format!("10 error aws-public-ip: in mode `{mode}` heads have no public address, so none of them can be static");
+        says(&source, &facts(&source), &expected);
+        says(&source, &Facts::new(), &expected);
+    }
 }
 
 #[test]

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use cloudtik_model::spec::{ClusterSpec, Field, Fields, NodeSpec, WorkspaceSpec, WorkspaceUse};
 use cloudtik_model::{Diagnostic, Diagnostics, Number, ProviderRef, Span, Value};
 use cloudtik_provider_api::{
-    ClusterStart, Facts, Lowered, ResourceBuilder, WorkspaceStart, existing_databases, no_effect, no_effect_of_cloud, written,
+    ClusterStart, Facts, Lowered, ResourceBuilder, WorkspaceStart, existing_databases, no_effect, no_effect_of_cloud, no_public_addresses,
+    written,
 };
 
 use super::form::{form_of, known};
@@ -65,6 +66,7 @@ pub(super) fn cluster(config: &Value, cluster: &ClusterSpec, workspace: &Workspa
     if let (Some(head), Some(instance)) = (&cluster.head, start.head) {
         check_name(&start.head_name, place(&cluster.fields, "name", cluster.span), &mut found);
         check_tags(&head.fields, &mut found);
+        found.extend(no_public_addresses(head, &cluster.provider));
         resources.push(instance.build());
     }
     for (group, node) in &cluster.workers {
@@ -87,7 +89,7 @@ fn check_machine(node: &NodeSpec, provider: &ProviderRef, found: &mut Diagnostic
         let help = "leave it out, or write `cpus` and `memory_gib` for what a node must have";
         found.push(Diagnostic::error("local-machine", title).at(field.span).of(&node.address).help(help));
     }
-    found.extend(no_effect(&node.address, provider, &node.fields, &["public_ip", "zones", "user_data", "market", "max_price"]));
+    found.extend(no_effect(&node.address, provider, &node.fields, &["zones", "user_data", "market", "max_price"]));
 }
 
 /// What the nodes of all clusters ask for together. What a head or a group asks for alone is [`cluster`]'s error.

@@ -211,9 +211,14 @@ impl Shared {
         }
         for instance in instances.iter().filter(|instance| instance.runs) {
             let id = &instance.identity.id;
-            if let Some(machine) = self.machines().get(id) {
-                // A profile may come later than the machine.
+            if let Some(machine) = self.machines().get_mut(id) {
+                // A profile may come later than the machine, and another address.
                 *locked(&machine.identity) = instance.identity.clone();
+                if machine.public != instance.public {
+                    let moved = network.readdress(machine.child.id(), machine.public.as_deref(), instance.public.as_deref());
+                    moved.err().into_iter().for_each(|error| drop(locked(&self.failures).insert(id.clone(), error.to_string())));
+                    machine.public.clone_from(&instance.public);
+                }
                 continue;
             }
             if locked(&self.failures).contains_key(id) {
@@ -393,6 +398,18 @@ impl Network {
             inside(&["addr", "add", &format!("{public}/32"), "dev", "eth0"])?;
         }
         Ok(())
+    }
+
+    /// Takes one public address from a machine and gives it another. Whoever speaks to the old one is answered by nobody any more.
+    fn readdress(&self, pid: u32, before: Option<&str>, after: Option<&str>) -> io::Result<()> {
+        let pid = pid.to_string();
+        let inside = |words: &[&str]| run(Command::new("nsenter").args(["--target", &pid, "--net", "--", "ip"]).args(words));
+        self.forget(before);
+        if let Some(before) = before {
+            inside(&["addr", "del", &format!("{before}/32"), "dev", "eth0"])?;
+        }
+        self.lead(after)?;
+        after.map_or(Ok(()), |after| inside(&["addr", "add", &format!("{after}/32"), "dev", "eth0"]).map(drop))
     }
 
     /// Leads to a public address, before anybody looks for it elsewhere.

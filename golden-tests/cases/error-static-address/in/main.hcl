@@ -1,0 +1,8 @@
+provider "local" {}
+workspace "w" {}
+cluster "c" {
+  workspace = workspace.w
+  head {
+    public_ip = "static"
+  }
+}
