@@ -12,6 +12,7 @@ use crate::compile::NodeTimeouts;
 use crate::controller::{Parts, add_controller};
 use crate::declare::Name;
 use crate::discover::discover;
+use crate::dynamic::{Unrolled, unrolled};
 use crate::evaluate::Evaluated;
 use crate::expand::{Expansion, attribute, located};
 use crate::node::{HEAD, NodeContext, NodeSteps, merge, node_steps};
@@ -40,6 +41,8 @@ pub(crate) fn expand_cluster(expansion: &mut Expansion<'_>, name: &Name, block: 
 fn expand_instance(expansion: &mut Expansion<'_>, block: &Block, instance: &Instance, address: &Address, label: &str) -> Option<Value> {
     let schema = expansion.top("cluster");
     let mut found = Diagnostics::new();
+    let Unrolled { block, instance } = unrolled(expansion, block, instance, &schema, &mut found);
+    let (block, instance) = (&*block, &*instance);
     let evaluator = expansion.evaluator(instance);
     let evaluated = evaluator.block(block, &schema, &mut found);
     evaluator.conditions(&block.body, "precondition", &mut found);

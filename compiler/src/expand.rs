@@ -16,12 +16,14 @@ use crate::cluster::expand_cluster;
 use crate::compile::NodeTimeouts;
 use crate::data::expand_data;
 use crate::declare::{Declaration, Declarations, Name};
+use crate::dynamic::{Unrolled, unrolled};
 use crate::evaluate::{Evaluated, Evaluator, article, unknown_at_plan_time};
 use crate::import::whole_workspaces;
 use crate::input::{CompileInput, Given, text_expression};
 use crate::language::{resource_meta, top_level};
 use crate::load::Reads;
 use crate::moved::Moves;
+use crate::object_block::{block_rule, blocks_value};
 use crate::providers::expand_provider;
 use crate::schema::{AttributeRule, BlockSchema, check_body};
 use crate::scope::{Instance, Instances, World};
@@ -319,8 +321,9 @@ impl<'a> Expansion<'a> {
             .collect();
         attributes.extend(resource_meta());
         let resource = self.top("resource");
-        let rule =
-            BlockSchema { name: schema.name, attributes, blocks: resource.blocks.clone(), later: resource.later, ..BlockSchema::default() };
+        let objects = schema.attributes.iter().filter(|attribute| attribute.is_settable()).filter_map(block_rule);
+        let blocks = resource.blocks.iter().cloned().chain(objects).collect();
+        let rule = BlockSchema { name: schema.name, attributes, blocks, later: resource.later, ..BlockSchema::default() };
         let known = Arc::new(Kind { schema, block: rule, provider });
         self.kinds.insert(Arc::clone(kind), Arc::clone(&known));
         Some(known)
@@ -394,12 +397,17 @@ impl<'a> Expansion<'a> {
         address: &Address,
     ) -> Option<Value> {
         let mut found = Diagnostics::new();
-        let evaluator = self.evaluator(instance);
-        let evaluated = evaluator.block(block, &kind.block, &mut found);
+        let Unrolled { block, instance } = unrolled(self, block, instance, &kind.block, &mut found);
+        let evaluator = self.evaluator(&instance);
+        let mut evaluated = evaluator.block(&block, &kind.block, &mut found);
+        for schema in kind.schema.attributes.iter().filter(|schema| kind.block.block(schema.name).is_some()) {
+            let field = blocks_value(&evaluator, schema, &block, &mut evaluated.needs, &mut found);
+            evaluated.fields.extend(field.map(|field| (Arc::from(schema.name), field)));
+        }
         let fields = || evaluated.fields.iter().filter(|(_, field)| !field.value.is_null());
         let attributes = Value::object(fields().map(|(name, field)| (Arc::clone(name), field.value.clone())));
         let attributes = self.default_tags(provider, &kind.schema, &attributes);
-        let wanted = match attribute(block, "depends_on") {
+        let wanted = match attribute(&block, "depends_on") {
             Some(attribute) => located(&evaluator, &attribute.value, &mut found),
             None => Vec::new(),
         };
@@ -417,7 +425,7 @@ impl<'a> Expansion<'a> {
         }
         let value = object_value(&kind.schema, address, &attributes);
         evaluator.conditions(&block.body, "precondition", &mut found);
-        let this = Instance { this: Some(value.clone()), ..instance.clone() };
+        let this = Instance { this: Some(value.clone()), ..(*instance).clone() };
         self.evaluator(&this).conditions(&block.body, "postcondition", &mut found);
         let failed = found.has_errors();
         let origins = fields().map(|(name, field)| (Arc::clone(name), Origin { span: field.span, change: None })).collect();

@@ -3,18 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use cloudtik_lang::convert;
-use cloudtik_model::{Diagnostic, Diagnostics, Expr, ExprKind, Key, ProviderConfig, ProviderRef, Span, Type, Value, did_you_mean};
-use cloudtik_provider_api::{AttributeSchema, CONTROLLER_PROVIDER, Presence, Provider, VALUE_KIND};
+use cloudtik_model::{Diagnostic, Diagnostics, Expr, ExprKind, Key, ProviderConfig, ProviderRef, Span, Value, did_you_mean};
+use cloudtik_provider_api::{CONTROLLER_PROVIDER, Presence, Provider, VALUE_KIND};
 use cloudtik_syntax::Block;
 
 use crate::declare::{ALIAS, Name, PROVIDER, configuration_named};
-use crate::evaluate::{article, unknown_at_plan_time};
+use crate::dynamic::{Unrolled, unrolled};
+use crate::evaluate::unknown_at_plan_time;
 use crate::expand::{Expansion, attribute};
 use crate::language::provider_meta;
-use crate::schema::{AttributeRule, BlockSchema, NestedRule, check_body, not_in_effect};
+use crate::object_block::{block_rule, blocks_value};
+use crate::schema::{AttributeRule, BlockSchema, check_body, not_in_effect};
 use crate::scope::{Instance, Instances};
-use crate::workers::block_value;
 
 /// A configuration, for what is made through it.
 #[derive(Clone)]
@@ -88,20 +88,9 @@ fn block_schema(definition: &dyn Provider) -> BlockSchema {
         name: "provider",
         labels: &["type"],
         attributes: provider_meta().into_iter().chain(attributes).collect(),
-        blocks: config.iter().filter_map(block_of).collect(),
+        blocks: config.iter().filter_map(block_rule).collect(),
         ..BlockSchema::default()
     }
-}
-
-/// An object of a configuration may be written as a block too; what may stand in it, its type says.
-fn block_of(schema: &AttributeSchema) -> Option<NestedRule> {
-    let object = matches!(schema.ty, Type::Object(_));
-    object.then(|| NestedRule { schema: BlockSchema { name: schema.name, open: true, ..BlockSchema::default() }, many: false })
-}
-
-/// The blocks that write an object of a configuration.
-fn blocks_of<'b>(schema: &'b AttributeSchema, block: &'b Block) -> impl Iterator<Item = &'b Block> {
-    block.body.blocks.iter().filter(|inner| *inner.kind.name == *schema.name && matches!(schema.ty, Type::Object(_)))
 }
 
 /// The configuration of a type that the spec does not write.
@@ -117,48 +106,23 @@ fn unwritten(definition: &dyn Provider) -> ProviderConfig {
 impl Expansion<'_> {
     fn configuration(&mut self, definition: &dyn Provider, schema: &BlockSchema, block: &Block, instance: &Instance) -> ProviderConfig {
         let mut found = Diagnostics::new();
-        let evaluated = self.evaluator(instance).block(block, schema, &mut found);
+        let Unrolled { block, instance } = unrolled(self, block, instance, schema, &mut found);
+        let evaluator = self.evaluator(&instance);
+        let evaluated = evaluator.block(&block, schema, &mut found);
         let written = evaluated.fields.iter().filter(|(name, _)| &***name != ALIAS);
         let mut attributes: BTreeMap<Arc<str>, Value> = written.map(|(name, field)| (Arc::clone(name), field.value.clone())).collect();
         for schema in &definition.schema().config {
-            for inner in blocks_of(schema, block) {
-                if let Some(first) = attribute(block, schema.name) {
-                    let title = format!("`{}` is written as an attribute and as a block", schema.name);
-                    found.push(Diagnostic::error("duplicate-block", title).at(inner.header).and_at(first.name.span, "the other one"));
-                }
-                let value = self.object_block(schema, inner, instance, &mut found);
-                attributes.extend(value.map(|value| (Arc::from(schema.name), value)));
+            let Some(field) = blocks_value(&evaluator, schema, &block, &mut BTreeSet::new(), &mut found) else { continue };
+            if field.value.is_known() {
+                attributes.insert(Arc::from(schema.name), field.value);
+            } else {
+                found.push(unknown_at_plan_time(schema.name, &field.value, field.span));
             }
         }
         let config = ProviderConfig { attributes: Value::object(attributes), span: block.header };
         found.extend(definition.check_config(&config));
         self.found.extend(found);
         config
-    }
-
-    /// The value of an object that is written as a block.
-    fn object_block(&self, schema: &AttributeSchema, block: &Block, instance: &Instance, found: &mut Diagnostics) -> Option<Value> {
-        let Type::Object(fields) = &schema.ty else { return None };
-        let errors = found.len();
-        for name in block.body.attributes.iter().map(|attribute| &attribute.name).filter(|name| !fields.contains_key(&name.name)) {
-            let near = did_you_mean(&name.name, fields.keys().map(|name| &**name)).map(|near| format!("did you mean `{near}`?"));
-            let title = format!("`{}` has no attribute `{}`", schema.name, name.name);
-            found.push(Diagnostic::error("unknown-attribute", title).at(name.span).maybe_help(near));
-        }
-        let value = block_value(&self.evaluator(instance), block, found);
-        match convert(&value, &schema.ty) {
-            _ if found.len() > errors => None,
-            Ok(value) if value.is_known() => Some(value),
-            Ok(value) => {
-                found.push(unknown_at_plan_time(schema.name, &value, block.header));
-                None
-            }
-            Err(error) => {
-                let title = format!("`{}` is {} and {} was given", schema.name, article(&schema.ty), value.describe());
-                found.push(Diagnostic::error("wrong-type", title).at(block.header).note(error.to_string()));
-                None
-            }
-        }
     }
 }
 

@@ -7,6 +7,7 @@ use cloudtik_provider_api::{AttributeSchema, Presence};
 use cloudtik_syntax::{Block, Body};
 
 use crate::check::check_value;
+use crate::dynamic::{DYNAMIC, Dynamic};
 
 /// Characters of the label of a nested block: as long as one part of a host name, which some of them become.
 const LABEL_CHARS_MAX: usize = 63;
@@ -155,6 +156,19 @@ impl BlockSchema {
     pub fn block(&self, name: &str) -> Option<&NestedRule> {
         self.blocks.iter().find(|rule| rule.schema.name == name)
     }
+
+    /// What is said of a block that it has not.
+    pub(crate) fn unknown_block(&self, name: &str, span: Span, what: &str) -> Diagnostic {
+        if self.attribute(name).is_some() {
+            Diagnostic::error("block-for-attribute", format!("`{name}` is an attribute, not a block"))
+                .at(span)
+                .help(format!("write `{name} = …`"))
+        } else if self.later.contains(&name) {
+            not_in_effect(name, span)
+        } else {
+            Diagnostic::error("unknown-block", format!("{what} has no block `{name}`")).at(span).maybe_help(suggestion(name, self))
+        }
+    }
 }
 
 /// Says everything that is wrong with the names of a body; values are checked when they are evaluated.
@@ -177,7 +191,9 @@ pub(crate) fn check_body(body: &Body, schema: &BlockSchema, what: &str, header: 
         });
     }
     for rule in &schema.attributes {
-        if rule.schema.presence == Presence::Required && !body.attributes.iter().any(|a| &*a.name.name == rule.schema.name) {
+        let name = rule.schema.name;
+        let is_written = body.attributes.iter().any(|a| &*a.name.name == name) || body.blocks.iter().any(|block| makes(block) == name);
+        if rule.schema.presence == Presence::Required && !is_written {
             found.push(
                 Diagnostic::error("missing-attribute", format!("{what} needs `{}`", rule.schema.name))
                     .at(header)
@@ -194,20 +210,19 @@ pub(crate) fn check_body(body: &Body, schema: &BlockSchema, what: &str, header: 
 /// Where the first block of a kind and labels stands.
 type Seen<'b> = BTreeMap<(&'b str, Vec<&'b str>), Span>;
 
+/// The block that is written, or that a `dynamic` makes.
+fn makes(block: &Block) -> &str {
+    let label = block.labels.first().filter(|_| &*block.kind.name == DYNAMIC);
+    label.map_or(&block.kind.name, |label| &label.text)
+}
+
 fn check_nested<'b>(block: &'b Block, schema: &BlockSchema, what: &str, seen: &mut Seen<'b>, found: &mut Diagnostics) {
     let name = &*block.kind.name;
+    if name == DYNAMIC && schema.name != TOP_LEVEL {
+        return Dynamic::check(block, schema, what, found);
+    }
     let Some(rule) = schema.block(name) else {
-        found.push(if schema.attribute(name).is_some() {
-            Diagnostic::error("block-for-attribute", format!("`{name}` is an attribute, not a block"))
-                .at(block.kind.span)
-                .help(format!("write `{name} = …`"))
-        } else if schema.later.contains(&name) || name == "dynamic" {
-            not_in_effect(name, block.kind.span)
-        } else {
-            Diagnostic::error("unknown-block", format!("{what} has no block `{name}`"))
-                .at(block.kind.span)
-                .maybe_help(suggestion(name, schema))
-        });
+        found.push(schema.unknown_block(name, block.kind.span, what));
         return;
     };
     if !check_labels(block, &rule.schema, found) {

@@ -10,6 +10,7 @@ use cloudtik_syntax::Block;
 
 use crate::check::check_value;
 use crate::declare::{CLIENT_PROVIDER, Name, named_by};
+use crate::dynamic::{Unrolled, unrolled};
 use crate::evaluate::Evaluated;
 use crate::expand::{Expansion, attribute, attribute_of_lifecycle, located, merged_lifecycle};
 use crate::language::NAME_CHARS_MAX;
@@ -30,8 +31,10 @@ pub(crate) fn expand_workspace(expansion: &mut Expansion<'_>, name: &Name, block
     for instance in &instances.list {
         let address = Address::of("workspace", Arc::clone(label)).with_key(instance.key.clone());
         let Some(used) = expansion.used_provider(&chosen, instance) else { continue };
-        let client = client_provider(expansion, block, instance, &used);
         let mut found = Diagnostics::new();
+        let Unrolled { block, instance } = unrolled(expansion, block, instance, &schema, &mut found);
+        let (block, instance) = (&*block, &*instance);
+        let client = client_provider(expansion, block, instance, &used);
         let evaluator = expansion.evaluator(instance);
         let evaluated = evaluator.block(block, &schema, &mut found);
         evaluator.conditions(&block.body, "precondition", &mut found);

@@ -7,6 +7,7 @@
     reason = "a test ends with a panic, its helpers too; clippy knows tests by their attribute"
 )]
 
+mod dynamic;
 mod moved;
 mod refused;
 mod told;
