@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cloudtik_executor::driver::{Clouds, Driven, HandlebarsRenderer, NodeTimeouts};
 use cloudtik_executor::durable::{DurableError, SessionStore};
-use cloudtik_executor::engine::{AddressStatus, Engine, EngineInput, Limits, SettlementReport, Summary};
+use cloudtik_executor::engine::{AddressStatus, Engine, EngineInput, Limits, SettlementReport, Summary, Unmet};
 use cloudtik_executor::{Intent, OpKind, Record};
 use cloudtik_model::{Address, Diagnostic, Diagnostics, OutputState, SourceMap};
 use cloudtik_planner::{Action, Execution, OperationKind, Plan, execution};
@@ -111,7 +111,8 @@ impl Prepared<'_> {
             return Err(Failure::plain(Diagnostic::error("fault", "the engine ended as a settlement")).of(FailureKind::Fault));
         };
         let committed = self.store.commit();
-        for warning in self.let_go().into_iter().chain(self.forget_secrets()) {
+        let unmet = summary.unmet.iter().filter(|unmet| unmet.is_warning()).map(Unmet::sentence);
+        for warning in self.let_go().into_iter().chain(self.forget_secrets()).chain(unmet) {
             observer.event(&Event::Warning(warning));
         }
         finished(*summary, committed, sources, &places, &self.store)
@@ -225,6 +226,9 @@ fn finished(
             diagnostic.notes.extend(error.request_id.iter().map(|id| format!("the provider knows the request as {id}")));
             diagnostics.push(diagnostic);
         }
+    }
+    for unmet in summary.unmet.iter().filter(|unmet| !unmet.is_warning()) {
+        diagnostics.push(Diagnostic::error("condition-failed", unmet.sentence()));
     }
     match (&summary.aborted, committed) {
         // The state file has the same trouble as the journal: that is one error, and its help is the other's.

@@ -725,14 +725,15 @@ fn timestamp() -> String {
 
 /// Takes what was renamed to its new name, in memory, and gives what that was. What has the name already keeps it: then two are meant by one.
 fn take_moves(graph: &Graph, ledger: &mut Ledger) -> BTreeMap<Address, Address> {
-    let there = |ledger: &Ledger, address: &Address| ledger.state.resources.contains_key(address);
-    let moved: BTreeMap<Address, Address> = graph
-        .moved
-        .iter()
-        .filter(|(to, from)| there(ledger, from) && !there(ledger, to))
-        .map(|(to, from)| (to.clone(), from.clone()))
-        .collect();
-    moved.iter().for_each(|(to, from)| ledger.rename(from, to));
+    let mut moved = BTreeMap::new();
+    for (from, to) in &graph.moved {
+        let there = &ledger.state.resources;
+        let free = |address: &Address| address.moved(from, to).is_some_and(|after| !there.contains_key(&after));
+        if there.keys().any(free) {
+            ledger.rename(from, to);
+            moved.insert(to.clone(), from.clone());
+        }
+    }
     moved
 }
 

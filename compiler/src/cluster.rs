@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cloudtik_model::spec::{ClusterSpec, Field, NodeSpec, Part};
-use cloudtik_model::{Address, Diagnostic, Diagnostics, Lifecycle, Node, ProviderRef, ResourceSpec, Value, duration_seconds};
+use cloudtik_model::{
+    Address, ConditionKind, Diagnostic, Diagnostics, Lifecycle, Node, ProviderRef, ResourceSpec, Value, duration_seconds,
+};
 use cloudtik_provider_api::Capabilities;
 use cloudtik_syntax::Block;
 
@@ -19,7 +21,7 @@ use crate::node::{HEAD, NodeContext, NodeSteps, merge, node_steps};
 use crate::runtime::{Runtime, check_places, read_runtimes};
 use crate::scope::Instance;
 use crate::workers::{Group, block_value, read_groups, workers_max};
-use crate::workspace::{firewall_spec, postconditions, real_name, take_lowered, workspace_of};
+use crate::workspace::{firewall_spec, of_block, postconditions, real_name, take_lowered, workspace_of};
 
 /// Expands a `cluster` block.
 pub(crate) fn expand_cluster(expansion: &mut Expansion<'_>, name: &Name, block: &Block) {
@@ -45,7 +47,7 @@ fn expand_instance(expansion: &mut Expansion<'_>, block: &Block, instance: &Inst
     let (block, instance) = (&*block, &*instance);
     let evaluator = expansion.evaluator(instance);
     let evaluated = evaluator.block(block, &schema, &mut found);
-    evaluator.conditions(&block.body, "precondition", &mut found);
+    let conditions = evaluator.conditions(&block.body, &of_block(ConditionKind::Precondition, address), &mut found);
     let wanted = attribute(block, "depends_on").map(|attribute| located(&evaluator, &attribute.value, &mut found)).unwrap_or_default();
     let cluster_name = found.take(real_name(&evaluated, label, instance));
     let failed = found.has_errors();
@@ -115,7 +117,8 @@ fn expand_instance(expansion: &mut Expansion<'_>, block: &Block, instance: &Inst
     if expansion.found.iter().skip(errors).any(Diagnostic::is_error) {
         return None;
     }
-    postconditions(expansion, block, instance, &exports);
+    expansion.graph.conditions.extend(conditions);
+    postconditions(expansion, block, instance, (address, &exports));
     Some(exports)
 }
 

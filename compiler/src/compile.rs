@@ -18,7 +18,7 @@ use crate::expand::Expansion;
 use crate::import::{Imports, finish_imports};
 use crate::input::{CompileInput, gather};
 use crate::load::{Reads, load};
-use crate::moved::{finish_moves, read_moves};
+use crate::moved::{finish_moves, read_moves, release};
 use crate::schema::{check_body, not_in_effect};
 use crate::scope::{Instance, SAID_BEFORE, World};
 use crate::version::check_constraint;
@@ -95,11 +95,13 @@ pub fn compile(input: &CompileInput<'_>) -> (Compiled, SourceMap, Diagnostics) {
             expansion.declaration(name, declaration);
         }
     }
+    declarations.checks.iter().for_each(|block| expansion.check(block));
     let mut compiled = Compiled { answers: input.expressions.iter().map(|text| answer(&expansion, text)).collect(), ..Compiled::default() };
     if let Some(block) = &declarations.settings {
         settings(&expansion, block, input, &mut compiled, &mut found);
     }
     finish_moves(&mut expansion);
+    release(&mut expansion, &declarations.removed);
     compiled.imports = finish_imports(&mut expansion, &declarations.imports);
     spread_dependencies(&mut expansion);
     compiled.questions = std::mem::take(&mut expansion.questions);

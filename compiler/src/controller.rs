@@ -16,7 +16,7 @@ use cloudtik_provider_api::{
 
 use crate::evaluate::Evaluated;
 use crate::expand::Expansion;
-use crate::moved::Move;
+use crate::moved::label_before;
 use crate::node::NodeSteps;
 use crate::secrets::Aside;
 use crate::workers::Group;
@@ -71,7 +71,7 @@ pub(crate) fn add_controller(expansion: &mut Expansion<'_>, parts: Parts<'_>) {
     let mut aside = Aside::new(parts.cluster);
     let mut config = found.take(head_config(&parts, &mut aside));
     for group in config.iter_mut().flat_map(|config| config.groups.values_mut()) {
-        group.moved_from = expansion.moves.get(&group.node.address).and_then(Move::label);
+        group.moved_from = label_before(&expansion.moves, &group.node.address);
     }
     let services = merge_services(&parts, &mut found);
     let (Some(mut config), false) = (config, found.has_errors()) else {

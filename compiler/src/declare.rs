@@ -103,8 +103,12 @@ pub(crate) struct Declarations {
     pub(crate) settings: Option<Block>,
     /// The `moved` blocks.
     pub(crate) moved: Vec<Block>,
+    /// The `removed` blocks.
+    pub(crate) removed: Vec<Block>,
     /// The `import` blocks.
     pub(crate) imports: Vec<Block>,
+    /// The `check` blocks.
+    pub(crate) checks: Vec<Block>,
     /// Names that something refers to.
     pub(crate) referenced: BTreeSet<Name>,
 }
@@ -130,8 +134,21 @@ pub(crate) fn declare(body: Body, found: &mut Diagnostics) -> Declarations {
                 declarations.moved.push(block);
                 continue;
             }
+            ("removed", ..) => {
+                declarations.removed.push(block);
+                continue;
+            }
             ("import", ..) => {
                 declarations.imports.push(block);
+                continue;
+            }
+            ("check", Some(name), _) => {
+                let same = |other: &&Block| other.labels.first().is_some_and(|label| label.text == name);
+                if let Some(first) = declarations.checks.iter().find(same) {
+                    found.push(declared_twice(&format!("check \"{name}\""), block.header, first.header));
+                } else {
+                    declarations.checks.push(block);
+                }
                 continue;
             }
             ("locals", ..) => {
@@ -161,14 +178,14 @@ pub(crate) fn declare(body: Body, found: &mut Diagnostics) -> Declarations {
 fn add(declarations: &mut Declarations, name: Name, declaration: Declaration, found: &mut Diagnostics) {
     check_name(&name, &declaration, found);
     if let Some(first) = declarations.by_name.get(&name) {
-        found.push(
-            Diagnostic::error("duplicate-name", format!("`{name}` is declared twice"))
-                .at_saying(declaration.header(), "the second")
-                .and_at(first.header(), "the first"),
-        );
+        found.push(declared_twice(&name.to_string(), declaration.header(), first.header()));
         return;
     }
     declarations.by_name.insert(name, declaration);
+}
+
+fn declared_twice(name: &str, second: Span, first: Span) -> Diagnostic {
+    Diagnostic::error("duplicate-name", format!("`{name}` is declared twice")).at_saying(second, "the second").and_at(first, "the first")
 }
 
 /// Roots of references that no kind of resource may be called.
@@ -321,7 +338,7 @@ pub(crate) fn order(declarations: &mut Declarations, found: &mut Diagnostics) ->
             }
         });
     }
-    for block in &declarations.imports {
+    for block in declarations.imports.iter().chain(&declarations.checks) {
         body_attributes(&block.body, &mut |attribute| {
             let named = references(&attribute.value)
                 .into_iter()

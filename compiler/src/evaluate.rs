@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use cloudtik_lang::{Context, convert, evaluate};
 use cloudtik_model::spec::{Field, Fields};
-use cloudtik_model::{Address, Diagnostic, Diagnostics, Expr, ExprKind, Lifecycle, Span, Type, Value, ValueKind};
+use cloudtik_model::{
+    Address, Condition, ConditionKind, Diagnostic, Diagnostics, Expr, ExprKind, Lifecycle, Span, Type, Value, ValueKind, Verdict, judge,
+};
 use cloudtik_provider_api::Presence;
 use cloudtik_syntax::{Attribute, Block, Body};
 
@@ -213,43 +215,51 @@ impl Evaluator<'_> {
         rules.filter_map(|(a, rule)| Some((Arc::from(rule.schema.name), self.attribute(a, rule, &mut needs, found)?))).collect()
     }
 
-    /// Checks the conditions of one sort in a body. One that cannot be decided before something is made is an error that says so.
-    pub(crate) fn conditions(&self, body: &Body, name: &str, found: &mut Diagnostics) {
+    /// Judges the conditions of one sort in a body. Those that look at what is not known yet come back.
+    pub(crate) fn conditions(&self, body: &Body, whose: &Whose<'_>, found: &mut Diagnostics) -> Vec<Condition> {
+        let name = whose.kind.as_str();
         let lifecycles = body.blocks.iter().filter(|block| &*block.kind.name == "lifecycle").map(|block| &block.body);
+        let mut open = Vec::new();
         for block in std::iter::once(body).chain(lifecycles).flat_map(|body| &body.blocks).filter(|block| &*block.kind.name == name) {
-            let expr = |name: &str| block.body.attributes.iter().find(|attribute| &*attribute.name.name == name).map(|a| &a.value);
-            let (Some(condition), Some(message)) = (expr("condition"), expr("error_message")) else { continue };
-            let result = match self.expression(condition, false) {
-                Ok((value, _)) => value,
-                Err(diagnostics) => {
-                    found.extend(diagnostics);
-                    continue;
-                }
-            };
-            let result = convert(&result, &Type::Bool).unwrap_or(result);
-            match result.as_bool() {
-                Some(true) => {}
-                Some(false) => {
-                    let text = match self.expression(message, false) {
-                        Ok((value, _)) if value.has_sensitive() => "its message is sensitive".to_owned(),
-                        Ok((value, _)) => value.as_str().map_or_else(|| "its message is no string".to_owned(), str::to_owned),
-                        Err(diagnostics) => {
-                            found.extend(diagnostics);
-                            continue;
-                        }
-                    };
-                    found.push(Diagnostic::error("condition-failed", text).at_saying(condition.span, format!("this {name} is false")));
-                }
-                None if result.is_deferred() => found.push(
-                    Diagnostic::error("condition-not-known", format!("this {name} depends on what is known only during apply"))
-                        .at(condition.span)
-                        .note("conditions that are decided during apply are not in effect in this version"),
-                ),
-                None => found.push(
-                    Diagnostic::error("wrong-type", format!("the condition is {}, not a bool", result.describe())).at(condition.span),
-                ),
+            let (Some(condition), Some(message)) = (attribute(block, "condition"), attribute(block, "error_message")) else { continue };
+            match self.condition(&condition.value, &message.value, whose) {
+                Ok(condition) => open.extend(judged(condition, found)),
+                Err(diagnostics) => found.extend(diagnostics),
             }
         }
+        open
+    }
+
+    /// Judges the `validation` blocks of a variable: all that they look at is known.
+    pub(crate) fn validations(&self, body: &Body, of: &str, found: &mut Diagnostics) {
+        for block in body.blocks.iter().filter(|block| &*block.kind.name == "validation") {
+            let (Some(condition), Some(message)) = (attribute(block, "condition"), attribute(block, "error_message")) else { continue };
+            let whose = Whose { kind: ConditionKind::Precondition, of: of.to_owned(), address: None };
+            match self.condition(&condition.value, &message.value, &whose) {
+                Ok(condition) => match judge(&condition.condition, &condition.message) {
+                    Verdict::Holds => {}
+                    Verdict::Fails(text) => found.push(false_condition(text, "validation", condition.span)),
+                    Verdict::Unknown => found.push(unknown_at_plan_time("condition", &condition.condition, condition.span)),
+                },
+                Err(diagnostics) => found.extend(diagnostics),
+            }
+        }
+    }
+
+    fn condition(&self, condition: &Expr, message: &Expr, whose: &Whose<'_>) -> Result<Condition, Diagnostics> {
+        let (value, _) = self.expression(condition, false)?;
+        let value = match convert(&value, &Type::Bool) {
+            Ok(value) if !value.is_null() => value,
+            _ => {
+                let title = format!("the condition is {}, not a bool", value.describe());
+                return Err(Diagnostic::error("wrong-type", title).at(condition.span).into());
+            }
+        };
+        // A message may say what only makes sense where the condition is false.
+        let message = if value.as_bool() == Some(true) { Value::NULL } else { self.expression(message, false)?.0 };
+        let place = if value.is_known() { None } else { self.reads.map.borrow().describe(condition.span) };
+        let Whose { kind, of, address } = whose.clone();
+        Ok(Condition { kind, of, address: address.cloned(), condition: value, message, place, span: condition.span })
     }
 
     /// The address that a reference means; whether there is something at it is looked at when everything is expanded.
@@ -276,6 +286,37 @@ impl Evaluator<'_> {
         };
         Some(address)
     }
+}
+
+/// Whose conditions are looked at.
+#[derive(Clone)]
+pub(crate) struct Whose<'a> {
+    pub(crate) kind: ConditionKind,
+    /// As the spec calls it.
+    pub(crate) of: String,
+    /// The object, where it is one.
+    pub(crate) address: Option<&'a Address>,
+}
+
+/// A condition that cannot be judged yet. One that can be is judged, and of an assertion that is false it is said and nothing is stopped.
+pub(crate) fn judged(condition: Condition, found: &mut Diagnostics) -> Option<Condition> {
+    match judge(&condition.condition, &condition.message) {
+        Verdict::Holds => None,
+        Verdict::Unknown => Some(condition),
+        Verdict::Fails(text) => {
+            found.push(match condition.kind {
+                ConditionKind::Assertion => {
+                    Diagnostic::warning("check-failed", format!("{}: {text}", condition.of)).at_saying(condition.span, "this is false")
+                }
+                kind => false_condition(text, kind.as_str(), condition.span),
+            });
+            None
+        }
+    }
+}
+
+fn false_condition(text: String, name: &str, span: Span) -> Diagnostic {
+    Diagnostic::error("condition-failed", text).at_saying(span, format!("this {name} is false"))
 }
 
 /// What is said of a value that must be known when the plan is made.

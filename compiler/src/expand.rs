@@ -6,8 +6,8 @@ use std::sync::Arc;
 use cloudtik_lang::{Context, Variables, convert, evaluate, parse_type};
 use cloudtik_model::spec::WorkspaceUse;
 use cloudtik_model::{
-    Address, Diagnostic, Diagnostics, Expr, ExprKind, Graph, HeadConfig, Key, Lifecycle, Node, Origin, OutputSpec, ProviderConfig,
-    ProviderRef, ResourceSpec, Span, Type, Value, did_you_mean,
+    Address, ConditionKind, Diagnostic, Diagnostics, Expr, ExprKind, Graph, HeadConfig, Key, Lifecycle, Node, Origin, OutputSpec,
+    ProviderConfig, ProviderRef, ResourceSpec, Span, Type, Value, did_you_mean,
 };
 use cloudtik_provider_api::{FactQuestion, KindSchema, with_default_tags};
 use cloudtik_syntax::{Attribute, Block};
@@ -17,7 +17,7 @@ use crate::compile::NodeTimeouts;
 use crate::data::expand_data;
 use crate::declare::{Declaration, Declarations, Name};
 use crate::dynamic::{Unrolled, unrolled};
-use crate::evaluate::{Evaluated, Evaluator, article, unknown_at_plan_time};
+use crate::evaluate::{Evaluated, Evaluator, Whose, article, unknown_at_plan_time};
 use crate::import::whole_workspaces;
 use crate::input::{CompileInput, Given, text_expression};
 use crate::language::{resource_meta, top_level};
@@ -216,7 +216,7 @@ impl<'a> Expansion<'a> {
         self.variables.insert(label.to_string(), value.clone());
         self.world.values.insert(name.clone(), value);
         let mut found = Diagnostics::new();
-        self.evaluator(&instance).conditions(&block.body, "validation", &mut found);
+        self.evaluator(&instance).validations(&block.body, &name.to_string(), &mut found);
         self.found.extend(found);
     }
 
@@ -424,13 +424,16 @@ impl<'a> Expansion<'a> {
             }
         }
         let value = object_value(&kind.schema, address, &attributes);
-        evaluator.conditions(&block.body, "precondition", &mut found);
+        let whose = |kind| Whose { kind, of: address.to_string(), address: Some(address) };
+        let mut conditions = evaluator.conditions(&block.body, &whose(ConditionKind::Precondition), &mut found);
         let this = Instance { this: Some(value.clone()), ..(*instance).clone() };
-        self.evaluator(&this).conditions(&block.body, "postcondition", &mut found);
+        conditions.extend(self.evaluator(&this).conditions(&block.body, &whose(ConditionKind::Postcondition), &mut found));
         let failed = found.has_errors();
         let origins = fields().map(|(name, field)| (Arc::clone(name), Origin { span: field.span, change: None })).collect();
         let mut depends_on = evaluated.all_needs();
         attributes.addresses(&mut depends_on);
+        conditions.iter().for_each(|condition| condition.condition.addresses(&mut depends_on));
+        depends_on.remove(address);
         let spec = ResourceSpec {
             address: address.clone(),
             kind: kind.schema.name.into(),
@@ -446,6 +449,7 @@ impl<'a> Expansion<'a> {
         if failed {
             return None;
         }
+        self.graph.conditions.extend(conditions);
         self.named.extend(evaluated.triggers.into_iter().map(|(address, span)| (span, address)));
         if !wanted.is_empty() {
             self.wanted.insert(address.clone(), wanted);
@@ -460,7 +464,8 @@ impl<'a> Expansion<'a> {
         let mut found = Diagnostics::new();
         let evaluator = self.evaluator(&instance);
         let evaluated = evaluator.block(block, &schema, &mut found);
-        evaluator.conditions(&block.body, "precondition", &mut found);
+        let whose = Whose { kind: ConditionKind::Precondition, of: format!("output \"{label}\""), address: None };
+        let conditions = evaluator.conditions(&block.body, &whose, &mut found);
         // Results are written down when everything is done: there is nothing to order, only references to check.
         let wanted = attribute(block, "depends_on").map(|attribute| located(&evaluator, &attribute.value, &mut found)).unwrap_or_default();
         self.named.extend(wanted.into_iter().map(|(address, span)| (span, address)));
@@ -477,6 +482,18 @@ impl<'a> Expansion<'a> {
             let output = OutputSpec { value: field.value.clone(), sensitive, description };
             self.graph.outputs.insert(label.to_string(), output);
         }
+        self.graph.conditions.extend(conditions);
+        self.found.extend(found);
+    }
+
+    /// Judges what `check` blocks say; what cannot be judged yet is judged when everything is done.
+    pub(crate) fn check(&mut self, block: &Block) {
+        let Some(label) = block.labels.first() else { return };
+        let instance = Instance::default();
+        let mut found = Diagnostics::new();
+        let whose = Whose { kind: ConditionKind::Assertion, of: format!("check \"{}\"", label.text), address: None };
+        let conditions = self.evaluator(&instance).conditions(&block.body, &whose, &mut found);
+        self.graph.conditions.extend(conditions);
         self.found.extend(found);
     }
 

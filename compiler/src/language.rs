@@ -103,9 +103,11 @@ pub fn top_level() -> BlockSchema {
             many(workspace()),
             many(cluster()),
             many(moved()),
+            many(removed()),
+            many(check()),
             many(import()),
         ],
-        later: &["module", "template", "removed", "check", "policy"],
+        later: &["module", "template", "policy"],
         ..BlockSchema::default()
     }
 }
@@ -118,11 +120,32 @@ fn moved() -> BlockSchema {
     BlockSchema {
         name: "moved",
         attributes: vec![
-            required("from", "What a group of workers was called: `cluster.c.workers.old`."),
-            required("to", "What it is called now: `cluster.c.workers.new`."),
+            required("from", "What a resource or a group of workers was called: `aws_vpc.old`, `aws_vpc.old[0]`, `cluster.c.workers.old`."),
+            required("to", "What it is called now: `aws_vpc.new`, `aws_vpc.new[\"main\"]`, `cluster.c.workers.new`."),
         ],
         ..BlockSchema::default()
     }
+}
+
+fn removed() -> BlockSchema {
+    let from = "What is in the spec no more: `aws_vpc.main`, `aws_vpc.main[0]`, `cluster.c`.";
+    let destroy = "Whether what was made goes too; `false`: the state lets go of it, and it stays.";
+    BlockSchema {
+        name: "removed",
+        attributes: vec![AttributeRule::new(AttributeSchema::required("from", Type::Any, ChangeWord::None, from)).reference()],
+        blocks: vec![one(BlockSchema {
+            name: "lifecycle",
+            attributes: vec![
+                AttributeRule::new(AttributeSchema::with_default("destroy", Type::Bool, true, ChangeWord::None, destroy)).known(),
+            ],
+            ..BlockSchema::default()
+        })],
+        ..BlockSchema::default()
+    }
+}
+
+fn check() -> BlockSchema {
+    BlockSchema { name: "check", labels: &["name"], blocks: vec![condition("assert")], later: &["data"], ..BlockSchema::default() }
 }
 
 fn import() -> BlockSchema {

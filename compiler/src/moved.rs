@@ -1,4 +1,4 @@
-//! `moved`: what a block was called before. In this version worker groups alone can be renamed.
+//! `moved`: what a resource or a group of workers was called before. `removed`: what the spec has no more.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -7,6 +7,7 @@ use cloudtik_model::{Address, Diagnostic, Diagnostics, Node, Span};
 use cloudtik_provider_api::WORKER_GROUP_KIND;
 use cloudtik_syntax::Block;
 
+use crate::declare::RESERVED_KINDS;
 use crate::evaluate::Evaluator;
 use crate::expand::{Expansion, attribute};
 use crate::scope::Instance;
@@ -14,51 +15,98 @@ use crate::scope::Instance;
 /// Segments of the address of a group: `cluster.c.workers.g`.
 const GROUP_SEGMENTS: usize = 4;
 
-/// What groups were called, by what they are called now.
+/// Segments of the address of a resource: `aws_vpc.main`.
+const RESOURCE_SEGMENTS: usize = 2;
+
+/// What is called otherwise, by what it was called.
 pub(crate) type Moves = BTreeMap<Address, Move>;
 
-/// What a group was called, with the places of both names.
+/// What something is called now, with the places of both names.
 pub(crate) struct Move {
-    pub(crate) from: Address,
-    pub(crate) from_span: Span,
-    pub(crate) to_span: Span,
+    to: Address,
+    from_span: Span,
+    to_span: Span,
 }
 
-impl Move {
-    /// The label that the group had.
-    pub(crate) fn label(&self) -> Option<Arc<str>> {
-        self.from.segments().last().map(|last| Arc::clone(&last.name))
+/// Which of its two names a `moved` says.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Role {
+    Before,
+    Now,
+    /// Either: workers are told one name of before, so a group is named once.
+    Any,
+}
+
+/// What may be renamed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Renamed {
+    Resource,
+    Group,
+}
+
+impl Renamed {
+    fn of(address: &Address) -> Option<Self> {
+        let segments = address.segments();
+        let workers = segments.get(GROUP_SEGMENTS - 2).is_some_and(|segment| &*segment.name == "workers" && segment.key.is_none());
+        if address.root() == "cluster" && segments.len() == GROUP_SEGMENTS && workers && address.key().is_none() {
+            return Some(Self::Group);
+        }
+        let first = segments.first().is_some_and(|segment| segment.key.is_none());
+        (segments.len() == RESOURCE_SEGMENTS && first && !RESERVED_KINDS.contains(&address.root())).then_some(Self::Resource)
+    }
+
+    /// Whether two names may be of one thing: a group stays in its cluster, and a resource is of one kind.
+    fn is_same(self, from: &Address, to: &Address) -> bool {
+        let whole = if self == Self::Group { GROUP_SEGMENTS - 1 } else { RESOURCE_SEGMENTS - 1 };
+        from.prefix(whole) == to.prefix(whole)
+    }
+
+    fn role(self, role: Role) -> Role {
+        if self == Self::Group { Role::Any } else { role }
     }
 }
 
-/// Reads the blocks, before anything is expanded.
+/// The label that a group had.
+pub(crate) fn label_before(moves: &Moves, group: &Address) -> Option<Arc<str>> {
+    let (from, _) = moves.iter().find(|(_, of)| of.to == *group)?;
+    from.segments().last().map(|last| Arc::clone(&last.name))
+}
+
+/// Reads the `moved` blocks, before anything is expanded.
 pub(crate) fn read_moves(expansion: &Expansion<'_>, blocks: &[Block], found: &mut Diagnostics) -> Moves {
     let instance = Instance::default();
     let evaluator = Evaluator { world: &expansion.world, reads: expansion.reads, instance: &instance };
     let mut moves = Moves::new();
-    let mut names: BTreeMap<Address, Span> = BTreeMap::new();
+    let mut named: BTreeMap<(Role, Address), Span> = BTreeMap::new();
     for block in blocks {
-        let named = |name: &str, found: &mut Diagnostics| {
+        let address = |name: &str, found: &mut Diagnostics| {
             let value = &attribute(block, name)?.value;
             let address = evaluator.address(value, found)?;
-            if !is_group(&address) {
-                found.push(groups_only(format!("`{address}` is no group of workers")).at(value.span));
-                return None;
+            let renamed = Renamed::of(&address);
+            if renamed.is_none() {
+                found.push(wrong_kind(format!("`{address}` is neither a resource nor a group of workers")).at(value.span));
             }
-            Some((address, value.span))
+            Some((address, renamed?, value.span))
         };
-        let (from, to) = (named("from", found), named("to", found));
-        let (Some((from, from_span)), Some((to, to_span))) = (from, to) else { continue };
-        if from.prefix(GROUP_SEGMENTS - 1) != to.prefix(GROUP_SEGMENTS - 1) {
-            let title = format!("`{from}` and `{to}` are groups of two clusters");
-            found.push(groups_only(title).at(to_span).and_at(from_span, "the other cluster"));
+        let (from, to) = (address("from", found), address("to", found));
+        let (Some((from, renamed, from_span)), Some((to, renamed_to, to_span))) = (from, to) else { continue };
+        if renamed != renamed_to || !renamed.is_same(&from, &to) {
+            let title = match (renamed, renamed_to) {
+                (Renamed::Group, Renamed::Group) => format!("`{from}` and `{to}` are groups of two clusters"),
+                _ => format!("`{from}` and `{to}` are of two kinds"),
+            };
+            found.push(wrong_kind(title).at(to_span).and_at(from_span, "the other one"));
             continue;
         }
+        let (before, now) = (renamed.role(Role::Before), renamed.role(Role::Now));
+        let first = |role: Role, address: &Address| {
+            let same = |(of, other): &&(Role, Address)| *of == role && (other.is_within(address) || address.is_within(other));
+            named.iter().find(|(name, _)| same(name)).map(|(_, span)| *span)
+        };
         let twice =
-            [(&from, from_span), (&to, to_span)].into_iter().find_map(|(address, span)| Some((address, span, *names.get(address)?)));
+            first(before, &from).map(|first| (&from, from_span, first)).or_else(|| first(now, &to).map(|first| (&to, to_span, first)));
         if let Some((address, span, first)) = twice.or_else(|| (from == to).then_some((&to, to_span, from_span))) {
-            let help =
-                "a group is renamed from one name to another: write the name that it had when it was last applied, and the one of now";
+            let help = "one that is renamed has one name of now: write the name that it had when it was last applied, and the one of now";
             found.push(
                 Diagnostic::error("moved-twice", format!("`{address}` is named by `moved` twice"))
                     .at_saying(span, "the second")
@@ -67,51 +115,92 @@ pub(crate) fn read_moves(expansion: &Expansion<'_>, blocks: &[Block], found: &mu
             );
             continue;
         }
-        names.insert(from.clone(), from_span);
-        names.insert(to.clone(), to_span);
-        moves.insert(to, Move { from, from_span, to_span });
+        named.insert((before, from.clone()), from_span);
+        named.insert((now, to.clone()), to_span);
+        moves.insert(from, Move { to, from_span, to_span });
     }
     moves
 }
 
-/// Checks that each renamed group is there and its former name is not, and puts the renames into the graph. What has errors is not asked for.
+/// Checks that what was renamed is there and its former name is not, and puts the renames into the graph. What has errors is not asked for.
 pub(crate) fn finish_moves(expansion: &mut Expansion<'_>) {
-    let is_there =
-        |address: &Address| matches!(expansion.graph.nodes.get(address), Some(Node::Resource(group)) if &*group.kind == WORKER_GROUP_KIND);
+    let nodes = &expansion.graph.nodes;
     let made: BTreeSet<Address> = expansion.head_configs.keys().cloned().collect();
     let failed = expansion.found.has_errors();
     let mut found = Diagnostics::new();
     let mut moved = BTreeMap::new();
-    for (to, of) in &expansion.moves {
-        if is_there(&of.from) {
-            let title = format!("`{}` is still in the spec, so it was not renamed", of.from);
+    for (from, of) in &expansion.moves {
+        let Some(to) = last_name(&expansion.moves, from) else {
             found.push(
-                Diagnostic::error("moved-exists", title)
+                Diagnostic::error("moved-twice", format!("`{from}` would be called `{from}` again"))
                     .at(of.from_span)
-                    .help("take the `workers` block of that name out, or this `moved`"),
+                    .help("these `moved` go round in a circle: take one of them out"),
             );
-        } else if is_there(to) {
-            moved.insert(to.clone(), of.from.clone());
+            continue;
+        };
+        let is_group = Renamed::of(to) == Some(Renamed::Group);
+        let is_there = |address: &Address, node: &Node| {
+            address.is_within(to) && (!is_group || matches!(node, Node::Resource(group) if &*group.kind == WORKER_GROUP_KIND))
+        };
+        if nodes.keys().any(|address| address.moved(from, &of.to).is_some()) {
+            let title = format!("`{from}` is still in the spec, so it was not renamed");
+            let help = format!("take the {} of that name out, or this `moved`", if is_group { "`workers` block" } else { "block" });
+            found.push(Diagnostic::error("moved-exists", title).at(of.from_span).help(help));
+        } else if nodes.iter().any(|(address, node)| is_there(address, node)) {
+            moved.insert(from.clone(), to.clone());
         } else if made.contains(&to.prefix(2)) || !failed {
-            found.push(
-                Diagnostic::error("unknown-reference", format!("there is no group of workers at `{to}`"))
-                    .at(of.to_span)
-                    .help("`to` is the name of now: add the `workers` block, or take this `moved` out"),
-            );
+            let (title, block) = match is_group {
+                true => (format!("there is no group of workers at `{to}`"), "`workers` block"),
+                false => (format!("there is nothing at `{to}`"), "block"),
+            };
+            let help = format!("`to` is the name of now: add the {block}, or take this `moved` out");
+            found.push(Diagnostic::error("unknown-reference", title).at(of.to_span).help(help));
         }
     }
     expansion.graph.moved = moved;
     expansion.found.extend(found);
 }
 
-fn is_group(address: &Address) -> bool {
-    let segments = address.segments();
-    let workers = segments.get(GROUP_SEGMENTS - 2).is_some_and(|segment| &*segment.name == "workers" && segment.key.is_none());
-    address.root() == "cluster" && segments.len() == GROUP_SEGMENTS && workers && address.key().is_none()
+/// What something is called in the end: it may have been renamed more than once. `None`: the names go round in a circle.
+fn last_name<'m>(moves: &'m Moves, from: &Address) -> Option<&'m Address> {
+    let mut last = &moves.get(from)?.to;
+    for _ in 0..moves.len() {
+        match moves.get(last) {
+            Some(next) => last = &next.to,
+            None => return Some(last),
+        }
+    }
+    None
 }
 
-fn groups_only(title: String) -> Diagnostic {
+/// Reads the `removed` blocks: what they name must not be in the spec, and what they let go of is not removed from the world.
+pub(crate) fn release(expansion: &mut Expansion<'_>, blocks: &[Block]) {
+    let schema = expansion.top("removed");
+    let instance = Instance::default();
+    let mut found = Diagnostics::new();
+    let mut released = BTreeSet::new();
+    for block in blocks {
+        let evaluator = expansion.evaluator(&instance);
+        let lifecycle = block.body.blocks.iter().find(|inner| &*inner.kind.name == "lifecycle").zip(schema.block("lifecycle"));
+        let lifecycle = lifecycle.map(|(inner, rule)| evaluator.block(inner, &rule.schema, &mut found));
+        let Some(from) = attribute(block, "from").map(|attribute| &attribute.value) else { continue };
+        let Some(address) = evaluator.address(from, &mut found) else { continue };
+        if expansion.graph.nodes.keys().any(|node| node.is_within(&address)) {
+            found.push(
+                Diagnostic::error("removed-exists", format!("`{address}` is still in the spec"))
+                    .at(from.span)
+                    .help("take the block out, or this `removed`"),
+            );
+        } else if lifecycle.is_some_and(|lifecycle| lifecycle.value("destroy").as_bool() == Some(false)) {
+            released.insert(address);
+        }
+    }
+    expansion.graph.released = released;
+    expansion.found.extend(found);
+}
+
+fn wrong_kind(title: String) -> Diagnostic {
     Diagnostic::error("moved-kind", title)
-        .note("in this version `moved` renames worker groups only")
-        .help("write `from = cluster.c.workers.old` and `to = cluster.c.workers.new`")
+        .note("`moved` renames resources and groups of workers; another name of a workspace or a cluster makes it anew")
+        .help("write `from = aws_vpc.old` and `to = aws_vpc.new`, or `from = cluster.c.workers.old` and `to = cluster.c.workers.new`")
 }

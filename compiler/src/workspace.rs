@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cloudtik_model::spec::{ClientProvider, FirewallSpec, Part, WorkspaceSpec, WorkspaceUse};
-use cloudtik_model::{Address, Diagnostic, Diagnostics, Lifecycle, ProviderRef, Value};
+use cloudtik_model::{Address, ConditionKind, Diagnostic, Diagnostics, Lifecycle, ProviderRef, Value};
 use cloudtik_provider_api::{Lowered, Provider};
 use cloudtik_syntax::Block;
 
 use crate::check::check_value;
 use crate::declare::{CLIENT_PROVIDER, Name, named_by};
 use crate::dynamic::{Unrolled, unrolled};
-use crate::evaluate::Evaluated;
+use crate::evaluate::{Evaluated, Whose};
 use crate::expand::{Expansion, attribute, attribute_of_lifecycle, located, merged_lifecycle};
 use crate::language::NAME_CHARS_MAX;
 use crate::providers::Used;
@@ -37,7 +37,7 @@ pub(crate) fn expand_workspace(expansion: &mut Expansion<'_>, name: &Name, block
         let client = client_provider(expansion, block, instance, &used);
         let evaluator = expansion.evaluator(instance);
         let evaluated = evaluator.block(block, &schema, &mut found);
-        evaluator.conditions(&block.body, "precondition", &mut found);
+        let conditions = evaluator.conditions(&block.body, &of_block(ConditionKind::Precondition, &address), &mut found);
         let wanted = attribute(block, "depends_on").map(|attribute| located(&evaluator, &attribute.value, &mut found)).unwrap_or_default();
         let real_name = found.take(real_name(&evaluated, label, instance));
         let failed = found.has_errors();
@@ -53,7 +53,8 @@ pub(crate) fn expand_workspace(expansion: &mut Expansion<'_>, name: &Name, block
             expansion.there.insert(address.clone(), there.clone());
         }
         let exports = take_lowered(expansion, &address, block, lowered, &evaluated, &wanted);
-        postconditions(expansion, block, instance, &exports);
+        expansion.graph.conditions.extend(conditions);
+        postconditions(expansion, block, instance, (&address, &exports));
         values.push((instance.key.clone(), exports));
         expansion.workspaces.insert(address, (spec, shared));
     }
@@ -151,11 +152,17 @@ fn has_attribute(expansion: &Expansion<'_>, resource: &cloudtik_model::ResourceS
     name == "*" || kind.is_some_and(|kind| kind.attribute(name).is_some())
 }
 
+/// Whose the conditions of a block are: of none of the objects that it makes, so what is not known yet is judged at the end.
+pub(crate) fn of_block(kind: ConditionKind, address: &Address) -> Whose<'static> {
+    Whose { kind, of: address.to_string(), address: None }
+}
+
 /// The postconditions of a block; `self` is what references to it see.
-pub(crate) fn postconditions(expansion: &mut Expansion<'_>, block: &Block, instance: &Instance, exports: &Value) {
+pub(crate) fn postconditions(expansion: &mut Expansion<'_>, block: &Block, instance: &Instance, (address, exports): (&Address, &Value)) {
     let this = Instance { this: Some(exports.clone()), ..instance.clone() };
     let mut found = Diagnostics::new();
-    expansion.evaluator(&this).conditions(&block.body, "postcondition", &mut found);
+    let conditions = expansion.evaluator(&this).conditions(&block.body, &of_block(ConditionKind::Postcondition, address), &mut found);
+    expansion.graph.conditions.extend(conditions);
     expansion.found.extend(found);
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use cloudtik_model::{Address, ChangeWord, Folded, Node, ProviderConfig, ProviderRef, Value};
+use cloudtik_model::{Address, ChangeWord, Condition, Folded, Node, ProviderConfig, ProviderRef, Value};
 use serde::{Deserialize, Serialize};
 
 use crate::Estimate;
@@ -81,6 +81,9 @@ pub struct Plan {
     /// What is called otherwise than in the state, which is told before anything else is done: by the address of now, the one before.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub moved: BTreeMap<Address, Address>,
+    /// What must be true and is judged while it is carried out, because it looks at what is known only then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
     /// What carrying it out is expected to take, where a provider counts its requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected: Option<Estimate>,
@@ -216,6 +219,8 @@ pub struct Counts {
     pub adopt: usize,
     /// Objects that are taken over; those that are changed with it count as changed too.
     pub import: usize,
+    /// What is called otherwise than before.
+    pub rename: usize,
     /// Results that change.
     pub outputs: usize,
 }
@@ -224,7 +229,8 @@ impl Plan {
     /// How many there are of each sort.
     #[must_use]
     pub fn counts(&self) -> Counts {
-        let mut counts = Counts { outputs: self.outputs.values().filter(|output| output.changed).count(), ..Counts::default() };
+        let outputs = self.outputs.values().filter(|output| output.changed).count();
+        let mut counts = Counts { outputs, rename: self.moved.len(), ..Counts::default() };
         for change in self.changes.values().filter(|change| change.has_effect() && !change.goes_with_its_node()) {
             counts.delete += change.deposed.len();
             let counter = match (change.action, change.is_step()) {

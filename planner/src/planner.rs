@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cloudtik_lang::{Context, Found, Scope, Traversal, Variables, resolve};
-use cloudtik_model::{Address, ChangeWord, Diagnostics, Node, ProviderConfig, ProviderRef, Span, Value};
+use cloudtik_model::{
+    Address, ChangeWord, Condition, ConditionKind, Diagnostic, Diagnostics, Node, ProviderConfig, ProviderRef, Span, Value, Verdict, judge,
+};
 use cloudtik_provider_api::KindSchema;
 
 use crate::diff::same;
@@ -41,7 +43,8 @@ pub fn plan(input: PlanInput<'_>) -> (Plan, Diagnostics) {
     planner.adoptions();
     planner.imports();
     let outputs = planner.outputs();
-    planner.finish(outputs)
+    let conditions = planner.conditions();
+    planner.finish(outputs, conditions)
 }
 
 /// The attributes that objects will have, as far as something refers to them.
@@ -110,6 +113,7 @@ impl<'a> Planner<'_, 'a> {
             }
         }
         self.input.graph.outputs.values().for_each(|output| output.value.addresses(&mut self.referenced));
+        self.input.graph.conditions.iter().for_each(|condition| condition.condition.addresses(&mut self.referenced));
     }
 
     /// The kind of a resource.
@@ -253,6 +257,34 @@ impl<'a> Planner<'_, 'a> {
         }
     }
 
+    /// Judges what must be true, with what is known of all objects; what cannot be judged yet is judged when the plan is carried out.
+    fn conditions(&mut self) -> Vec<Condition> {
+        let mut open = Vec::new();
+        if self.input.mode != Mode::Normal {
+            return open;
+        }
+        for condition in &self.input.graph.conditions {
+            let errors = self.diagnostics.len();
+            let value = self.resolved(&condition.condition, condition.address.as_ref(), condition.span);
+            if self.diagnostics.len() > errors {
+                continue;
+            }
+            let message = self.resolved(&condition.message, condition.address.as_ref(), condition.span);
+            match judge(&value, &message) {
+                Verdict::Holds => {}
+                Verdict::Unknown => open.push(condition.clone()),
+                Verdict::Fails(text) if condition.kind == ConditionKind::Assertion => self.diagnostics.push(
+                    Diagnostic::warning("check-failed", format!("{}: {text}", condition.of)).at_saying(condition.span, "this is false"),
+                ),
+                Verdict::Fails(text) => {
+                    let said = format!("this {} of {} is false", condition.kind.as_str(), condition.of);
+                    self.diagnostics.push(Diagnostic::error("condition-failed", text).at_saying(condition.span, said));
+                }
+            }
+        }
+        open
+    }
+
     fn outputs(&mut self) -> BTreeMap<String, OutputChange> {
         let state = &self.input.state.outputs;
         let mut outputs = BTreeMap::new();
@@ -276,7 +308,7 @@ impl<'a> Planner<'_, 'a> {
         outputs
     }
 
-    fn finish(self, outputs: BTreeMap<String, OutputChange>) -> (Plan, Diagnostics) {
+    fn finish(self, outputs: BTreeMap<String, OutputChange>, conditions: Vec<Condition>) -> (Plan, Diagnostics) {
         let input = self.input;
         let mut providers: BTreeMap<ProviderRef, ProviderConfig> = BTreeMap::new();
         let used = |provider: &ProviderRef| self.changes.values().any(|change| change.provider == *provider);
@@ -308,6 +340,7 @@ impl<'a> Planner<'_, 'a> {
             sources: BTreeMap::new(),
             variables: BTreeMap::new(),
             moved: BTreeMap::new(),
+            conditions,
             expected: None,
         };
         let mut diagnostics = self.diagnostics;

@@ -63,6 +63,11 @@ impl<'a> Planner<'_, 'a> {
             change.action = if change.deposed.is_empty() { Action::Forget } else { Action::Delete };
             reason.clone_into(&mut change.reason);
         };
+        if self.input.graph.released.iter().any(|from| address.is_within(from)) {
+            change.id = entry.current.as_ref().map(|object| object.id.clone());
+            forget(&mut change, "let go of by `removed`: it stays as it is");
+            return change;
+        }
         let Some(object) = &entry.current else {
             forget(&mut change, if entry.deposed.is_empty() { "nothing is left of it" } else { "replaced objects are left of it" });
             return change;

@@ -114,6 +114,7 @@ pub fn summary(plan: &Plan) -> String {
         (counts.import, format!("{} to import", counts.import)),
         (counts.adopt, format!("{} to adopt", counts.adopt)),
         (counts.forget, format!("{} to forget", counts.forget)),
+        (counts.rename, format!("{} to rename", counts.rename)),
     ];
     parts.extend(more.into_iter().filter(|(count, _)| *count > 0).map(|(_, text)| text));
     format!("{}: {}.", if plan.destroy { "Destroy" } else { "Plan" }, parts.join(", "))

@@ -122,7 +122,7 @@ impl Address {
     }
 
     /// What this is called once everything within `from` stands within `to`: the key behind the name that changes stays, and so does what is
-    /// below it. `None`: it is not within `from`.
+    /// below it. `None`: it is not within `from`, or has a key where `to` has another one.
     #[must_use]
     pub fn moved(&self, from: &Self, to: &Self) -> Option<Self> {
         if !self.is_within(from) {
@@ -130,7 +130,11 @@ impl Address {
         }
         let length = from.0.len();
         let key = self.0.get(length.checked_sub(1)?).and_then(|segment| segment.key.clone());
-        let to = if from.key().is_none() { to.with_key(key) } else { to.clone() };
+        let to = match key {
+            Some(_) if from.key().is_none() && to.key().is_some() => return None,
+            Some(_) if from.key().is_none() => to.with_key(key),
+            _ => to.clone(),
+        };
         Some(Self::new(to.0.iter().chain(self.0.iter().skip(length)).cloned()))
     }
 

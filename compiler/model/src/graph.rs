@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Address, Key, Span, StepSpec, Value};
+use crate::{Address, Condition, Key, Span, StepSpec, Value};
 
 /// What a change of an attribute does to a running system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -223,9 +223,15 @@ pub struct Graph {
     pub outputs: BTreeMap<String, OutputSpec>,
     /// The provider configurations that there are, also those that nothing of the spec uses.
     pub providers: BTreeMap<ProviderRef, ProviderConfig>,
-    /// What was renamed: by the address of now, the one before.
+    /// What was renamed: by the address before, the one of now.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub moved: BTreeMap<Address, Address>,
+    /// What the state lets go of, without touching the world.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub released: BTreeSet<Address>,
+    /// What must be true and could not be judged yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
 }
 
 #[cfg(test)]

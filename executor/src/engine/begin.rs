@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use cloudtik_model::{Address, Digest, Node, NodeRequest, Object, ResourceSpec, StepSpec, Value, Verb as NodeVerb};
+use cloudtik_model::{Address, ConditionKind, Digest, Node, NodeRequest, Object, ResourceSpec, StepSpec, Value, Verb as NodeVerb};
 use cloudtik_planner::{Change, Operation, OperationKind, resource_identity, step_identity, step_inputs_preview};
 use cloudtik_provider_api::{CLUSTER_TAG, CallError, CreateRequest, Idempotency, KindSchema, SecretKind, UpdateRequest, Verb};
 
@@ -37,13 +37,16 @@ impl Engine {
         if let Some(error) = self.unsettled_error(&operation) {
             return self.failed(id, error);
         }
+        if let Some(error) = self.unmet(id, ConditionKind::Precondition) {
+            return self.failed(id, error);
+        }
         if self.is_record_only(id) {
             return match self.record(now_ms, &operation) {
                 Ok(records) => {
                     let tell = Progress::Done { address: operation.address.clone(), word: word_of(&operation), took_ms: 0 };
                     let then = (operation.kind != OperationKind::Waypoint).then(|| Then::Tell(Box::new(tell)));
                     self.write(records, then);
-                    self.done(id);
+                    self.over(id);
                 }
                 Err(error) => self.failed(id, error),
             };

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use cloudtik_model::{
-    Address, Artifact, Digest, NodeAction, NodeReply, NodeRequest, OutputState, ProviderRef, StepOutcome, StepSpec, Value,
+    Address, Artifact, ConditionKind, Digest, NodeAction, NodeReply, NodeRequest, OutputState, ProviderRef, StepOutcome, StepSpec, Value,
 };
 use cloudtik_planner::{Execution, Plan};
 use cloudtik_provider_api::{Answer, Batch, Call, CallError, ErrorClass, ProviderSchema, Secret, SecretKind};
@@ -464,13 +464,44 @@ pub struct Summary {
     pub aborted: Option<String>,
     /// The results, when all that they need is there.
     pub outputs: BTreeMap<String, OutputState>,
+    /// Conditions that do not hold, of what is not one object: results, whole blocks, checks.
+    pub unmet: Vec<Unmet>,
+}
+
+/// A condition that does not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unmet {
+    /// Whose it is.
+    pub of: String,
+    /// Which sort it is.
+    pub kind: ConditionKind,
+    /// What the spec says to say.
+    pub text: String,
+    /// `main.hcl:12:5`
+    pub place: Option<String>,
+}
+
+impl Unmet {
+    /// Whether it is said and nothing more.
+    #[must_use]
+    pub fn is_warning(&self) -> bool {
+        self.kind == ConditionKind::Assertion
+    }
+
+    /// The condition, what it says, and where it stands.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        let place = self.place.as_ref().map_or_else(String::new, |place| format!(" ({place})"));
+        format!("{}: its {}{place} is false: {}", self.of, self.kind.as_str(), self.text)
+    }
 }
 
 impl Summary {
     /// Whether everything was done.
     #[must_use]
     pub fn is_ok(&self) -> bool {
-        self.aborted.is_none() && !self.interrupted && self.addresses.values().all(|result| result.status == AddressStatus::Done)
+        let all_done = self.addresses.values().all(|result| result.status == AddressStatus::Done);
+        self.aborted.is_none() && !self.interrupted && all_done && self.unmet.iter().all(Unmet::is_warning)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use cloudtik_model::{Address, OutputState, State};
+use cloudtik_model::{Address, ConditionKind, OutputState, State};
 use cloudtik_planner::{Change, Operation, OperationKind};
 use cloudtik_provider_api::{Answer, CallError, Idempotency};
 
@@ -95,6 +95,8 @@ pub struct Engine {
     /// Creates that may go together, and begin in this moment.
     pub(crate) gatherer: Gatherer<usize>,
     unsettled: BTreeMap<Address, CallError>,
+    /// Conditions of the plan that were judged, by their place in it.
+    pub(crate) judged: BTreeSet<usize>,
     summary: Summary,
     next_number: u64,
     next_op: u64,
@@ -164,6 +166,7 @@ impl Engine {
             buckets: BTreeMap::new(),
             outbox: Outbox::new(),
             gatherer: Gatherer::default(),
+            judged: BTreeSet::new(),
             summary: Summary::default(),
             next_number: 1,
             next_op: 1,
@@ -409,6 +412,21 @@ impl Engine {
         }
     }
 
+    /// An operation did what it was to do. Whether that was well its object's postconditions say.
+    pub(crate) fn over(&mut self, id: usize) {
+        match self.unmet(id, ConditionKind::Postcondition) {
+            None => self.done(id),
+            Some(error) => {
+                self.summary.changed = true;
+                self.failed(id, error);
+            }
+        }
+    }
+
+    pub(crate) fn summary_is_ok(&self) -> bool {
+        self.summary.is_ok()
+    }
+
     /// An operation ended well.
     pub(crate) fn done(&mut self, id: usize) {
         self.leave(id, Status::Done);
@@ -561,6 +579,7 @@ impl Engine {
     /// The records that a run ends with.
     fn end_run(&mut self) {
         self.stage = Stage::Ends;
+        self.summary.unmet = self.judge_rest();
         let outputs = self.outputs();
         let changed = outputs != self.ledger.state.outputs;
         self.summary.outputs.clone_from(&outputs);
@@ -575,11 +594,12 @@ impl Engine {
         }
     }
 
-    /// The results: of those that cannot be worked out, what they were.
+    /// The results: of those that cannot be worked out, or that a condition forbids, what they were.
     fn outputs(&self) -> BTreeMap<String, OutputState> {
         let state = &self.ledger.state;
         let planned = self.input.plan.outputs.iter().filter_map(|(name, output)| {
-            let value = values::filled(state, output.after.as_ref()?).ok().filter(cloudtik_model::Value::is_known);
+            let forbidden = self.summary.unmet.iter().any(|unmet| unmet.of == format!("output \"{name}\""));
+            let value = values::filled(state, output.after.as_ref()?).ok().filter(|value| value.is_known() && !forbidden);
             let value = value.map(|value| OutputState { value: value.marked(output.sensitive), sensitive: output.sensitive });
             Some((name.clone(), value.or_else(|| state.outputs.get(name).cloned())?))
         });

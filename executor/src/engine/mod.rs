@@ -9,6 +9,7 @@
 mod batch;
 mod begin;
 mod bucket;
+mod conditions;
 mod interface;
 mod machine;
 mod objects;
@@ -22,6 +23,7 @@ pub use batch::{Gatherer, Wish, broken_batches, seats};
 pub use interface::{
     ADDRESS_TAG, AddressResult, AddressStatus, Broken, Command, Counts, EngineInput, Event, LINEAGE_TAG, Limits, Made, NodeFacts, OP_TAG,
     OperationWord, Progress, RenderedStep, Seat, Step, StepAnswer, StepJob, StepRenderer, Summary, Ticket, TimerId, TokenBucketLimit,
+    Unmet,
 };
 pub use machine::Engine;
 pub use objects::{entry_host_key, host_key};

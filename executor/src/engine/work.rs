@@ -512,7 +512,7 @@ impl Engine {
         if let Some(tell) = tell {
             self.write([], Some(Then::Tell(Box::new(tell))));
         }
-        self.done(id);
+        self.over(id);
     }
 
     /// It failed, and no effect can come any more.

@@ -104,8 +104,8 @@ impl Serialize for ChangeJson<'_> {
         let Self { plan, change, what } = self;
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("address", &change.address)?;
-        if let Some(previous) = plan.moved.get(&change.address) {
-            map.serialize_entry("previous_address", previous)?;
+        if let Some(previous) = plan.moved.iter().find_map(|(to, from)| change.address.moved(to, from)) {
+            map.serialize_entry("previous_address", &previous)?;
         }
         resource_name(&change.address, &change.kind).write(&mut map)?;
         map.serialize_entry("provider_name", change.provider.provider_type())?;

@@ -146,13 +146,14 @@ struct Summary {
     forget: usize,
     adopt: usize,
     import: usize,
+    rename: usize,
     outputs: usize,
 }
 
 impl From<Counts> for Summary {
     fn from(counts: Counts) -> Self {
-        let Counts { create, update, replace, delete, run, undo, forget, adopt, import, outputs } = counts;
-        Self { create, update, replace, delete, run, undo, forget, adopt, import, outputs }
+        let Counts { create, update, replace, delete, run, undo, forget, adopt, import, rename, outputs } = counts;
+        Self { create, update, replace, delete, run, undo, forget, adopt, import, rename, outputs }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use cloudtik_model::{Folded, OutputState, State, StateEntry};
+use cloudtik_model::{Condition, ConditionKind, Expr, ExprKind, Folded, OutputState, State, StateEntry, Type};
 use cloudtik_planner::{Estimate, PLAN_VERSION, Plan, Settled};
 use cloudtik_provider_api::Batch;
 
@@ -250,6 +250,15 @@ fn plan() -> Plan {
         sources: BTreeMap::from([("main.hcl".to_owned(), Arc::from("output \"x\" {}"))]),
         variables: BTreeMap::from([("password".to_owned(), secret("hunter2"))]),
         moved: BTreeMap::from([(address("a"), address("b"))]),
+        conditions: vec![Condition {
+            kind: ConditionKind::Postcondition,
+            of: "aws_vpc.main".to_owned(),
+            address: Some(address("c")),
+            condition: Value::deferred(Type::Bool, Expr::from(ExprKind::Reference(address("c"))).attribute("is_default")),
+            message: "it must be".into(),
+            place: Some("main.hcl:2:3".to_owned()),
+            span: cloudtik_model::Span::NONE,
+        }],
         expected: Some(Estimate { calls: 3, waiting_calls: 1, ms: 500 }),
     }
 }

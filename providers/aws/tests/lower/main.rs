@@ -2,8 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "helpers of tests are no test functions to clippy")]
 
-mod cluster_firewall;
 mod blocks;
+mod cluster_firewall;
 mod documents;
 mod refused;
 mod support;
