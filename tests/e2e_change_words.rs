@@ -104,6 +104,10 @@ fn written(path: &str) -> Option<Values> {
     match path {
         "cloudtik.required_version" => some("\">= 0.1\"", "\">= 0.1, < 9.0\""),
         "workspace.network.mode" => some("\"public-head\"", "\"peered\""),
+        "workspace.proxy.http" | "workspace.proxy.https" => some("\"http://one:3128\"", "\"http://two:3128\""),
+        // The same of the cluster would win.
+        "cluster.proxy.http" | "cluster.proxy.https" => added("\"http://own:3128\""),
+        "cluster.proxy.no_proxy" => added("[\"own\"]"),
         "workspace.firewall.inside" => some("\"all\"", "\"declared\""),
         "workspace.lifecycle.create_before_destroy"
         | "cluster.lifecycle.create_before_destroy"

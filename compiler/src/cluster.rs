@@ -18,6 +18,7 @@ use crate::dynamic::{Unrolled, unrolled};
 use crate::evaluate::Evaluated;
 use crate::expand::{Expansion, attribute, located};
 use crate::node::{HEAD, NodeContext, NodeSteps, merge, node_steps};
+use crate::proxy::{check_proxy, proxy_environment};
 use crate::runtime::{Runtime, check_places, read_runtimes};
 use crate::scope::Instance;
 use crate::workers::{Group, block_value, read_groups, workers_max};
@@ -58,6 +59,7 @@ fn expand_instance(expansion: &mut Expansion<'_>, block: &Block, instance: &Inst
     let place = evaluated.fields.get("name").map_or(evaluated.span, |field| field.span);
     expansion.claim_name(format!("cluster `{cluster_name}` of {}", workspace.address), place);
     let mut found = Diagnostics::new();
+    check_proxy(&evaluated, &mut found);
     let groups = read_groups(&evaluated, &mut found);
     let scaling = block.body.blocks.iter().find(|inner| &*inner.kind.name == "scaling");
     let scaling = scaling.map_or(Value::NULL, |inner| block_value(&expansion.evaluator(instance), inner, &mut found));
@@ -82,7 +84,8 @@ fn expand_instance(expansion: &mut Expansion<'_>, block: &Block, instance: &Inst
                 expansion.timeouts.insert(address.child("head"), NodeTimeouts { connect_secs, ready_secs });
             }
         }
-        let nodes = Nodes { address, name: &cluster_name, evaluated: &evaluated, capabilities: capabilities.as_ref() };
+        let proxy = proxy_environment(&evaluated, &workspace);
+        let nodes = Nodes { address, name: &cluster_name, evaluated: &evaluated, proxy: &proxy, capabilities: capabilities.as_ref() };
         let (made, runtimes) = nodes.steps(expansion, &groups, block, instance);
         exports = with_parts(&exports, runtimes, &groups);
         let failed = expansion.found.iter().skip(errors).any(Diagnostic::is_error);
@@ -104,6 +107,7 @@ fn expand_instance(expansion: &mut Expansion<'_>, block: &Block, instance: &Inst
                 config: &definition.config_for_head(&config),
                 head,
                 gates: &gates,
+                proxy: &proxy,
                 groups: with_templates,
                 scaling,
             };
@@ -148,6 +152,8 @@ struct Nodes<'a> {
     address: &'a Address,
     name: &'a str,
     evaluated: &'a Evaluated,
+    /// The environment that a `proxy` makes.
+    proxy: &'a Value,
     capabilities: Option<&'a Capabilities>,
 }
 
@@ -208,7 +214,7 @@ impl Nodes<'_> {
             has_workers: !groups.is_empty(),
             runtimes,
             blocks: [self.evaluated, own],
-            env: merge(&self.evaluated.value("env"), &own.value("env")),
+            env: merge(self.proxy, &merge(&self.evaluated.value("env"), &own.value("env"))),
             capabilities: self.capabilities,
             needs: self.evaluated.all_needs(),
         }

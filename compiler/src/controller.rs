@@ -54,6 +54,8 @@ pub(crate) struct Parts<'a> {
     pub(crate) head: NodeSteps,
     /// What must be there before anybody speaks to the head.
     pub(crate) gates: &'a BTreeSet<Address>,
+    /// The environment that a `proxy` makes: the controller reaches its cloud through it.
+    pub(crate) proxy: &'a Value,
     pub(crate) groups: Vec<(Group<'a>, ResourceSpec, NodeSteps)>,
     /// `scaling`; null without one.
     pub(crate) scaling: Value,
@@ -79,7 +81,7 @@ pub(crate) fn add_controller(expansion: &mut Expansion<'_>, parts: Parts<'_>) {
         return;
     };
     config.services = services;
-    let mut steps = bring_up(&parts.head(), &config);
+    let mut steps = bring_up(&parts.head(), &config, parts.proxy);
     steps.iter_mut().for_each(|step| step.depends_on.extend(parts.gates.iter().cloned()));
     steps.extend(parts.head.steps.iter().cloned());
     let own: BTreeSet<Address> = steps.iter().map(|step| step.address.clone()).collect();
@@ -218,7 +220,7 @@ fn controller_path(below: &str) -> Value {
 }
 
 /// The steps of the command line that bring up the controller: what workers will need, and its process.
-fn bring_up(head: &Address, config: &HeadConfig) -> Vec<StepSpec> {
+fn bring_up(head: &Address, config: &HeadConfig, proxy: &Value) -> Vec<StepSpec> {
     let base = head.child("controller");
     let first = head.child("step").child("host_key");
     let step = |address: Address, kind: StepKind, title: String, inputs: Vec<(&str, Input)>| StepSpec {
@@ -246,7 +248,7 @@ fn bring_up(head: &Address, config: &HeadConfig) -> Vec<StepSpec> {
     let words = [PROGRAM, "controller", "run", "--root"].map(Value::from);
     let argv = words.into_iter().chain([controller_path("")]);
     let number = |number: u64| Input::Value(number.into());
-    let inputs = vec![
+    let mut inputs = vec![
         ("name", Input::Value(DAEMON.into())),
         ("argv", Input::Value(Value::list(argv))),
         ("ready_timeout_secs", number(READY_TIMEOUT_SECS)),
@@ -256,6 +258,9 @@ fn bring_up(head: &Address, config: &HeadConfig) -> Vec<StepSpec> {
         ("stop_grace_secs", number(STOP_GRACE_SECS)),
         ("log_bytes_max", number(LOG_BYTES_MAX)),
     ];
+    if !proxy.is_null() {
+        inputs.push(("env", Input::Value(proxy.clone())));
+    }
     steps.push(step(base.child("daemon"), StepKind::Daemon, "start the controller".to_owned(), inputs));
     steps
 }

@@ -338,6 +338,19 @@ fn network() -> NestedRule {
 }
 
 /// The firewall of all nodes of a workspace, which says what they may do among each other; or that of the nodes of a cluster, which has no say in that.
+fn proxy() -> NestedRule {
+    let steps = ChangeWord::Steps;
+    one(BlockSchema {
+        name: "proxy",
+        attributes: vec![
+            AttributeRule::optional("http", Type::String, steps, "The proxy for `http`: `http://HOST:PORT`.").known(),
+            AttributeRule::optional("https", Type::String, steps, "The proxy for `https`.").known(),
+            AttributeRule::optional("no_proxy", strings(), steps, "What is reached without it, beside what is in the workspace.").known(),
+        ],
+        ..BlockSchema::default()
+    })
+}
+
 fn firewall(is_of_workspace: bool) -> NestedRule {
     let live = ChangeWord::Live;
     let ssh_from = AttributeSchema::with_default("ssh_from", strings(), Value::list([]), live, "Who reaches SSH of heads.");
@@ -455,8 +468,8 @@ fn workspace() -> BlockSchema {
         name: "workspace",
         labels: &["name"],
         attributes,
-        blocks: vec![network(), firewall(true), identity(), storage(), database(), lifecycle()],
-        later: &["from", "domain", "proxy", "timeouts"],
+        blocks: vec![network(), firewall(true), identity(), storage(), database(), proxy(), lifecycle()],
+        later: &["from", "domain", "timeouts"],
         ..BlockSchema::default()
     }
 }
@@ -736,14 +749,13 @@ fn cluster() -> BlockSchema {
         name: "cluster",
         labels: &["name"],
         attributes,
-        blocks: vec![firewall(false), head(), workers(), setup(), runtime(), scaling(), lifecycle()],
+        blocks: vec![firewall(false), proxy(), head(), workers(), setup(), runtime(), scaling(), lifecycle()],
         later: &[
             "from",
             "default_storage",
             "default_database",
             "node_ids",
             "hostnames",
-            "proxy",
             "rollout",
             "health",
             "ssh",

@@ -24,6 +24,7 @@ mod moved;
 mod node;
 mod object_block;
 mod providers;
+mod proxy;
 mod roles;
 mod runtime;
 pub mod schema;

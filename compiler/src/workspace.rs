@@ -15,6 +15,7 @@ use crate::evaluate::{Evaluated, Whose};
 use crate::expand::{Expansion, attribute, attribute_of_lifecycle, located, merged_lifecycle};
 use crate::language::NAME_CHARS_MAX;
 use crate::providers::Used;
+use crate::proxy::check_proxy;
 use crate::schema::Check;
 use crate::scope::Instance;
 
@@ -38,6 +39,7 @@ pub(crate) fn expand_workspace(expansion: &mut Expansion<'_>, name: &Name, block
         let evaluator = expansion.evaluator(instance);
         let evaluated = evaluator.block(block, &schema, &mut found);
         let conditions = evaluator.conditions(&block.body, &of_block(ConditionKind::Precondition, &address), &mut found);
+        check_proxy(&evaluated, &mut found);
         let wanted = attribute(block, "depends_on").map(|attribute| located(&evaluator, &attribute.value, &mut found)).unwrap_or_default();
         let real_name = found.take(real_name(&evaluated, label, instance));
         let failed = found.has_errors();
@@ -228,6 +230,7 @@ fn workspace_spec(address: &Address, provider: &ProviderRef, evaluated: &Evaluat
         network: own("network"),
         firewall: firewall.unwrap_or_else(|| FirewallSpec { own: own("firewall"), ..FirewallSpec::default() }),
         identity: own("identity"),
+        proxy: own("proxy"),
         storage: parts(evaluated, "storage"),
         database: parts(evaluated, "database"),
         depends_on: BTreeSet::new(),

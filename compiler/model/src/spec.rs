@@ -65,6 +65,8 @@ pub struct WorkspaceSpec {
     pub firewall: FirewallSpec,
     /// `identity`: `head`, `workers`, `permissions_boundary` …
     pub identity: Part,
+    /// `proxy`: `http`, `https`, `no_proxy`
+    pub proxy: Part,
     /// `storage "n"`
     pub storage: BTreeMap<Arc<str>, Part>,
     /// `database "n"`

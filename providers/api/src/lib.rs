@@ -31,7 +31,7 @@ pub use database::{Database, engine, engine_port, existing_databases, no_effect_
 pub use default_tags::with_default_tags;
 pub use lowering::{
     ClusterStart, NODE_NAME, ResourceBuilder, WorkspaceStart, fact, firewall_rules, no_effect, no_effect_at, no_effect_of_cloud,
-    no_public_addresses, real_name, reference, worker_name, written,
+    no_public_addresses, proxy_export, real_name, reference, worker_name, written,
 };
 pub use needs::{Need, Unmet, When};
 pub use node_attributes::node_attributes;

@@ -210,6 +210,14 @@ pub fn firewall_rules(firewall: &FirewallSpec) -> Value {
     Value::tuple(rules.collect::<Vec<_>>())
 }
 
+/// `proxy` of a workspace as its clusters see it, also those of other projects; nothing without one.
+#[must_use]
+pub fn proxy_export(workspace: &WorkspaceSpec) -> Option<(&'static str, Value)> {
+    let said = workspace.proxy.fields.iter().filter(|(_, field)| !field.value.is_null());
+    let said: BTreeMap<Arc<str>, Value> = said.map(|(name, field)| (Arc::clone(name), field.value.clone())).collect();
+    (!said.is_empty()).then(|| ("proxy", Value::object(said)))
+}
+
 /// What the resources of a workspace begin with, whatever the cloud is: each provider adds what only it has.
 #[derive(Clone, Debug)]
 pub struct WorkspaceStart<'a> {
@@ -239,6 +247,7 @@ impl<'a> WorkspaceStart<'a> {
             ("network", Value::object([("id", of_network("id")), ("cidr", of_network("cidr"))])),
             ("firewall", Value::object([("id", reference(&firewall_address, "id", Type::String))])),
         ];
+        let exports = exports.into_iter().chain(proxy_export(workspace)).collect();
         let part = |address: &Address, kind: &'static str, part: &Part| {
             ResourceBuilder::part(address.clone(), kind, workspace, part)
                 .mark(WORKSPACE_TAG, &*name)

@@ -302,6 +302,7 @@ mod tests {
                 egress: BTreeMap::new(),
             },
             identity: Part::default(),
+            proxy: Part::default(),
             storage: BTreeMap::new(),
             database: BTreeMap::new(),
             depends_on: std::collections::BTreeSet::new(),

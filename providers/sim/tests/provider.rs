@@ -135,6 +135,7 @@ fn workspace() -> WorkspaceSpec {
             egress: BTreeMap::new(),
         },
         identity: Part::default(),
+        proxy: Part::default(),
         storage: [(Arc::from("default"), part(&[]))].into_iter().collect(),
         database: BTreeMap::new(),
         depends_on: BTreeSet::new(),

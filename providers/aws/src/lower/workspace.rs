@@ -2,7 +2,7 @@
 
 use cloudtik_model::spec::{Part, WorkspaceSpec};
 use cloudtik_model::{Diagnostics, Type, Value};
-use cloudtik_provider_api::{Facts, Lowered, record, reference};
+use cloudtik_provider_api::{Facts, Lowered, proxy_export, record, reference};
 
 use super::check_tags;
 use super::database::databases;
@@ -79,7 +79,7 @@ fn exports(maker: &Maker<'_>, layout: &Layout, storage: Value, database: Value) 
         ("admits_ssh", admits_ssh(maker, layout).into()),
         ("lets_all_out", lets_all_out(maker.workspace).into()),
     ]);
-    vec![
+    let own = vec![
         ("name", Value::from(std::sync::Arc::clone(&maker.name))),
         ("id", layout.network.clone()),
         ("region", layout.account.region.clone()),
@@ -89,7 +89,8 @@ fn exports(maker: &Maker<'_>, layout: &Layout, storage: Value, database: Value) 
         ("identity", Value::object([HEAD, WORKERS].map(|who| (who.part, profile(maker, who))))),
         ("storage", storage),
         ("database", database),
-    ]
+    ];
+    own.into_iter().chain(proxy_export(maker.workspace)).collect()
 }
 
 fn keep_record(maker: &mut Maker<'_>, exports: &Value) {

@@ -5,6 +5,7 @@
 mod blocks;
 mod cluster_firewall;
 mod documents;
+mod proxy;
 mod refused;
 mod support;
 mod templates;

@@ -40,6 +40,7 @@ fn workspace(network: &[(&'static str, Value)]) -> WorkspaceSpec {
             egress: BTreeMap::new(),
         },
         identity: Part::default(),
+        proxy: Part::default(),
         storage: [("default".into(), part(&[("on_destroy", "delete".into())], Span::NONE))].into_iter().collect(),
         database: BTreeMap::new(),
         depends_on: [Address::of("value", "v")].into_iter().collect(),
