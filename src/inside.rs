@@ -17,6 +17,8 @@ pub(crate) struct Inside {
     pub(crate) notes: Vec<String>,
     /// Where something inside is made anew.
     pub(crate) anew: BTreeSet<Address>,
+    /// What is kept of that, by what it is in.
+    pub(crate) kept: Vec<(Address, Address)>,
 }
 
 impl Inside {
@@ -43,6 +45,8 @@ impl Inside {
         for (address, answer) in asked.into_iter().filter_map(|(address, key)| Some((address, answers.get(&key)?))) {
             let notes = answer.get("notes").and_then(Value::elements).into_iter().flatten().filter_map(Value::as_str);
             inside.notes.extend(notes.map(|note| format!("{address}: {note}")));
+            let kept = answer.get("kept").and_then(Value::elements).into_iter().flatten().filter_map(|data| data.as_str()?.parse().ok());
+            inside.kept.extend(kept.map(|data| (address.clone(), data)));
             if answer.get("anew").and_then(Value::as_bool) == Some(true) {
                 inside.anew.insert(address);
             }

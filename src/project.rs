@@ -14,7 +14,8 @@ use cloudtik_executor::durable::{
 };
 use cloudtik_executor::engine::{Limits, SettleMode, Settlement, SettlementInput, SettlementReport, broken_batches};
 use cloudtik_model::{
-    Address, Diagnostic, Diagnostics, Graph, HeadConfig, MemorySources, ProviderRef, SourceMap, SourceSet as _, Span, State, Value,
+    Address, Diagnostic, Diagnostics, Graph, HeadConfig, MemorySources, ProviderRef, SourceMap, SourceSet as _, Span, State, StateEntry,
+    Value,
 };
 use cloudtik_planner::{Change, Estimate, Mode, Plan, PlanInput, Settled, estimate, execution, plan};
 use cloudtik_provider_api::{CONTROLLER_PROVIDER, DATA_QUESTION, Deed, Facts, ProviderSchema, Requests, VALUE_KIND};
@@ -482,8 +483,9 @@ impl Project {
         };
         let imports = self.take_over(options, &compiled, &sources, ledger, world)?;
         let locate = |span| sources.describe(span);
-        let keep = kept(&ledger.state, options);
-        check_addresses(options, &compiled.graph, &ledger.state)?;
+        let inside = kept_inside(&ledger.state, &self.schemas);
+        let keep = kept(&ledger.state, &inside, options);
+        check_addresses(options, &compiled.graph, &ledger.state, &inside)?;
         if !options.destroy {
             stays_deployed(&compiled, &ledger.state).map_err(|wrong| Failure::error(wrong, sources.clone()))?;
         }
@@ -515,7 +517,7 @@ impl Project {
             offline: options.offline,
             locate: &locate,
         });
-        plan.notes.extend(notes_of_kept(&plan, &keep));
+        plan.notes.extend(notes_of_kept(&plan, &keep, &inside));
         plan.moved = moved;
         plan.sources.clone_from(&compiled.sources);
         plan.variables.clone_from(&compiled.variables);
@@ -526,6 +528,7 @@ impl Project {
         plan.expected = self.expected(&plan, &ledger.state, options);
         if !options.offline {
             let inside = Inside::of(world, &self.providers, &plan)?;
+            not_anew(&inside.kept, &plan, &sources)?;
             if !options.allow_disruption {
                 no_tenants(world, &plan, &ledger.state, &inside.anew)?;
             }
@@ -627,18 +630,23 @@ fn remembered(graph: &Graph, state: &State) -> Vec<String> {
 }
 
 /// An address of the command line that means nothing is a mistake, not a wish for nothing.
-fn check_addresses(options: &PlanOptions, graph: &Graph, state: &State) -> Result<(), Failure> {
+fn check_addresses(
+    options: &PlanOptions,
+    graph: &Graph,
+    state: &State,
+    inside: &BTreeMap<Address, BTreeSet<Address>>,
+) -> Result<(), Failure> {
     let data = match &options.delete_data {
         crate::DeleteData::Of(addresses) => Some(addresses),
         _ => None,
     };
     let data = data.into_iter().flatten();
     let known = || graph.nodes.keys().chain(state.resources.keys());
-    for (flag, address) in
-        options.replace.iter().map(|address| ("--replace", address)).chain(data.map(|address| ("--delete-data", address)))
-    {
-        if !known().any(|known| known.is_within(address)) {
-            let all: Vec<String> = known().map(ToString::to_string).collect();
+    let inside: Vec<&Address> = inside.values().flatten().collect();
+    let replaced = options.replace.iter().map(|address| ("--replace", address, &[][..]));
+    for (flag, address, more) in replaced.chain(data.map(|address| ("--delete-data", address, &inside[..]))) {
+        if !known().chain(more.iter().copied()).any(|known| known.is_within(address)) {
+            let all: Vec<String> = known().chain(more.iter().copied()).map(ToString::to_string).collect();
             let near = cloudtik_model::did_you_mean(&address.to_string(), all.iter().map(String::as_str))
                 .map(|near| format!("did you mean `{near}`?"));
             return Err(Failure::plain(
@@ -662,7 +670,7 @@ fn redact(json: &mut serde_json::Value) {
 }
 
 /// Addresses whose objects a destroy keeps although nothing wants them.
-fn kept(state: &State, options: &PlanOptions) -> BTreeSet<Address> {
+fn kept(state: &State, inside: &BTreeMap<Address, BTreeSet<Address>>, options: &PlanOptions) -> BTreeSet<Address> {
     let keeps = |address: &Address| match &options.delete_data {
         crate::DeleteData::None => true,
         crate::DeleteData::All => false,
@@ -673,19 +681,57 @@ fn kept(state: &State, options: &PlanOptions) -> BTreeSet<Address> {
         .resources
         .iter()
         .filter(|(address, entry)| entry.current.as_ref().is_some_and(|object| says_keep(&object.attributes)) && keeps(address));
-    kept.map(|(address, _)| address.clone()).collect()
+    let inside = inside.values().flatten().filter(|address| keeps(address));
+    kept.map(|(address, _)| address).chain(inside).cloned().collect()
+}
+
+/// What says of itself that it is kept inside of others, such as a database in a stack, by what it is in.
+fn kept_inside(state: &State, schemas: &BTreeMap<String, ProviderSchema>) -> BTreeMap<Address, BTreeSet<Address>> {
+    let of = |(address, entry): (&Address, &StateEntry)| {
+        let inside = schemas.get(entry.provider.provider_type())?.kinds.get(&*entry.kind)?.inside?;
+        let kept = (inside.kept)(&entry.current.as_ref()?.attributes).into_keys().collect();
+        Some((address.clone(), kept))
+    };
+    state.resources.iter().filter_map(of).collect()
+}
+
+/// What is kept inside of others is not made anew there.
+fn not_anew(kept: &[(Address, Address)], plan: &Plan, sources: &SourceMap) -> Result<(), Failure> {
+    let mut found = Diagnostics::new();
+    for (outer, data) in kept {
+        let place = plan.changes.get(outer).and_then(|change| change.source.clone()).map(|place| format!(" ({place})")).unwrap_or_default();
+        let title = format!("`{data}` is kept, but this plan would make it anew in `{outer}`{place}");
+        let help = format!("take back what makes it anew, or give the data up first: `destroy --delete-data '{data}'`, then `apply`");
+        found.push(Diagnostic::error("kept-data", title).help(help).of(data));
+    }
+    if found.is_empty() { Ok(()) } else { Err(Failure::error(found, sources.clone())) }
 }
 
 /// What stays although nothing wants it, and how it goes.
-fn notes_of_kept(plan: &Plan, keep: &BTreeSet<Address>) -> Vec<String> {
+fn notes_of_kept(plan: &Plan, keep: &BTreeSet<Address>, inside: &BTreeMap<Address, BTreeSet<Address>>) -> Vec<String> {
     let kept = plan.changes.values().filter(|change| change.is_kept()).map(|change| &change.address);
-    let (data, below): (Vec<&Address>, Vec<&Address>) = kept.partition(|address| keep.contains(*address));
+    let (of_others, kept): (Vec<&Address>, Vec<&Address>) =
+        kept.partition(|address| inside.get(*address).is_some_and(|kept| !kept.is_empty()));
+    let (data, below): (Vec<&Address>, Vec<&Address>) = kept.into_iter().partition(|address| keep.contains(*address));
     let mut notes: Vec<String> = data
         .iter()
         .map(|address| {
             format!("{address} says `on_destroy = \"keep\"`: it stays, and so does its entry in the state; `destroy --delete-data '{address}'` removes it")
         })
         .collect();
+    let reduced = plan.changes.values().filter(|change| change.is_reduced()).map(|change| &change.address);
+    for (outer, data) in reduced.chain(of_others).filter_map(|outer| Some((outer, inside.get(outer)?))) {
+        notes.extend(data.iter().filter(|data| keep.contains(*data)).map(|data| {
+            format!("{data} says `on_destroy = \"keep\"`: it stays with what it stands on, alone in {outer}; `destroy --delete-data '{data}'` removes it")
+        }));
+    }
+    for (outer, data) in inside.iter().filter(|(outer, _)| plan.changes.get(*outer).is_some_and(Change::has_effect)) {
+        notes.extend(
+            data.iter().filter(|data| !keep.contains(*data)).map(|data| {
+                format!("{data} in {outer} was given up: where the spec does not want it, it is removed with all that is in it")
+            }),
+        );
+    }
     if !below.is_empty() {
         let below: Vec<String> = below.iter().map(ToString::to_string).collect();
         notes.push(format!("what it stands on stays with it: {}", below.join(", ")));

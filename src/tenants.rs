@@ -41,11 +41,11 @@ pub(crate) fn no_tenants(world: &World<'_>, plan: &Plan, state: &State, anew: &B
 fn disturbed(plan: &Plan, inside: &BTreeSet<Address>) -> BTreeMap<Address, bool> {
     let parts = || plan.changes.values().filter(|change| change.address.root() == "workspace");
     let is_anew = |change: &cloudtik_planner::Change| change.action == Action::Replace || inside.contains(&change.address);
-    let removed = |change: &&cloudtik_planner::Change| change.action == Action::Delete || is_anew(change);
+    let removed = |change: &&cloudtik_planner::Change| change.action == Action::Delete || change.is_reduced() || is_anew(change);
     let workspaces: BTreeSet<Address> = parts().filter(removed).map(|change| change.address.prefix(WORKSPACE_SEGMENTS)).collect();
     let of = |workspace: &Address| {
         let own = || parts().filter(|change| change.address.is_within(workspace));
-        let goes = own().all(|change| change.desired.is_none());
+        let goes = own().all(|change| change.desired.is_none() || change.is_reduced());
         let anew = own().any(is_anew);
         (goes || anew).then_some(goes)
     };

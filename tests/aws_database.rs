@@ -148,6 +148,69 @@ fn a_database_comes_is_kept_is_taken_up_again_and_goes() {
     world.is_as(&before, "everything was given up");
 }
 
+/// The same in a stack: what is kept stays alone in it.
+#[test]
+fn a_database_in_a_stack_is_kept_is_taken_up_again_and_goes() {
+    let Some(world) = World::new(Config::quick()) else { return };
+    let in_stack = |database: &str| spec(database).replacen("workspace \"w\" {\n", "workspace \"w\" {\n  deploy = \"cloudformation\"\n", 1);
+    world.stage.spec(&in_stack(""));
+    let before = world.snapshot();
+    world.expect(0, &["plan", "--out", "saved.plan"]);
+    let (ran, calls) = world.expect(0, &["apply", "saved.plan"]);
+    world.is_settled();
+    let password_of_before = password(&world);
+    assert_eq!(files_with(&world.stage.project(), &password_of_before), Vec::<String>::new(), "the password is on disk in plain");
+    assert!(!ran.text().contains(&password_of_before));
+    assert!(calls.iter().all(|call| !call.parameters.get("TemplateBody").is_some_and(|body| body.contains(&password_of_before))));
+    for (name, value) in [("DeletionProtection", "true"), ("EngineVersion", "17"), ("PubliclyAccessible", "false")] {
+        assert_eq!(said(&world, name), value, "{name}");
+    }
+    let whole = world.came(&before);
+
+    // It is kept with what it stands on, in the stack.
+    let (ran, _) = world.expect(0, &KEEP);
+    let says = [
+        "workspace.w.database.catalog says `on_destroy = \"keep\"`: it stays with what it stands on, alone in workspace.w.stack",
+        "what it stands on stays with it: workspace.w.database_password.catalog",
+        "`Record` (AWS::SSM::Parameter) is removed",
+    ];
+    says.iter().for_each(|says| assert!(ran.text().contains(says), "no `{says}` in {}", ran.text()));
+    let kept = world.came(&before);
+    let is_kept = |sort: &str| kept.get(sort).copied().unwrap_or_default();
+    assert_eq!((is_kept("database"), is_kept("database-subnets"), is_kept("subnet"), is_kept("parameter")), (1, 1, 2, 1), "{kept:?}");
+    assert_eq!((is_kept("nat-gateway"), is_kept("role"), is_kept("internet-gateway"), is_kept("stack")), (0, 0, 0, 1), "{kept:?}");
+    let (ran, calls) = world.expect(0, &KEEP);
+    assert!(ran.text().contains("There is nothing to destroy"), "{}", ran.text());
+    assert_eq!(written(&calls), Vec::<String>::new());
+
+    // It is taken up again, as it was, and changes in place.
+    world.expect(0, &APPLY);
+    world.is_settled();
+    assert_eq!((world.came(&before), password(&world)), (whole.clone(), password_of_before));
+    world.stage.spec(&in_stack("    disk_gib = 60\n    password = \"an0ther-password\""));
+    world.expect(0, &APPLY);
+    assert_eq!((said(&world, "AllocatedStorage"), password(&world)), ("60".to_owned(), "an0ther-password".to_owned()));
+    world.is_settled();
+    assert_eq!(world.came(&before), whole);
+    world.stage.spec(&in_stack("    disk_gib = 60\n    username = \"other\""));
+    world.stage.fails(
+        1,
+        &["plan"],
+        &["kept-data", "`workspace.w.database.catalog` is kept, but this plan would make it anew in `workspace.w.stack`"],
+    );
+
+    // Given up, it goes and leaves a last snapshot; the store stays alone in the stack.
+    world.stage.spec(&in_stack("    disk_gib = 60"));
+    let (ran, _) = world.expect(0, &["destroy", "--auto-approve", "--delete-data", DATABASE]);
+    assert!(ran.text().contains("workspace.w.database.catalog in workspace.w.stack was given up"), "{}", ran.text());
+    let snapshots = world.server.query("rds", "DescribeDBSnapshots", &[]).unwrap().texts("DBSnapshotIdentifier");
+    assert_eq!(snapshots.len(), 1, "{snapshots:?}");
+    let left = Account::difference(&before, &world.snapshot());
+    assert!(!left.is_empty() && left.iter().all(|line| line.contains(" bucket ") || line.contains(" stack ")), "{left:?}");
+    world.expect(0, &DESTROY);
+    world.is_as(&before, "everything was given up");
+}
+
 #[test]
 fn a_database_changes_in_place_where_it_can() {
     let Some(world) = world("    on_destroy = \"delete\"\n    final_snapshot = false\n") else { return };

@@ -22,10 +22,11 @@ use cloudtik_aws_testing::{Account, Config};
 
 const STACK: &str = "cloudformation";
 
-/// What the way `deploy` makes of a mode, in a form that can be compared; the account is as it was at the end.
-fn made(mode: Mode, deploy: &str) -> Option<BTreeMap<String, usize>> {
+/// What the way `deploy` makes of a mode with this in its workspace, in a form that can be compared; the account is as it was at the end.
+fn made(mode: Mode, deploy: &str, more: &str) -> Option<BTreeMap<String, usize>> {
     let world = World::new(Config::quick())?;
     mode.prepare_with(&world, deploy, 1);
+    world.change("  storage \"default\" {\n", &format!("{more}  storage \"default\" {{\n"));
     let before = world.snapshot();
     world.expect(0, &APPLY);
     world.is_settled();
@@ -35,9 +36,9 @@ fn made(mode: Mode, deploy: &str) -> Option<BTreeMap<String, usize>> {
     Some(alike(&came))
 }
 
-/// Holds that both ways make the same of a mode.
-fn the_same(mode: Mode) {
-    let (Some(native), Some(stack)) = (made(mode, "native"), made(mode, STACK)) else { return };
+/// Holds that both ways make the same of a mode with this in its workspace.
+fn the_same(mode: Mode, more: &str) {
+    let (Some(native), Some(stack)) = (made(mode, "native", more), made(mode, STACK, more)) else { return };
     let only = |one: &BTreeMap<String, usize>, other: &BTreeMap<String, usize>| {
         one.iter()
             .filter(|(line, count)| other.get(*line) != Some(count))
@@ -51,17 +52,23 @@ fn the_same(mode: Mode) {
 
 #[test]
 fn a_public_workspace_is_the_same_as_a_stack() {
-    the_same(Mode::PublicHead);
+    the_same(Mode::PublicHead, "");
 }
 
 #[test]
 fn a_peered_workspace_is_the_same_as_a_stack() {
-    the_same(Mode::Peered);
+    the_same(Mode::Peered, "");
 }
 
 #[test]
 fn a_workspace_in_a_shared_network_is_the_same_as_a_stack() {
-    the_same(Mode::Shared);
+    the_same(Mode::Shared, "");
+}
+
+#[test]
+fn a_workspace_with_a_database_is_the_same_as_a_stack() {
+    let said = ["engine = \"postgres\"", "password = \"an0ther-password\"", "on_destroy = \"delete\"", "final_snapshot = false"];
+    the_same(Mode::PublicHead, &format!("  database \"catalog\" {{\n    {}\n  }}\n", said.join("\n    ")));
 }
 
 /// A stack with its instance, ready to be changed.
@@ -123,41 +130,73 @@ fn a_stack_that_fails_says_why() {
     world.is_settled();
     assert_eq!(inside(&world), whole, "an update that failed changes nothing");
 
-    // An object store that is not empty stays, and with it the stack.
-    let name = "cloudtik-w-us-west-2-default";
-    assert_eq!(world.server.store("PUT", &format!("/{name}/key"), "text").unwrap().status, 200);
-    world.stage.fails(3, &DESTROY, &["DELETE_FAILED", "`StorageDefault` (AWS::S3::Bucket)", "not empty", "cloudtik destroy"]);
+    // A network with something of somebody else in it stays, and with it the stack.
+    let foreign = [("VpcId", network(&world)), ("CidrBlock", "10.0.240.0/24".to_owned())];
+    let foreign = world.server.ec2("CreateSubnet", &foreign.each_ref().map(|(name, value)| (*name, &**value))).unwrap();
+    let foreign = foreign.texts("subnetId").remove(0);
+    world.stage.fails(3, &DESTROY, &["DELETE_FAILED", "`Network` (AWS::EC2::VPC)", "cloudtik destroy"]);
     let (ran, _) = world.expect(0, &["plan"]);
     assert!(ran.text().contains("DELETE_FAILED"), "a stack that is stuck is not hidden: {}", ran.text());
-    world.server.store("DELETE", &format!("/{name}/key"), "").unwrap();
-    empty(&world, name);
+    world.server.ec2("DeleteSubnet", &[("SubnetId", &foreign)]).unwrap();
     world.expect(0, &DESTROY);
     world.is_as(&before, "destroyed");
 }
 
-/// Removes all versions of what a test put into a bucket.
-fn empty(world: &World, bucket: &str) {
-    let versions = world.server.store("GET", &format!("/{bucket}?versions"), "").unwrap().document().unwrap();
-    for (key, version) in versions.texts("Key").iter().zip(versions.texts("VersionId")) {
-        world.server.store("DELETE", &format!("/{bucket}/{key}?versionId={version}"), "").unwrap();
-    }
+/// The network of the workspace.
+fn network(world: &World) -> String {
+    let of = [("Filter.1.Name", "tag:Name"), ("Filter.1.Value.1", "cloudtik-w-vpc")];
+    world.server.ec2("DescribeVpcs", &of).unwrap().texts("vpcId").remove(0)
 }
 
-/// What `destroy` keeps is there when the stack is gone, and the next stack takes it up.
+const STORE: &str = "workspace.w.storage.default";
+
+/// What `destroy` keeps stays alone in the stack, and the next apply goes on from there.
 #[test]
-fn a_store_that_is_kept_is_taken_up_again() {
+fn a_store_that_is_kept_is_taken_up_again_and_goes_when_it_is_given_up() {
     let Some(world) = World::new(Config::quick()) else { return };
     Mode::PublicHead.prepare_with(&world, STACK, 1);
     world.change("on_destroy = \"delete\"", "on_destroy = \"keep\"");
     let before = world.snapshot();
     world.expect(0, &APPLY);
-    let whole = world.came(&before);
-    world.expect(0, &DESTROY);
+    let mut whole = world.came(&before);
+    for content in ["one", "two"] {
+        assert_eq!(world.client.store("PUT", "/cloudtik-w-us-west-2-default/object", content).unwrap().status, 200);
+    }
+    whole.insert("object".to_owned(), 1);
+    let (ran, _) = world.expect(0, &["destroy", "--auto-approve"]);
+    let says = [
+        "workspace.w.storage.default says `on_destroy = \"keep\"`: it stays with what it stands on, alone in workspace.w.stack",
+        "`destroy --delete-data 'workspace.w.storage.default'` removes it",
+        "`Network` (AWS::EC2::VPC) is removed",
+    ];
+    says.iter().for_each(|says| assert!(ran.text().contains(says), "no `{says}` in {}", ran.text()));
     let left: BTreeSet<String> = world.came(&before).into_keys().collect();
-    assert_eq!(left, BTreeSet::from(["bucket".to_owned()]));
+    assert_eq!(left, ["bucket", "object", "stack"].map(str::to_owned).into());
+    let (ran, calls) = world.expect(0, &["destroy", "--auto-approve"]);
+    assert!(ran.text().contains("There is nothing to destroy"), "{}", ran.text());
+    assert_eq!(written(&calls), Vec::<String>::new());
     world.expect(0, &APPLY);
     assert_eq!(world.came(&before), whole);
     world.is_settled();
+
+    // Out of the spec it stays where it is, beside all the rest.
+    let spec = std::fs::read_to_string(world.stage.project().join("main.hcl")).unwrap();
+    world.change("  storage \"default\" {\n    on_destroy = \"keep\"\n  }\n", "");
+    world.expect(0, &APPLY);
+    assert_eq!(world.came(&before).get("object"), Some(&1));
+    world.is_settled();
+    world.stage.spec(&spec);
+    world.stage.fails(1, &["destroy", "--auto-approve", "--delete-data", "workspace.w.storage.defaul"], &["unknown-address", STORE]);
+
+    // A store of another name would be another one.
+    world.change("on_destroy = \"keep\"", "on_destroy = \"keep\"\n    name = \"another-name\"");
+    let says = ["kept-data", "`workspace.w.storage.default` is kept, but this plan would make it anew in `workspace.w.stack`"];
+    world.stage.fails(1, &["plan"], &says);
+    world.stage.spec(&spec);
+
+    let (ran, _) = world.expect(0, &["destroy", "--auto-approve", "--delete-data", STORE]);
+    assert!(ran.text().contains("workspace.w.storage.default in workspace.w.stack was given up"), "{}", ran.text());
+    world.is_as(&before, "the store was given up");
 }
 
 #[test]

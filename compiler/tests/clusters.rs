@@ -37,6 +37,7 @@ static SCHEMA: LazyLock<ProviderSchema> = LazyLock::new(|| {
         choices: &[],
         together: None,
         names: None,
+        inside: None,
         additive: &[],
         shows: Visibility::AT_ONCE,
         needs: &[],

@@ -38,6 +38,7 @@ static SCHEMA: LazyLock<ProviderSchema> = LazyLock::new(|| {
         choices: &[],
         together: None,
         names: None,
+        inside: None,
         shows: Visibility::AT_ONCE,
         additive: &[],
         needs: &[],

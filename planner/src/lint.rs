@@ -61,7 +61,9 @@ fn lint_change(plan: &Plan, state: &State, change: &Change, fault: &mut dyn FnMu
         fault("it gives no reason".to_owned());
     }
     if change.desired.is_some() {
-        for dependency in change.depends_on.iter().filter(|dependency| plan.changes.get(*dependency).is_none_or(|d| d.desired.is_none())) {
+        for dependency in
+            change.depends_on.iter().filter(|dependency| plan.changes.get(*dependency).is_none_or(|d| d.desired.is_none() && !d.is_kept()))
+        {
             fault(format!("it depends on `{dependency}`, which will not be there"));
         }
     }

@@ -174,6 +174,12 @@ impl Change {
         self.action == Action::NoOp && self.reason.starts_with(KEPT)
     }
 
+    /// Whether nothing wants it, and it stays with nothing but what is kept inside of it.
+    #[must_use]
+    pub fn is_reduced(&self) -> bool {
+        self.action == Action::Update && self.reason.starts_with(KEPT)
+    }
+
     /// Whether something is done to the world or the spec's objects: neither a no-op, nor a change that is only written down.
     #[must_use]
     pub fn has_effect(&self) -> bool {

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use cloudtik_lang::{Context, Found, Scope, Traversal, Variables, resolve};
 use cloudtik_model::{
-    Address, ChangeWord, Condition, ConditionKind, Diagnostic, Diagnostics, Node, ProviderConfig, ProviderRef, Span, Value, Verdict, judge,
+    Address, ChangeWord, Condition, ConditionKind, Diagnostic, Diagnostics, Node, Object, ProviderConfig, ProviderRef, Span, StateEntry,
+    Value, Verdict, judge,
 };
-use cloudtik_provider_api::KindSchema;
+use cloudtik_provider_api::{Inside, KindSchema};
 
 use crate::diff::same;
 use crate::order::{create_before_destroy, topological};
@@ -78,28 +79,57 @@ pub(crate) struct Planner<'i, 'a> {
     pub(crate) asked: BTreeMap<&'a Address, &'a Address>,
     pub(crate) names: BTreeMap<NameKey, (&'a Address, Span)>,
     /// What stays although nothing wants it: data that says so of itself, and all that it stands on; by address, whose data it is.
-    pub(crate) kept: BTreeMap<&'a Address, &'a Address>,
+    pub(crate) kept: BTreeMap<&'a Address, Address>,
 }
 
 /// Data that stays although nothing wants it cannot be without what it depends on: a database not without its network.
-fn kept<'a>(input: &PlanInput<'a>) -> BTreeMap<&'a Address, &'a Address> {
+fn kept<'a>(input: &PlanInput<'a>) -> BTreeMap<&'a Address, Address> {
     let is_gone = |address: &Address| matches!(input.observed.get(address), Some(Observation::Gone));
     let goes = |address: &Address| input.mode == Mode::Destroy || !input.graph.nodes.contains_key(address);
     let stays = |address: &Address| input.keep.contains(address) && goes(address) && !is_gone(address);
     let mut kept = BTreeMap::new();
-    for data in input.state.resources.keys().filter(|address| stays(address)) {
-        let mut open = vec![data];
+    for (address, entry) in input.state.resources.iter().filter(|(address, _)| !is_gone(address)) {
+        let inside = kept_inside(input, address, entry);
+        let (data, mut open): (&Address, Vec<&Address>) = match inside.keys().next() {
+            // What is inside stands on its own things: those that the rest needs may go with the rest.
+            Some(first) => {
+                if goes(address) {
+                    kept.insert(address, first.clone());
+                }
+                let needed = inside.values().flatten();
+                (first, needed.filter_map(|needed| Some(input.state.resources.get_key_value(needed)?.0)).collect())
+            }
+            None if stays(address) => (address, vec![address]),
+            None => continue,
+        };
         while let Some(address) = open.pop() {
             let Some((address, entry)) = input.state.resources.get_key_value(address) else { continue };
             // What keeps itself is kept for its own sake.
             let whose = if input.keep.contains(address) { address } else { data };
             if !kept.contains_key(address) {
-                kept.insert(address, whose);
+                kept.insert(address, whose.clone());
                 open.extend(&entry.depends_on);
             }
         }
     }
     kept
+}
+
+/// What is to be kept inside of an object, with what that needs outside of it.
+pub(crate) fn kept_inside(input: &PlanInput<'_>, address: &Address, entry: &StateEntry) -> BTreeMap<Address, BTreeSet<Address>> {
+    let kind = (input.schemas)(entry.provider.provider_type()).and_then(|schema| schema.kinds.get(&*entry.kind));
+    let (Some(inside), Some(object)) = (kind.and_then(|kind| kind.inside), &entry.current) else { return BTreeMap::new() };
+    let mut kept = (inside.kept)(with_inside(input, address, object, inside));
+    kept.retain(|address, _| input.keep.contains(address));
+    kept
+}
+
+/// The attributes of an object that tell what it has inside: as they were found, else as the state has them.
+pub(crate) fn with_inside<'o>(input: &'o PlanInput<'_>, address: &Address, object: &'o Object, inside: Inside) -> &'o Value {
+    match input.observed.get(address) {
+        Some(Observation::Present(found)) if !(inside.kept)(&found.attributes).is_empty() => &found.attributes,
+        _ => &object.attributes,
+    }
 }
 
 impl<'a> Planner<'_, 'a> {

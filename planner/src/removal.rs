@@ -1,12 +1,15 @@
 //! What the state has and the spec does not want.
 
-use cloudtik_model::{Address, Node, Object, StateEntry, Value};
-use cloudtik_provider_api::KindSchema;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use cloudtik_model::{Address, Lifecycle, Node, Object, ResourceSpec, Span, StateEntry, Value};
+use cloudtik_provider_api::{Inside, KindSchema, Shown};
 
 use crate::diff::with_marks_of;
 use crate::plan::{GONE, KEPT, NODE_GOES, NODE_GONE};
-use crate::planner::{Planner, blank};
-use crate::resource::{prevented, with_secrets};
+use crate::planner::{Planner, blank, kept_inside, with_inside};
+use crate::resource::{Present, prevented, with_secrets};
 use crate::step::{effective_undo, undo_before_node_goes};
 use crate::{Action, Change, Mode, Observation};
 
@@ -31,12 +34,32 @@ impl<'a> Planner<'_, 'a> {
             }
             let mut change = self.removal(address, entry);
             change.create_before_destroy = entry.create_before_destroy;
-            change.depends_on.clone_from(&entry.depends_on);
+            if change.desired.is_none() {
+                change.depends_on.clone_from(&entry.depends_on);
+            }
             if let Some(node) = self.input.graph.nodes.get(address) {
                 change.source = self.locate(node.span());
                 self.check_prevented(address, node, &change);
             }
             self.changes.insert(address.clone(), change);
+        }
+        self.reduce_last();
+    }
+
+    /// What uses something inside of an object goes before that does.
+    fn reduce_last(&mut self) {
+        let reduced: BTreeSet<&Address> =
+            self.changes.values().filter(|change| change.is_reduced()).map(|change| &change.address).collect();
+        let goes =
+            |address: &Address| self.changes.get(address).is_some_and(|change| matches!(change.action, Action::Delete | Action::Forget));
+        let mut users: BTreeMap<Address, BTreeSet<Address>> = BTreeMap::new();
+        for (user, entry) in self.input.state.resources.iter().filter(|(address, _)| goes(address)) {
+            for used in entry.depends_on.iter().filter(|used| reduced.contains(used)) {
+                users.entry(used.clone()).or_default().insert(user.clone());
+            }
+        }
+        for (address, users) in users {
+            self.changes.entry(address).and_modify(|change| change.waits_for.extend(users));
         }
     }
 
@@ -58,7 +81,7 @@ impl<'a> Planner<'_, 'a> {
         change.delete_ms = kind.map_or(0, |kind| kind.expected.delete_ms);
         change.expected_ms = change.delete_ms;
         change.deposed = entry.deposed.keys().cloned().collect();
-        change.with_data = !self.input.keep.contains(address);
+        change.with_data = !self.input.keep.contains(address) && kept_inside(self.input, address, entry).is_empty();
         let forget = |change: &mut Change, reason: &str| {
             change.action = if change.deposed.is_empty() { Action::Forget } else { Action::Delete };
             reason.clone_into(&mut change.reason);
@@ -84,8 +107,18 @@ impl<'a> Planner<'_, 'a> {
         change.id = Some(object.id.clone());
         change.before = recorded;
         if let Some(data) = self.kept.get(address).filter(|_| !is_gone) {
-            let why = if *data == address { "it says `on_destroy = \"keep\"`".to_owned() } else { format!("`{data}` stands on it") };
+            let inside = kind.and_then(|kind| Some((kind, kind.inside?))).filter(|_| !kept_inside(self.input, address, entry).is_empty());
+            let why = if data == address {
+                "it says `on_destroy = \"keep\"`".to_owned()
+            } else if inside.is_some() {
+                format!("`{data}` is in it")
+            } else {
+                format!("`{data}` stands on it")
+            };
             change.reason = format!("{KEPT}{why}");
+            if let Some((kind, inside)) = inside {
+                self.reduce(kind, inside, entry, object, &mut change);
+            }
         } else if is_step {
             self.removed_step(address, entry, object, &mut change);
         } else {
@@ -101,6 +134,36 @@ impl<'a> Planner<'_, 'a> {
             _ => object.attributes.clone(),
         };
         kind.map_or_else(|| found.clone(), |kind| with_secrets(found.clone(), kind))
+    }
+
+    /// What has something inside that is kept loses all else of it.
+    fn reduce(&self, kind: &KindSchema, inside: Inside, entry: &StateEntry, object: &Object, change: &mut Change) {
+        let address = &change.address;
+        let kept = kept_inside(self.input, address, entry);
+        let found = with_inside(self.input, address, object, inside);
+        let before = with_secrets(with_marks_of(found, &object.attributes), kind);
+        let desired = (inside.with_kept)(&before, None, &kept.keys().cloned().collect());
+        let spec = ResourceSpec {
+            address: address.clone(),
+            kind: Arc::clone(&entry.kind),
+            provider: entry.provider.clone(),
+            attributes: desired,
+            depends_on: kept.into_values().flatten().collect(),
+            lifecycle: Lifecycle::default(),
+            marks: BTreeMap::new(),
+            span: Span::NONE,
+            origins: BTreeMap::new(),
+        };
+        let attributes = self.attribute_changes(&spec, kind, &spec.attributes, &Present::of(entry, object, before.clone()));
+        let Some(word) = attributes.iter().map(|change| change.word).max() else { return };
+        change.action = Action::Update;
+        (change.word, change.attributes) = (word, attributes);
+        change.before = Some(before);
+        change.brief =
+            kind.attributes.iter().filter(|attribute| attribute.shown == Shown::Changes).map(|attribute| attribute.name.into()).collect();
+        change.expected_ms = kind.expected.update_ms;
+        change.depends_on.clone_from(&spec.depends_on);
+        change.desired = Some(Node::Resource(spec));
     }
 
     fn removed_step(&self, address: &Address, entry: &StateEntry, object: &Object, change: &mut Change) {

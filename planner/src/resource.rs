@@ -10,7 +10,7 @@ use cloudtik_provider_api::{AttributeSchema, KindSchema, Presence, Shown};
 use crate::diff::{differences, with_marks_of, with_part_of, with_what_is_left_out};
 use crate::names::{attribute_of, enumerate, parse};
 use crate::plan::{ASKED_FOR, GONE, NOT_THERE, TRIGGERED, UNFINISHED};
-use crate::planner::{Planner, blank};
+use crate::planner::{Planner, blank, kept_inside, with_inside};
 use crate::{Action, AttributeChange, Change, Observation};
 
 /// What is there at an address.
@@ -21,12 +21,19 @@ enum There<'s> {
 }
 
 /// An object that is there.
-struct Present<'s> {
+pub(crate) struct Present<'s> {
     entry: &'s StateEntry,
     object: &'s Object,
     /// All attributes as they are now.
     attributes: Value,
     drift: Vec<AttributeChange>,
+}
+
+impl<'s> Present<'s> {
+    /// One with these attributes, which nobody else changed.
+    pub(crate) const fn of(entry: &'s StateEntry, object: &'s Object, attributes: Value) -> Self {
+        Self { entry, object, attributes, drift: Vec::new() }
+    }
 }
 
 /// What is to be done with an object that is there.
@@ -49,11 +56,21 @@ impl<'a> Planner<'_, 'a> {
         if let There::Object(present) = &there {
             desired = without_ignored(desired, spec, kind, &present.attributes);
         }
+        let inside = self.input.state.resources.get(&spec.address).map(|entry| kept_inside(self.input, &spec.address, entry));
+        let inside = inside.unwrap_or_default();
+        if let (Some(kind), There::Object(present), false) = (kind.inside, &there, inside.is_empty()) {
+            // What left the spec stays in what it is in.
+            let found = with_inside(self.input, &spec.address, present.object, kind);
+            let found = with_marks_of(found, &present.object.attributes);
+            desired = (kind.with_kept)(&found, Some(&desired), &inside.keys().cloned().collect());
+        }
+        let mut depends_on = spec.depends_on.clone();
+        depends_on.extend(inside.values().flatten().filter(|needed| self.input.state.resources.contains_key(*needed)).cloned());
         self.check_name(spec, kind, &desired);
 
         let mut change = blank(&spec.address, Arc::clone(&spec.kind), &spec.provider);
         change.source = self.locate(spec.span);
-        change.depends_on = spec.depends_on.clone();
+        change.depends_on.clone_from(&depends_on);
         let shown =
             |when: Shown| kind.attributes.iter().filter(move |attribute| attribute.shown == when).map(|attribute| attribute.name.into());
         change.hidden = shown(Shown::Never).collect();
@@ -64,7 +81,7 @@ impl<'a> Planner<'_, 'a> {
         if let Some(entry) = self.input.state.resources.get(&spec.address) {
             change.deposed = entry.deposed.keys().cloned().collect();
             change.delete_ms = kind.expected.delete_ms;
-            change.with_data = !self.input.keep.contains(&spec.address);
+            change.with_data = !self.input.keep.contains(&spec.address) && inside.is_empty();
         }
         match there {
             There::Nothing => {
@@ -88,7 +105,7 @@ impl<'a> Planner<'_, 'a> {
             kind: Arc::clone(&spec.kind),
             provider: spec.provider.clone(),
             attributes: desired,
-            depends_on: spec.depends_on.clone(),
+            depends_on,
             lifecycle: spec.lifecycle.clone(),
             marks: spec.marks.clone(),
             // Places do not travel in a plan: `source` has them as text.
@@ -248,7 +265,13 @@ impl<'a> Planner<'_, 'a> {
         self.trigger(node).map(|by| format!("`{by}` {TRIGGERED}"))
     }
 
-    fn attribute_changes(&self, spec: &ResourceSpec, kind: &KindSchema, desired: &Value, present: &Present<'_>) -> Vec<AttributeChange> {
+    pub(crate) fn attribute_changes(
+        &self,
+        spec: &ResourceSpec,
+        kind: &KindSchema,
+        desired: &Value,
+        present: &Present<'_>,
+    ) -> Vec<AttributeChange> {
         let mut changes = Vec::new();
         let mut found = Vec::new();
         for attribute in kind.attributes.iter().filter(|attribute| attribute.is_settable() && attribute.shown != Shown::Never) {
@@ -339,8 +362,15 @@ impl<'a> Planner<'_, 'a> {
         }
         // One that was never finished holds nothing; where it does, it does not go: its data is not deleted with it.
         let keeps = self.input.keep.contains(address) && !present.object.tainted;
-        let Some(data) = (if keeps { Some(address) } else { self.kept.get(address).copied() }) else { return };
-        let what = if data == address { "is kept".to_owned() } else { format!("is what `{data}` stands on, which is kept") };
+        let inside = kept_inside(self.input, address, present.entry);
+        let inside = inside.keys().next().filter(|_| !present.object.tainted);
+        let data = if keeps { Some(address) } else { inside.or_else(|| self.kept.get(address)) };
+        let Some(data) = data else { return };
+        let what = match data {
+            data if data == address => "is kept".to_owned(),
+            data if inside.is_some() => format!("has `{data}` in it, which is kept"),
+            data => format!("is what `{data}` stands on, which is kept"),
+        };
         let title = format!("`{address}` {what}, but this plan would make it anew: {}", change.reason);
         let help = format!("take back what makes it anew, or give the data up: `--delete-data '{data}'`");
         self.diagnostics.push(Diagnostic::error("kept-data", title).at(spec.span).help(help).of(address));

@@ -6,11 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 const ROUNDS: usize = 4;
 
 /// Marks that say which call made something, where in a spec it stands, what is kept with it, and which stack it belongs to.
-const MARKS: [&str; 7] = [
+const MARKS: [&str; 10] = [
     "cloudtik:address",
+    "cloudtik:engine_version",
+    "cloudtik:final_snapshot_identifier",
     "cloudtik:lineage",
     "cloudtik:on_destroy",
     "cloudtik:op",
+    "cloudtik:skip_final_snapshot",
     "aws:cloudformation:logical-id",
     "aws:cloudformation:stack-id",
     "aws:cloudformation:stack-name",
@@ -22,9 +25,14 @@ const RANDOM: [&str; 5] = ["InstanceProfileId", "clientToken", "macAddress", "pr
 /// CloudFormation gives these no tags.
 const UNTAGGED: [&str; 2] = ["security-group-rule", "instance-profile"];
 
+/// CloudFormation makes no firewall that lets nothing out: this rule stands for none.
+const NOTHING: &str = "[ipProtocol=-1 ipRanges([cidrIp=127.0.0.1/32 description=Nothing else goes out])]";
+const NOTHING_TEXT: &str = "description=Nothing else goes out";
+
 /// The lines of a difference between two looks at an account, and how often each is there.
 pub fn alike(lines: &BTreeSet<String>) -> BTreeMap<String, usize> {
-    let lines: Vec<String> = lines.iter().filter(|line| !line.contains(" stack ")).map(|line| plain(line)).collect();
+    let is_own = |line: &&String| line.contains(" stack ") || line.contains(" security-group-rule ") && line.contains(NOTHING_TEXT);
+    let lines: Vec<String> = lines.iter().filter(|line| !is_own(line)).map(|line| plain(line)).collect();
     let mut names: BTreeMap<String, String> =
         lines.iter().flat_map(|line| ids(line)).map(|id| (id.clone(), kind(&id).to_owned())).collect();
     for _ in 0..ROUNDS {
@@ -48,8 +56,8 @@ fn kind(id: &str) -> &str {
 /// A line without what differs from one making to the next.
 fn plain(line: &str) -> String {
     let untagged = UNTAGGED.iter().any(|kind| line.contains(&format!(" {kind} ")));
-    let mut out = line.to_owned();
-    for set in ["tagSet(", "TagSet(", "Tags("] {
+    let mut out = line.replace(&format!("ipPermissionsEgress({NOTHING}) "), "");
+    for set in ["tagSet(", "TagSet(", "TagList(", "Tags("] {
         let mut from = 0;
         while let Some(start) = out[from..].find(set).map(|at| from + at + set.len()) {
             let end = out[start..].find(')').map_or(out.len(), |at| start + at);

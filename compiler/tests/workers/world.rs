@@ -31,6 +31,7 @@ pub(crate) static SCHEMA: LazyLock<ProviderSchema> = LazyLock::new(|| {
         choices: &[],
         together: None,
         names: None,
+        inside: None,
         additive: &[],
         shows: Visibility::AT_ONCE,
         needs: &[],

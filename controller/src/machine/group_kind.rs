@@ -38,6 +38,7 @@ pub(super) fn group_schema() -> ProviderSchema {
         choices: &[],
         together: None,
         names: None,
+        inside: None,
         additive: &[],
         shows: Visibility::AT_ONCE,
         needs: &[],

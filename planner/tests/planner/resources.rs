@@ -351,6 +351,53 @@ fn data_that_leaves_the_spec_is_kept_with_what_it_stands_on() {
     assert_eq!(world.plan().errors(), [title]);
 }
 
+/// A stack with data inside that needs `t_thing.key`, and a user of the stack.
+fn with_stack() -> World {
+    let parts = || Value::map([("t_data.x", Value::from("t_thing.key")), ("network", "none of its own".into())]);
+    let mut world = World::with([
+        thing("t_thing.key", 1),
+        thing("t_stack.s", 2).set("parts", parts()).needs("t_thing.key"),
+        thing("t_thing.user", 3).needs("t_stack.s"),
+    ]);
+    world.converge();
+    world.keep = [address("t_data.x")].into();
+    world
+}
+
+#[test]
+fn what_has_kept_data_inside_stays_with_nothing_else() {
+    let mut world = with_stack();
+    let planned = world.plan_for(Mode::Destroy).fine();
+    assert_eq!(planned.says("t_stack.s"), "update, live: kept: `t_data.x` is in it");
+    assert_eq!(planned.says("t_thing.key"), "no-op: kept: `t_data.x` stands on it");
+    assert_eq!(world.operations(&planned.plan), ["delete t_thing.user", "update t_stack.s"], "who uses it goes first");
+    world.apply(&planned.plan, usize::MAX);
+    assert_eq!(world.plan_for(Mode::Destroy).fine().text(), "No changes. There is nothing to destroy.\n");
+    let again = world.plan().fine();
+    assert_eq!(world.operations(&again.plan), ["update t_stack.s", "create t_thing.user"]);
+
+    // Given up, it goes with all that is left.
+    world.keep.clear();
+    let planned = world.plan_for(Mode::Destroy).fine();
+    assert!(planned.change("t_stack.s").with_data);
+    world.apply(&planned.plan, usize::MAX);
+    assert!(world.state.resources.is_empty());
+}
+
+#[test]
+fn kept_data_that_leaves_the_spec_stays_in_what_it_is_in() {
+    let mut world = with_stack();
+    world.wants([thing("t_stack.s", 2).set("parts", Value::map([("network", Value::from("other"))]))]);
+    let planned = world.plan().fine();
+    assert_eq!(planned.says("t_thing.key"), "no-op: kept: `t_data.x` stands on it");
+    world.apply(&planned.plan, usize::MAX);
+    let parts = world.state.resources[&address("t_stack.s")].current.as_ref().unwrap().attributes.get("parts").unwrap().clone();
+    assert_eq!(parts.entries().unwrap().keys().map(|name| &**name).collect::<Vec<_>>(), ["network", "t_data.x"]);
+    world.replace = [address("t_stack.s")].into();
+    let title = "`t_stack.s` has `t_data.x` in it, which is kept, but this plan would make it anew: asked for by --replace";
+    assert_eq!(world.plan().errors(), [title]);
+}
+
 #[test]
 fn data_that_is_gone_keeps_nothing() {
     let mut world = data();

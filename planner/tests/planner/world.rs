@@ -13,7 +13,8 @@ use cloudtik_planner::{
     resource_identity, step_identity, step_inputs_preview,
 };
 use cloudtik_provider_api::{
-    AttributeSchema, Expected, Idempotency, KindSchema, Need, ObjectAnswer, Provider, ProviderSchema, Shown, ValueProvider, Visibility,
+    AttributeSchema, Expected, Idempotency, Inside, KindSchema, Need, ObjectAnswer, Provider, ProviderSchema, Shown, ValueProvider,
+    Visibility,
 };
 
 pub(crate) fn address(text: &str) -> Address {
@@ -75,6 +76,7 @@ fn kind(name: &'static str, more: Vec<AttributeSchema>) -> KindSchema {
         choices: &[],
         together: None,
         names: None,
+        inside: None,
         derive: Some(|desired| {
             let name = desired.get("name").and_then(Value::as_str).unwrap_or("nobody");
             vec![("label", format!("label of {name}").into())]
@@ -88,6 +90,19 @@ fn kind(name: &'static str, more: Vec<AttributeSchema>) -> KindSchema {
     }
 }
 
+/// What a `t_stack` has inside: parts, each with what it needs outside, or with nothing; those at addresses are kept.
+fn kept_inside(stack: &Value) -> BTreeMap<Address, BTreeSet<Address>> {
+    let parts = stack.get("parts").and_then(Value::entries).into_iter().flatten();
+    parts.filter_map(|(name, needs)| Some((name.parse().ok()?, needs.as_str()?.parse().into_iter().collect()))).collect()
+}
+
+fn with_kept(before: &Value, after: Option<&Value>, keep: &BTreeSet<Address>) -> Value {
+    let parts = |stack: &Value| stack.get("parts").and_then(Value::entries).cloned().unwrap_or_default();
+    let kept = parts(before).into_iter().filter(|(name, _)| name.parse().is_ok_and(|address: Address| keep.contains(&address)));
+    let all = kept.chain(after.map(parts).unwrap_or_default());
+    Value::object([("parts", Value::map(all))])
+}
+
 /// The provider `t` of the tests.
 pub(crate) fn schema() -> ProviderSchema {
     use AttributeSchema as A;
@@ -97,7 +112,11 @@ pub(crate) fn schema() -> ProviderSchema {
         A::optional("digest", Type::String, ChangeWord::Live, "").shown(Shown::Changes),
         A::optional("document", Type::String, ChangeWord::Live, "").shown(Shown::Never),
     ];
-    let kinds = kinds.into_iter().chain([("t_brief", kind("t_brief", brief))]).collect();
+    let stack = KindSchema {
+        inside: Some(Inside { kept: kept_inside, with_kept }),
+        ..kind("t_stack", vec![A::optional("parts", Type::map(Type::String), ChangeWord::Live, "")])
+    };
+    let kinds = kinds.into_iter().chain([("t_brief", kind("t_brief", brief)), ("t_stack", stack)]).collect();
     ProviderSchema { version: 7, config: Vec::new(), kinds }
 }
 

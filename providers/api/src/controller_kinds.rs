@@ -91,6 +91,7 @@ const fn kind(name: &'static str) -> KindSchema {
         choices: &[],
         together: None,
         names: None,
+        inside: None,
         in_resource: false,
         additive: &[],
         shows: Visibility::AT_ONCE,

@@ -38,7 +38,7 @@ pub use node_attributes::node_attributes;
 pub use provider::{Cloud, Facts, Lowered, Provider};
 pub use record::{RECORD_VALUE, exports_of, record};
 pub use schema::{
-    AttributeSchema, Choice, Deed, Derive, Expected, Idempotency, KindSchema, Names, Presence, ProviderSchema, Refuses, Requests,
+    AttributeSchema, Choice, Deed, Derive, Expected, Idempotency, Inside, KindSchema, Names, Presence, ProviderSchema, Refuses, Requests,
     SecretKind, Shown, Visibility,
 };
 pub use tags::{

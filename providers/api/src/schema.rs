@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use cloudtik_model::{ChangeWord, Type, Value};
+use cloudtik_model::{Address, ChangeWord, Type, Value};
 
 use crate::Together;
 use crate::needs::Need;
@@ -226,6 +226,15 @@ pub struct Choice {
 /// From the given attributes of an object to the names in computed maps, by attribute.
 pub type Names = fn(&Value) -> Vec<(&'static str, BTreeSet<Arc<str>>)>;
 
+/// Of objects that have others inside, some of which say of themselves that they are kept: how that is seen and done.
+#[derive(Clone, Copy, Debug)]
+pub struct Inside {
+    /// What is kept inside of an object with these attributes, by address, with what that needs outside of it.
+    pub kept: fn(&Value) -> BTreeMap<Address, BTreeSet<Address>>,
+    /// The attributes that an object shall have (`None`: nothing wants it any more), with what is to be kept of what it has inside.
+    pub with_kept: fn(before: &Value, after: Option<&Value>, keep: &BTreeSet<Address>) -> Value,
+}
+
 /// A kind of resource.
 #[derive(Clone, Debug)]
 pub struct KindSchema {
@@ -255,6 +264,8 @@ pub struct KindSchema {
     pub together: Option<Together>,
     /// Which names computed maps have, where that follows from the given attributes: an update adds what is new, and what is there stays.
     pub names: Option<Names>,
+    /// What its objects have inside, where that may be kept when they go.
+    pub inside: Option<Inside>,
     /// Whether objects of it only add up, as the rules of a firewall do: new ones are made before old ones beside them go, so that nothing is
     /// missing in between. The attributes that make two of them the same thing, which cannot be there twice; empty: it is no such kind.
     pub additive: &'static [&'static str],

@@ -33,6 +33,7 @@ impl ValueProvider {
             unique_name: None,
             concurrency_max: u32::MAX,
             names: None,
+            inside: None,
             derive: Some(|desired| vec![("output", desired.get("input").cloned().unwrap_or(Value::NULL))]),
             choices: &[],
             together: None,

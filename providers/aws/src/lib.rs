@@ -20,6 +20,7 @@ mod text;
 pub mod waiting;
 mod whole;
 
+pub use cloudformation::{Released, kept_among, released};
 pub use first_boot::first_boot;
 pub use kinds::aws_schema;
 pub use provider::{AWS_PROVIDER, AwsProvider, Connect};

@@ -199,6 +199,40 @@ def install_stacks(url):
     def role_policy_again(api, made, p, tags):
         role_policy(api, p, tags)
 
+    def subnet_group(api, p, tags):
+        given = some(p, "DBSubnetGroupName", "DBSubnetGroupDescription", "SubnetIds")
+        made = api.rds.create_db_subnet_group(**given, Tags=pairs(tags))["DBSubnetGroup"]
+        return made["DBSubnetGroupName"], {}
+
+    def subnet_group_again(api, made, p, tags):
+        api.rds.modify_db_subnet_group(**some(p, "DBSubnetGroupName", "DBSubnetGroupDescription", "SubnetIds"))
+
+    # What CloudFormation calls otherwise than RDS, in a create and in a change.
+    created = {"VPCSecurityGroups": "VpcSecurityGroupIds"}
+    changed = {**created, "Port": "DBPortNumber"}
+    numbers = {"AllocatedStorage", "Port", "BackupRetentionPeriod", "Iops"}
+
+    def of_rds(p, names):
+        given = {key: int(value) if key in numbers else value for key, value in p.items() if key != "Tags"}
+        return {names.get(key, key): value for key, value in given.items()}
+
+    def database(api, p, tags):
+        made = api.rds.create_db_instance(**of_rds(p, created), Tags=pairs(tags))["DBInstance"]
+        return made["DBInstanceIdentifier"], {f"Endpoint.{name}": str(made["Endpoint"][name]) for name in ("Address", "Port")}
+
+    def database_again(api, made, p, tags):
+        former = made.resource["Properties"]
+        differs = {key: value for key, value in p.items() if former.get(key) != value}
+        api.rds.modify_db_instance(
+            DBInstanceIdentifier=made.physical_resource_id, ApplyImmediately=True, **of_rds(differs, changed)
+        )
+
+    def without_database(api, made):
+        last = {"SkipFinalSnapshot": True}
+        if made.resource.get("DeletionPolicy") == "Snapshot":
+            last = {"SkipFinalSnapshot": False, "FinalDBSnapshotIdentifier": f"{made.logical_resource_id.lower()}-snapshot-{made.physical_resource_id}"}
+        api.rds.delete_db_instance(DBInstanceIdentifier=made.physical_resource_id, **last)
+
     def by_id(call, name):
         return lambda api, made: getattr(api.ec2, call)(**{name: made.physical_resource_id})
 
@@ -234,6 +268,11 @@ def install_stacks(url):
         ),
         "IAM::InstanceProfile": (profile, without_profile),
         "S3::Bucket": (bucket, lambda api, made: api.s3.delete_bucket(Bucket=made.physical_resource_id)),
+        "RDS::DBSubnetGroup": (
+            subnet_group,
+            lambda api, made: api.rds.delete_db_subnet_group(DBSubnetGroupName=made.physical_resource_id),
+        ),
+        "RDS::DBInstance": (database, without_database),
         "SSM::Parameter": (parameter, lambda api, made: api.ssm.delete_parameter(Name=made.physical_resource_id)),
     }
     # What some properties of a type are changed by; a change of any other makes the object anew.
@@ -241,7 +280,39 @@ def install_stacks(url):
         "SSM::Parameter": (parameter_again, {"Value", "Description", "Type", "Tier"}),
         "IAM::Role": (role_again, {"ManagedPolicyArns"}),
         "IAM::RolePolicy": (role_policy_again, {"PolicyDocument"}),
+        "RDS::DBSubnetGroup": (subnet_group_again, {"SubnetIds", "DBSubnetGroupDescription"}),
+        "RDS::DBInstance": (
+            database_again,
+            {
+                "AllocatedStorage",
+                "BackupRetentionPeriod",
+                "DBInstanceClass",
+                "DeletionProtection",
+                "EngineVersion",
+                "MasterUserPassword",
+                "MultiAZ",
+                "Port",
+                "StorageType",
+                "VPCSecurityGroups",
+            },
+        ),
     }
+
+    def whole_names(clean):
+        """The name of an attribute may have points in it."""
+
+        def clean_json(value, resources):
+            if isinstance(value, dict) and len(value.get("Fn::GetAtt", [])) > 2 and isinstance(value["Fn::GetAtt"], list):
+                name, *attribute = value["Fn::GetAtt"]
+                value = {"Fn::GetAtt": [name, ".".join(attribute)]}
+            return clean(value, resources)
+
+        return clean_json
+
+    parsing.clean_json = whole_names(parsing.clean_json)
+
+    def is_retained(resource):
+        return resource.get("DeletionPolicy") in ("Retain", "RetainExceptOnCreate")
 
     def names_in(value, found):
         """The names that a part of a template refers to."""
@@ -299,7 +370,7 @@ def install_stacks(url):
         api = Api(stack.region_name)
         if short(resource) not in types:
             return parsing.parse_and_create_resource(name, resource, stack.resource_map, stack.account_id, stack.region_name)
-        if imports and short(resource) == "S3::Bucket" and resource.get("DeletionPolicy") == "Retain":
+        if imports and short(resource) == "S3::Bucket" and is_retained(resource):
             owned = [bucket["Name"] for bucket in api.s3.list_buckets()["Buckets"]]
             if resource["Properties"]["BucketName"] in owned:
                 name = resource["Properties"]["BucketName"]
@@ -335,6 +406,10 @@ def install_stacks(url):
         there = stack.resource_map
         there._template, there.input_parameters = stack.template_dict, parameters
         there.load_mapping()
+        # What the former template was given is none of this one.
+        for name in there.resolved_parameters:
+            there._parsed_resources.pop(name, None)
+        there.resolved_parameters.clear()
         there.load_parameters()
         there.load_conditions()
         there._resource_json_map = stack.template_dict["Resources"]
@@ -373,7 +448,7 @@ def install_stacks(url):
                 made.resource = resource
             made.cf_resource_type, made.logical_resource_id = kind, name
             there[name] = made
-        for made in reversed(old):
+        for made in reversed([made for made in old if not is_retained(made.resource)]):
             attempt(stack, made.logical_resource_id, made.cf_resource_type, "DELETE", lambda: remove(stack, made))
         for name in set(before) - set(wanted):
             there.pop(name, None)
@@ -385,17 +460,21 @@ def install_stacks(url):
             service("ec2", stack.region_name).create_tags(Resources=[target], Tags=pairs(own_tags(stack, resource)))
         return made
 
-    def clear(stack, keep):
-        """Removes what a stack has made, what needs others first; gives what could not be removed."""
+    def clear(stack, keeps):
+        """Removes what a stack has made, what needs others first, but for what is to be kept."""
         there = stack.resource_map._parsed_resources
         resources = stack.template_dict.get("Resources", {})
         for name in reversed(in_order(resources)):
             made = there.get(name)
             if made is None or not hasattr(made, "logical_resource_id"):
                 continue
-            if not (keep and resources[name].get("DeletionPolicy") == "Retain"):
+            if not keeps(resources[name]):
                 attempt(stack, name, made.cf_resource_type, "DELETE", lambda: remove(stack, made))
             there.pop(name)
+
+    def bare(resource):
+        """A policy by itself is no change, and stays what it was."""
+        return {key: value for key, value in resource.items() if key not in ("DeletionPolicy", "UpdateReplacePolicy")}
 
     def differences(stack, change_set):
         old, new = stack.template_dict.get("Resources", {}), change_set.template_dict["Resources"]
@@ -403,7 +482,7 @@ def install_stacks(url):
         for name in sorted({*old, *new}):
             if name not in old or name not in new:
                 changes.append(Change("Add" if name in new else "Remove", name, (new.get(name) or old[name])["Type"]))
-            elif old[name] != new[name]:
+            elif bare(old[name]) != bare(new[name]):
                 change = Change("Modify", name, new[name]["Type"])
                 former, latter = old[name].get("Properties", {}), new[name].get("Properties", {})
                 differs = {key for key in {*former, *latter} if former.get(key) != latter.get(key)}
@@ -456,33 +535,35 @@ def install_stacks(url):
         try:
             deploy(stack, change_set)
             of_stack(stack, f"{word}_COMPLETE")
-        except Exception:
-            back(self, stack, change_set, before)
+        except Exception as error:
+            back(self, stack, change_set, before, str(error))
 
-    def back(self, stack, change_set, before):
+    def back(self, stack, change_set, before, why):
         """What AWS does with a stack whose resources failed."""
         try:
             if before is None and change_set.on_failure == "DELETE":
-                self.delete_stack(stack.stack_id)
+                removed(self, stack, lambda resource: resource.get("DeletionPolicy") == "Retain")
             elif before is None:
                 of_stack(stack, "ROLLBACK_IN_PROGRESS")
-                clear(stack, False)
+                clear(stack, lambda resource: False)
                 of_stack(stack, "ROLLBACK_COMPLETE")
             else:
                 before.imports, before.capabilities = False, stack.capabilities
                 of_stack(stack, "UPDATE_ROLLBACK_IN_PROGRESS")
                 deploy(stack, before)
-                of_stack(stack, "UPDATE_ROLLBACK_COMPLETE")
+                of_stack(stack, "UPDATE_ROLLBACK_COMPLETE", why)
         except Exception as error:
             of_stack(stack, "ROLLBACK_FAILED" if before is None else "UPDATE_ROLLBACK_FAILED", str(error))
 
     def delete_stack(self, name_or_stack_id):
         stack = next((stack for stack in self.stacks.values() if name_or_stack_id in (stack.name, stack.stack_id)), None)
-        if stack is None:
-            return
+        if stack is not None:
+            removed(self, stack, is_retained)
+
+    def removed(self, stack, keeps):
         of_stack(stack, "DELETE_IN_PROGRESS", "User Initiated")
         try:
-            clear(stack, True)
+            clear(stack, keeps)
         except Exception as error:
             return of_stack(stack, "DELETE_FAILED", str(error))
         of_stack(stack, "DELETE_COMPLETE")

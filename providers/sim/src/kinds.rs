@@ -116,6 +116,7 @@ const fn kind(name: &'static str, class: Idempotency) -> KindSchema {
         choices: &[],
         together: None,
         names: None,
+        inside: None,
         additive: &[],
         shows: Visibility::AT_ONCE,
         needs: &[],

@@ -175,23 +175,29 @@ impl Kind for DbInstance {
 
     /// What protects it is for all others.
     async fn delete_with_data(aws: &Aws, id: &str) -> Result<(), CallError> {
-        let database = one(aws, id).await?.ok_or_else(|| gone(id))?;
-        if database.deletion_protection() == Some(true) && database.db_instance_status() != Some("deleting") {
-            let send = aws.rds.modify_db_instance().db_instance_identifier(id).deletion_protection(false).apply_immediately(true);
-            aws.write("rds:ModifyDBInstance", send.send()).await?;
-            let ask = || async {
-                let is_off = one(aws, id).await?.is_none_or(|database| database.deletion_protection() != Some(true));
-                Ok(if is_off { Seen::Done(()) } else { Seen::NotYet("protected".to_owned()) })
-            };
-            wait::until(id, CHANGED_WITHIN, ask).await?;
-            available(aws, id, CHANGED_WITHIN).await?;
-        }
+        unprotected(aws, id).await?;
         Self::delete(aws, id).await
     }
 
     async fn complete(aws: &Aws, found: Found) -> Result<Found, CallError> {
         available(aws, &found.object.id, AVAILABLE_WITHIN).await
     }
+}
+
+/// Takes the protection off, where there is one.
+pub(crate) async fn unprotected(aws: &Aws, id: &str) -> Result<(), CallError> {
+    let database = one(aws, id).await?.ok_or_else(|| gone(id))?;
+    if database.deletion_protection() != Some(true) || database.db_instance_status() == Some("deleting") {
+        return Ok(());
+    }
+    let send = aws.rds.modify_db_instance().db_instance_identifier(id).deletion_protection(false).apply_immediately(true);
+    aws.write("rds:ModifyDBInstance", send.send()).await?;
+    let ask = || async {
+        let is_off = one(aws, id).await?.is_none_or(|database| database.deletion_protection() != Some(true));
+        Ok(if is_off { Seen::Done(()) } else { Seen::NotYet("protected".to_owned()) })
+    };
+    wait::until(id, CHANGED_WITHIN, ask).await?;
+    available(aws, id, CHANGED_WITHIN).await.map(drop)
 }
 
 /// Whether nothing but a mark says it.

@@ -274,7 +274,7 @@ fn encryption_said(configuration: &ServerSideEncryptionConfiguration) -> Option<
 }
 
 /// Deletes all objects with all their versions, a page at a time.
-async fn empty(aws: &Aws, name: &str) -> Result<(), CallError> {
+pub(crate) async fn empty(aws: &Aws, name: &str) -> Result<(), CallError> {
     loop {
         let ask = || aws.s3.list_object_versions().bucket(name).max_keys(BATCH).send();
         let page = aws.read("s3:ListBucketVersions", ask).await?;

@@ -1,12 +1,15 @@
 //! What a template says in place of an answer that nobody has yet: what CloudFormation knows itself, or a parameter that whoever deploys it
 //! fills in.
 
+use std::collections::BTreeMap;
+
 use cloudtik_model::spec::WorkspaceSpec;
 use cloudtik_model::{Expr, ExprKind, Value};
 use serde_json::{Value as Json, json};
 
+use super::names::word;
 use super::text::{Piece, Written};
-use crate::facts::{self, account_key, workspace_key};
+use crate::facts::{self, account_key, version_key, workspace_key};
 
 /// The subnets that a network is divided into.
 const SUBNETS: usize = 16;
@@ -20,6 +23,8 @@ pub(super) struct Questions {
     networks: String,
     client: String,
     network: String,
+    /// Of each database that says no version.
+    versions: BTreeMap<String, String>,
 }
 
 /// A parameter: how the template has it, and what it is once it is known.
@@ -47,6 +52,11 @@ impl Questions {
             networks: key(facts::VPCS),
             client: key(facts::CLIENT),
             network: key(facts::NETWORK),
+            versions: workspace
+                .database
+                .iter()
+                .map(|(label, part)| (version_key(config, workspace, label, part), format!("Database{}Version", word(label))))
+                .collect(),
         }
     }
 
@@ -73,6 +83,9 @@ impl Questions {
             Some(Written::parameter(Parameter { name: name.to_owned(), definition, value: value.clone() }))
         };
         let (vpc, text) = ("AWS::EC2::VPC::Id", "String");
+        if let Some(name) = self.versions.get(key) {
+            return parameter(name, "String", "The version of the engine of a database, such as 17");
+        }
         if names.is_empty() && (key == self.networks || key == self.client) {
             return Some(Written::parameter(network_range(value)));
         }

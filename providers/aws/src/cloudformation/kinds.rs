@@ -222,6 +222,8 @@ fn form_of(kind: &str) -> Option<Form> {
                 ("name", As::Same("DBSubnetGroupName")),
                 ("subnet_ids", As::Same("SubnetIds")),
                 ("description", As::Same("DBSubnetGroupDescription")),
+                // It is that of the subnets.
+                ("vpc_id", As::Elsewhere),
             ],
         ),
         kinds::DB_INSTANCE => form("AWS::RDS::DBInstance", Tags::List, DATABASE),
@@ -254,6 +256,7 @@ pub(super) fn attribute(writer: &Writer<'_>, part: &ResourceSpec, attribute: &st
         (kinds::S3_BUCKET | kinds::IAM_ROLE | kinds::IAM_INSTANCE_PROFILE, "arn") => of("Arn"),
         (kinds::DB_INSTANCE, "address") => of("Endpoint.Address"),
         (kinds::DB_INSTANCE, "port") => of("Endpoint.Port"),
+        (kinds::DB_INSTANCE, "username") => Some(Written::piece(Piece::Text(given(part, attribute).as_str()?.to_owned()))),
         (kinds::S3_BUCKET, "bucket")
         | (kinds::IAM_ROLE | kinds::IAM_INSTANCE_PROFILE | kinds::SSM_PARAMETER | kinds::DB_SUBNET_GROUP, "name")
         | (kinds::DB_INSTANCE, "identifier") => Some(Written::known(&this)),
@@ -299,6 +302,9 @@ pub(super) fn made(writer: &mut Writer<'_>, part: &ResourceSpec) -> Result<Vec<(
             if !policies.is_empty() {
                 properties.insert("ManagedPolicyArns".to_owned(), Json::Array(policies));
             }
+        }
+        kinds::DB_INSTANCE => {
+            properties.insert("CopyTagsToSnapshot".to_owned(), true.into());
         }
         kinds::S3_BUCKET => store(writer, part, &this, &mut properties).map_err(|wrong| ("bucket", wrong))?,
         _ => {}

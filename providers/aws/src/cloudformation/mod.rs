@@ -1,12 +1,15 @@
 //! Workspaces as templates of CloudFormation: what native parts would be, as one document.
 
 mod facts;
+mod kept;
 mod kinds;
 mod names;
 mod stack;
 mod text;
 mod writer;
 
+pub(crate) use kept::INSIDE;
+pub use kept::{Released, kept_among, released};
 pub(crate) use stack::stack;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,7 +22,7 @@ use serde_json::{Map, Value as Json, json};
 use self::facts::Questions;
 use self::names::word;
 use self::writer::{Writer, Wrong};
-use crate::kinds::aws_schema;
+use crate::kinds::{SSM_PARAMETER, aws_schema};
 
 /// The word of `deploy` and of `--emit`.
 pub(crate) const CLOUDFORMATION: &str = "cloudformation";
@@ -39,7 +42,8 @@ pub(crate) struct Template {
 
 /// The template of a workspace that was lowered to its native parts. What it cannot say is an error at its place.
 pub(crate) fn template(config: &Value, workspace: &WorkspaceSpec, native: &Lowered, found: &mut Diagnostics) -> Template {
-    let filled: Vec<ResourceSpec> = native.resources.iter().map(|part| with_defaults(config, part)).collect();
+    let filled: Vec<ResourceSpec> =
+        native.resources.iter().filter(|part| !is_outside(part)).map(|part| with_defaults(config, part)).collect();
     let parts: BTreeMap<Address, &ResourceSpec> = filled.iter().map(|part| (part.address.clone(), part)).collect();
     let questions = Questions::of(config, workspace);
     if !workspace.lifecycle.ignore_changes.is_empty() {
@@ -85,6 +89,11 @@ pub(crate) fn template(config: &Value, workspace: &WorkspaceSpec, native: &Lower
     let parameters = parameters.into_values().filter(|parameter| !parameter.value.is_null());
     let parameters = parameters.map(|parameter| (parameter.name, parameter.value)).collect();
     Template { json, parameters, outputs: outputs.names }
+}
+
+/// What CloudFormation makes none of: an encrypted parameter. It stands beside the stack.
+fn is_outside(part: &ResourceSpec) -> bool {
+    &*part.kind == SSM_PARAMETER && part.attributes.get("type").and_then(Value::as_str) == Some("SecureString")
 }
 
 /// A part with the values that its kind has where nobody says anything, and with the tags of the configuration.
@@ -138,10 +147,8 @@ fn on_destroy(part: &ResourceSpec) -> Option<&str> {
 fn complete(writer: &Writer<'_>, part: &ResourceSpec, name: &str, resource: &mut Json) {
     let Some(resource) = resource.as_object_mut() else { return };
     if let Some(on_destroy) = on_destroy(part) {
-        let keeps = on_destroy == "keep" || part.lifecycle.prevent_destroy;
-        for policy in ["DeletionPolicy", "UpdateReplacePolicy"] {
-            resource.insert(policy.to_owned(), if keeps { "Retain" } else { "Delete" }.into());
-        }
+        let outside = part.depends_on.iter().filter(|address| !writer.parts.contains_key(*address));
+        kept::mark(part, on_destroy, &outside.cloned().collect(), resource);
     }
     let mut implied = BTreeSet::new();
     resource.values().for_each(|json| references(json, &mut implied));

@@ -6,7 +6,7 @@ use cloudtik_model::spec::{Part, WorkspaceSpec};
 use cloudtik_model::{Address, Diagnostic, Diagnostics, Expr, ExprKind, Type, Value, ValueKind};
 use cloudtik_provider_api::{Lowered, ResourceBuilder, WORKSPACE_TAG, real_name, reference};
 
-use super::{Template, template};
+use super::{Template, is_outside, template};
 use crate::kinds;
 
 /// The part of the workspace.
@@ -18,7 +18,7 @@ const NAMED_IDENTITIES: &str = "CAPABILITY_NAMED_IAM";
 /// Bytes of a template that is sent with the call.
 const TEMPLATE_BYTES_MAX: usize = 51_200;
 
-/// The stack in place of the native parts. What references to the workspace see comes from its outputs.
+/// The stack in place of the native parts, with the passwords beside it that it is given. What references to the workspace see comes from its outputs.
 pub(crate) fn stack(config: &Value, workspace: &WorkspaceSpec, mut native: Lowered) -> Lowered {
     let mut found = std::mem::take(&mut native.diagnostics);
     let made = template(config, workspace, &native, &mut found);
@@ -36,7 +36,8 @@ pub(crate) fn stack(config: &Value, workspace: &WorkspaceSpec, mut native: Lower
         .set("capabilities", Value::set([Value::from(NAMED_IDENTITIES)]))
         .field(&workspace.fields, "tags");
     let exports = exported(&native.exports, &made, &address, &mut Vec::new());
-    Lowered { resources: vec![stack.build()], exports, gates: BTreeSet::from([address]), diagnostics: found, ..Lowered::default() }
+    let resources = native.resources.into_iter().filter(is_outside).chain([stack.build()]).collect();
+    Lowered { resources, exports, gates: BTreeSet::from([address]), diagnostics: found, ..Lowered::default() }
 }
 
 fn check_size(body: &str, workspace: &WorkspaceSpec, found: &mut Diagnostics) {
@@ -49,7 +50,7 @@ fn check_size(body: &str, workspace: &WorkspaceSpec, found: &mut Diagnostics) {
 
 /// A parameter that only an object of the stack itself could fill.
 fn check_parameters(made: &Template, native: &Lowered, workspace: &WorkspaceSpec, found: &mut Diagnostics) {
-    let own: BTreeSet<&Address> = native.resources.iter().map(|part| &part.address).collect();
+    let own: BTreeSet<&Address> = native.resources.iter().filter(|part| !is_outside(part)).map(|part| &part.address).collect();
     for (name, value) in &made.parameters {
         let mut needs = BTreeSet::new();
         value.addresses(&mut needs);

@@ -152,6 +152,7 @@ const fn kind(name: &'static str, class: Idempotency, doc: &'static str) -> Kind
         choices: &[],
         together: None,
         names: None,
+        inside: None,
         additive: &[],
         shows: Visibility::AT_ONCE,
         needs: &[],

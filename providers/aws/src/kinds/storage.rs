@@ -7,6 +7,8 @@ use cloudtik_model::{ChangeWord, Type, Value};
 use cloudtik_provider_api::{AttributeSchema, KindSchema, Need, SecretKind, Shown, When};
 use serde_json::Value as Json;
 
+use crate::cloudformation::INSIDE;
+
 use super::{arn, block, fixed, flag, given, live, named, names, seconds, tags, word};
 
 /// The names of the outputs of a stack.
@@ -70,6 +72,7 @@ pub(super) fn kinds() -> Vec<KindSchema> {
             ],
             expected: seconds(180, 120, 120),
             names: Some(outputs),
+            inside: Some(INSIDE),
             ..named(names::CLOUDFORMATION_STACK, "name", "Resources that are made from a template.")
         },
     ]

@@ -15,6 +15,10 @@ pub struct Linter {
     python: PathBuf,
 }
 
+/// What is as it is meant to be. W1011: a password comes by a parameter, since CloudFormation does not see a change of what a reference leads to.
+/// E3691, W3691: RDS takes a version that leaves the minor one open, and the linter's list of versions is of some day.
+const MEANT: &str = "W1011,E3691,W3691";
+
 impl Linter {
     /// Installs it below the folder, or says loudly that a test does not run.
     ///
@@ -33,8 +37,11 @@ impl Linter {
     ///
     /// When it cannot be run.
     pub fn complaints(&self, templates: &[PathBuf]) -> io::Result<String> {
-        let output =
-            Command::new(&self.python).args(["-c", START, "--format", "parseable", "--"]).args(templates).stdin(Stdio::null()).output()?;
+        let output = Command::new(&self.python)
+            .args(["-c", START, "--ignore-checks", MEANT, "--format", "parseable", "--"])
+            .args(templates)
+            .stdin(Stdio::null())
+            .output()?;
         let said = [output.stdout, output.stderr].concat();
         let said = String::from_utf8_lossy(&said).trim().to_owned();
         match (said.is_empty(), output.status.success()) {

@@ -25,23 +25,18 @@ fn ids(text: &str) -> String {
         .fold(text.to_owned(), |text, (ours, theirs)| text.replace(ours, theirs))
 }
 
-/// What a stack cannot have: passwords that are made while it comes, and parts in another region or account.
+/// What a stack cannot have: parts in another region or account.
 fn is_for_stacks(name: &str) -> bool {
-    !["databases", "peered-elsewhere"].contains(&name)
+    name != "peered-elsewhere"
 }
 
 #[test]
 fn what_is_not_for_stacks_is_refused() {
-    for (name, says) in [
-        ("databases", "the parameter `DatabaseDefaultMasterUserPassword` of the stack is known once"),
-        ("peered-elsewhere", "a stack lies in one account and region"),
-    ] {
-        let (_, workspace) = MODES.iter().find(|(mode, _)| *mode == name).unwrap();
-        let source = workspace.replacen("workspace \"w\" {\n", "workspace \"w\" {\n deploy = \"cloudformation\"\n", 1);
-        let (_, map, found) = run(&source, &facts(&source));
-        let said = describe(&map, &found);
-        assert!(said.contains(says), "{name}: {said}");
-    }
+    let (_, workspace) = MODES.iter().find(|(mode, _)| *mode == "peered-elsewhere").unwrap();
+    let source = workspace.replacen("workspace \"w\" {\n", "workspace \"w\" {\n deploy = \"cloudformation\"\n", 1);
+    let (_, map, found) = run(&source, &facts(&source));
+    let said = describe(&map, &found);
+    assert!(said.contains("a stack lies in one account and region"), "{said}");
 }
 
 #[test]
@@ -72,8 +67,33 @@ fn a_stack_has_the_template_that_is_emitted() {
         let (emitted, deployed): (Json, Json) =
             (serde_json::from_str(&text).unwrap(), serde_json::from_str(&ids(body.as_str().unwrap())).unwrap());
         assert!(emitted == deployed, "{name}");
-        assert!(attribute(&graph, "workspace.w.stack", "parameters").entries().is_some_and(std::collections::BTreeMap::is_empty), "{name}");
+        let parameters = attribute(&graph, "workspace.w.stack", "parameters");
+        let secret = parameters.entries().unwrap().values().filter(|value| value.is_sensitive()).count();
+        assert_eq!((parameters.entries().unwrap().len(), secret), if *name == "databases" { (2, 2) } else { (0, 0) }, "{name}");
     }
+}
+
+/// CloudFormation makes no encrypted parameter: the passwords stand beside the stack, and it is given those of its databases.
+#[test]
+fn passwords_are_beside_a_stack() {
+    let (_, workspace) = MODES.iter().find(|(mode, _)| *mode == "databases").unwrap();
+    let source = with_stack(workspace);
+    let graph = compiled(&source, &facts(&source));
+    let nodes: Vec<String> = graph.nodes.keys().map(ToString::to_string).collect();
+    let passwords = ["catalog", "default", "theirs"].map(|label| format!("workspace.w.database_password.{label}"));
+    assert_eq!(nodes, passwords.into_iter().chain(["workspace.w.stack".to_owned()]).collect::<Vec<_>>());
+    let body = attribute(&graph, "workspace.w.stack", "template_body").as_str().unwrap().to_owned();
+    assert!(!body.contains("s3cret"), "{body}");
+    let template: Json = serde_json::from_str(&body).unwrap();
+    let policies = |name: &str| {
+        let resource = &template["Resources"][name];
+        [&resource["DeletionPolicy"], &resource["Metadata"]["cloudtik"]["Goes"]].map(|word| word.as_str().unwrap_or_default().to_owned())
+    };
+    assert_eq!(
+        (policies("DatabaseDefault"), policies("DatabaseCatalog")),
+        (["RetainExceptOnCreate", "Snapshot"].map(str::to_owned), ["Delete", "Delete"].map(str::to_owned))
+    );
+    assert_eq!(template["Parameters"]["DatabaseDefaultMasterUserPassword"], serde_json::json!({ "Type": "String", "NoEcho": true }));
 }
 
 #[track_caller]

@@ -58,6 +58,7 @@ pub(super) fn local_schema() -> ProviderSchema {
             secrets: &[(HOST_KEY_SECRET, SecretKind::SshHostKey), (LOGIN_SECRET, SecretKind::LoginKey)],
             derive: Some(published),
             names: None,
+            inside: None,
             in_resource: true,
             doc: "A node on this machine.",
             ..kind(INSTANCE_KIND)
@@ -82,6 +83,7 @@ const fn kind(name: &'static str) -> KindSchema {
         choices: &[],
         together: None,
         names: None,
+        inside: None,
         additive: &[],
         shows: Visibility::AT_ONCE,
         needs: &[],

@@ -34,12 +34,33 @@ pub(super) struct ChangeSet {
     pub(super) changes: Vec<Change>,
 }
 
+/// What a stack shall be.
+pub(super) struct Wanted {
+    pub(super) template: String,
+    pub(super) parameters: Vec<Parameter>,
+    pub(super) capabilities: Vec<Capability>,
+    /// Encoded, with the marks.
+    pub(super) tags: BTreeMap<String, String>,
+}
+
+impl Wanted {
+    /// As the attributes say.
+    pub(super) fn of(given: Given<'_>, tags: BTreeMap<String, String>) -> Result<Self, CallError> {
+        let parameter = |(name, value)| Parameter::builder().parameter_key(name).parameter_value(value).build();
+        Ok(Self {
+            template: given.text("template_body")?.to_owned(),
+            parameters: given.map("parameters").into_iter().map(parameter).collect(),
+            capabilities: given.texts("capabilities").iter().map(|word| Capability::from(word.as_str())).collect(),
+            tags,
+        })
+    }
+}
+
 /// Makes a change set of a stack, and waits until AWS knows what it would do. `None`: nothing. The same operation gets the same one again.
 pub(super) async fn made(
     aws: &Aws,
     stack: &str,
-    given: Given<'_>,
-    tags: &BTreeMap<String, String>,
+    wanted: Wanted,
     kind: ChangeSetType,
     operation: &str,
 ) -> Result<Option<ChangeSet>, CallError> {
@@ -47,18 +68,17 @@ pub(super) async fn made(
     let creates = kind == ChangeSetType::Create;
     let token = Digest::of(operation).to_string();
     let name = format!("cloudtik-{}", token.chars().take(NAME_CHARS).collect::<String>());
-    let capabilities: Vec<Capability> = given.texts("capabilities").iter().map(|word| Capability::from(word.as_str())).collect();
     let start = aws.cloudformation.create_change_set();
     let start = if creates { start.on_stack_failure(OnStackFailure::Delete) } else { start };
     let send = start
         .stack_name(stack)
         .change_set_name(&name)
         .change_set_type(kind)
-        .set_template_body(given.owned("template_body"))
-        .set_parameters(Some(parameters(given)))
-        .set_capabilities((!capabilities.is_empty()).then_some(capabilities))
-        .set_tags(Some(written(tags)))
-        // What a former stack kept, such as an object store, is taken up again.
+        .template_body(wanted.template)
+        .set_parameters(Some(wanted.parameters))
+        .set_capabilities((!wanted.capabilities.is_empty()).then_some(wanted.capabilities))
+        .set_tags(Some(written(&wanted.tags)))
+        // What a former stack left behind when somebody removed it, such as an object store, is taken up again.
         .import_existing_resources(true)
         .client_token(&token)
         .send();
@@ -123,11 +143,6 @@ pub(super) async fn removed(aws: &Aws, id: &str) -> Result<(), CallError> {
     aws.write("cloudformation:DeleteChangeSet", aws.cloudformation.delete_change_set().change_set_name(id).send()).await.map(drop)
 }
 
-fn parameters(given: Given<'_>) -> Vec<Parameter> {
-    let parameter = |(name, value)| Parameter::builder().parameter_key(name).parameter_value(value).build();
-    given.map("parameters").into_iter().map(parameter).collect()
-}
-
 fn written(tags: &BTreeMap<String, String>) -> Vec<Tag> {
     tags.iter().map(|(name, value)| Tag::builder().key(name).value(value).build()).collect()
 }
@@ -137,9 +152,10 @@ pub(super) fn lines(changes: &[Change]) -> Vec<String> {
     changes.iter().filter_map(Change::resource_change).map(line).collect()
 }
 
-/// Whether something is made anew.
-pub(super) fn makes_anew(changes: &[Change]) -> bool {
-    changes.iter().filter_map(Change::resource_change).any(|change| change.replacement() == Some(&Replacement::True))
+/// The names of the resources that are made anew.
+pub(super) fn made_anew(changes: &[Change]) -> impl Iterator<Item = &str> {
+    let anew = changes.iter().filter_map(Change::resource_change).filter(|change| change.replacement() == Some(&Replacement::True));
+    anew.filter_map(ResourceChange::logical_resource_id)
 }
 
 fn line(change: &ResourceChange) -> String {
@@ -175,7 +191,7 @@ mod tests {
         ] {
             let changes = [change(action, replacement)];
             assert_eq!(lines(&changes), [format!("`N` (AWS::X::Y) {said}")]);
-            assert_eq!(makes_anew(&changes), anew);
+            assert_eq!(made_anew(&changes).next().is_some(), anew);
         }
     }
 }

@@ -1,17 +1,19 @@
 //! `aws_cloudformation_stack`
 
 mod change_set;
+mod release;
 mod trouble;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use aws_sdk_cloudformation::types::{ChangeSetType, Stack, StackStatus, Tag, TemplateStage};
-use cloudtik_aws::{kinds, marks};
+use aws_sdk_cloudformation::types::{ChangeSetType, Stack, StackStatus, Tag};
+use cloudtik_aws::{kept_among, kinds, marks};
 use cloudtik_model::Value;
 use cloudtik_provider_api::{CallError, CreateRequest, ErrorClass, Found, ObjectAnswer, UpdateRequest};
 
-use self::change_set::{NO_CHANGE_SET, executed, lines, made, makes_anew, removed};
+use self::change_set::{NO_CHANGE_SET, Wanted, executed, lines, made, made_anew, removed};
+use self::release::{release, template_of};
 use self::trouble::{failure, is_busy, is_stuck};
 use super::made::unfinished;
 use crate::attributes::{Given, Said};
@@ -44,7 +46,7 @@ impl Kind for CloudformationStack {
             let text = format!("{CREATES}: there is a stack `{name}` already, and it is {}", status_text(stack.stack_status()));
             return Err(CallError::new(ErrorClass::Conflict, "AlreadyExistsException", text));
         }
-        let set = match made(aws, name, given, &tags::of_create(request), ChangeSetType::Create, &request.op_id).await {
+        let set = match made(aws, name, Wanted::of(given, tags::of_create(request))?, ChangeSetType::Create, &request.op_id).await {
             Ok(set) => set.ok_or_else(|| strange(CREATES, "changes"))?,
             Err(error) if error.code == NO_CHANGE_SET => {
                 // The stack that it was asked of is there, and empty.
@@ -84,12 +86,14 @@ impl Kind for CloudformationStack {
             all.retain(|name, _| !removed.contains(name));
             all.extend(set);
         }
-        let given = Given(&request.attributes);
-        let Some(set) = made(aws, &request.id, given, &all, ChangeSetType::Update, &request.op_id).await? else { return Ok(()) };
+        let wanted = Wanted::of(Given(&request.attributes), all)?;
+        release(aws, &stack, Some(&wanted.template), &request.op_id).await?;
+        let Some(set) = made(aws, &request.id, wanted, ChangeSetType::Update, &request.op_id).await? else { return Ok(()) };
         executed(aws, &set, &request.op_id).await?;
         settled(aws, &request.id, "cloudformation:ExecuteChangeSet").await.map(drop)
     }
 
+    /// What has a policy by which it is retained stays, without an owner.
     async fn delete(aws: &Aws, id: &str) -> Result<(), CallError> {
         let action = "cloudformation:DeleteStack";
         // Of a stack that is not there AWS says that it was deleted.
@@ -106,18 +110,33 @@ impl Kind for CloudformationStack {
         with_place(aws, id, wait::until(id, SETTLES_WITHIN, ask).await).await
     }
 
+    async fn delete_with_data(aws: &Aws, id: &str) -> Result<(), CallError> {
+        let stack = quiet(aws, id).await?.ok_or_else(|| gone(id))?;
+        release(aws, &stack, None, &now("removal of", id)).await?;
+        Self::delete(aws, id).await
+    }
+
     async fn complete(aws: &Aws, found: Found) -> Result<Found, CallError> {
         settled(aws, &found.object.id, "cloudformation:ExecuteChangeSet").await
     }
 }
 
+/// What is done now and never again: a token of before would stand for a change set that is gone.
+fn now(what: &str, id: &str) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
+    format!("{what} {id} at {now}")
+}
+
+/// The answer to what an update does: lines, whether something is made anew, and what of that is kept.
+fn told(lines: Vec<String>, anew: bool, kept: BTreeSet<String>) -> Value {
+    let texts = |texts: Vec<String>| Value::list(texts.into_iter().map(Value::from));
+    Value::object([("notes", texts(lines)), ("anew", anew.into()), ("kept", texts(kept.into_iter().collect()))])
+}
+
 /// What an update would do inside a stack: lines for whoever reads the plan, and whether something is made anew. The change set that says so
 /// is removed again.
 pub(crate) async fn preview(aws: &Aws, arguments: Given<'_>) -> Result<Value, CallError> {
-    let answer = |lines: Vec<String>, anew: bool| {
-        let lines = Value::list(lines.into_iter().map(Value::from));
-        Ok(Value::object([("notes", lines), ("anew", anew.into())]))
-    };
+    let answer = |lines: Vec<String>, anew: bool| Ok(told(lines, anew, BTreeSet::new()));
     let id = arguments.text("id")?;
     let Some(stack) = one(aws, id).await?.filter(is_there) else { return answer(Vec::new(), false) };
     if is_stuck(&stack) {
@@ -131,12 +150,13 @@ pub(crate) async fn preview(aws: &Aws, arguments: Given<'_>) -> Result<Value, Ca
     let (marks, _) = marks::part(read(stack.tags()));
     let marks = marks.into_iter().map(|(name, value)| (name, marks::encode(&value)));
     let all: BTreeMap<String, String> = arguments.map("tags").into_iter().chain(marks).collect();
-    // Each look is one of its own: a token of before would stand for a change set that is gone.
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
-    let operation = format!("preview of {id} at {now}");
-    let Some(set) = made(aws, id, arguments, &all, ChangeSetType::Update, &operation).await? else { return answer(Vec::new(), false) };
+    let wanted = Wanted::of(arguments, all)?;
+    let template = wanted.template.clone();
+    let set = made(aws, id, wanted, ChangeSetType::Update, &now("preview of", id)).await?;
+    let Some(set) = set else { return answer(Vec::new(), false) };
     removed(aws, &set.id).await?;
-    answer(lines(&set.changes), makes_anew(&set.changes))
+    let anew: Vec<&str> = made_anew(&set.changes).collect();
+    Ok(told(lines(&set.changes), !anew.is_empty(), kept_among(&template, anew.into_iter())))
 }
 
 fn read(tags: &[Tag]) -> BTreeMap<String, String> {
@@ -219,8 +239,7 @@ async fn with_place<T>(aws: &Aws, id: &str, waited: Result<T, CallError>) -> Res
 
 async fn said(aws: &Aws, stack: Stack) -> Result<Found, CallError> {
     let id = stack.stack_id().ok_or_else(|| strange("cloudformation:DescribeStacks", "id"))?;
-    let ask = || aws.cloudformation.get_template().stack_name(id).template_stage(TemplateStage::Original).send();
-    let template = aws.read("cloudformation:GetTemplate", ask).await?;
+    let template = template_of(aws, id).await?;
     let (marks, own) = marks::part(read(stack.tags()));
     let capabilities: BTreeSet<String> = stack.capabilities().iter().map(|word| word.as_str().to_owned()).collect();
     let outputs = stack.outputs().iter().filter_map(|output| Some((output.output_key.clone()?, output.output_value.clone()?)));
@@ -229,7 +248,7 @@ async fn said(aws: &Aws, stack: Stack) -> Result<Found, CallError> {
         .untold(&["parameters"])
         .set("name", stack.stack_name())
         // What is in a stack that is stuck is not what any template says: a plan that sees this says why.
-        .set("template_body", template.template_body().filter(|_| !is_stuck(&stack)))
+        .set("template_body", template.filter(|_| !is_stuck(&stack)))
         .set("capabilities", capabilities)
         .set("tags", own)
         .set("outputs", outputs.collect::<BTreeMap<_, _>>())
