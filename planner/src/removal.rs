@@ -66,7 +66,7 @@ impl<'a> Planner<'_, 'a> {
     fn check_prevented(&mut self, address: &Address, node: &Node, change: &Change) {
         if let Node::Resource(spec) = node
             && spec.lifecycle.prevent_destroy
-            && change.action == Action::Delete
+            && (change.action == Action::Delete || change.is_reduced())
             && change.id.is_some()
         {
             self.diagnostics.push(prevented(address, spec.span, "everything is to be destroyed"));

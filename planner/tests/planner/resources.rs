@@ -385,6 +385,14 @@ fn what_has_kept_data_inside_stays_with_nothing_else() {
 }
 
 #[test]
+fn what_must_not_be_destroyed_is_not_reduced_either() {
+    let mut world = with_stack();
+    world.wants([thing("t_stack.s", 2).prevent_destroy()]);
+    let says = ["`t_stack.s` must not be destroyed, but this plan would: everything is to be destroyed"];
+    assert_eq!(world.plan_for(Mode::Destroy).errors(), says);
+}
+
+#[test]
 fn kept_data_that_leaves_the_spec_stays_in_what_it_is_in() {
     let mut world = with_stack();
     world.wants([thing("t_stack.s", 2).set("parts", Value::map([("network", Value::from("other"))]))]);
