@@ -387,7 +387,7 @@ fn what_has_kept_data_inside_stays_with_nothing_else() {
 #[test]
 fn what_must_not_be_destroyed_is_not_reduced_either() {
     let mut world = with_stack();
-    world.wants([thing("t_stack.s", 2).prevent_destroy()]);
+    world.wants([thing("t_stack.s", 2).keep()]);
     let says = ["`t_stack.s` must not be destroyed, but this plan would: everything is to be destroyed"];
     assert_eq!(world.plan_for(Mode::Destroy).errors(), says);
 }

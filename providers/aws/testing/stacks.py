@@ -580,6 +580,11 @@ def install_stacks(url):
 
     CloudFormationResponse.create_change_set = asks(CloudFormationResponse.create_change_set)
     CloudFormationResponse._validate_different_update = lambda self, *given: None
+    def stack_resources(self):
+        """Those that are there: moto would make what is not when it is asked for."""
+        return [made for made in self.resource_map._parsed_resources.values() if hasattr(made, "logical_resource_id")]
+
+    Stack.stack_resources = property(stack_resources)
     CloudFormationBackend.create_change_set = create_change_set
     CloudFormationBackend.execute_change_set = execute_change_set
     CloudFormationBackend.delete_stack = delete_stack
