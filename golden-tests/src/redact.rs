@@ -22,6 +22,7 @@ impl Redaction {
             // Ids are random: of runs, lineages, operations, and digests of what holds one.
             (r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", "[ID]"),
             (r"\b[0-9a-f]{16,}\b", "[ID]"),
+            (r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", "[TIMESTAMP]"),
             (platform.as_str(), "[PLATFORM]"),
             (version.as_str(), "[VERSION]"),
             (r"\b(in|after) \d+(\.\d)?s\b", "$1 [TIME]"),
@@ -46,7 +47,10 @@ mod tests {
     #[test]
     fn what_changes_is_replaced_and_the_rest_is_not() {
         let redaction = Redaction::new(Path::new("/tmp/x1")).unwrap();
-        let text = "cannot read /tmp/x1/project/a: 0123456789abcdef; created in 1.2s, still creating (10s), 12 abc 0.1.0";
-        assert_eq!(redaction.apply(text), "cannot read [ROOT]/project/a: [ID]; created in [TIME], still creating (10s), 12 abc [VERSION]");
+        let text = "cannot read /tmp/x1/project/a: 0123456789abcdef; created in 1.2s, still creating (10s), 12 abc 0.1.0 2026-01-02T03:04:05.000006Z";
+        assert_eq!(
+            redaction.apply(text),
+            "cannot read [ROOT]/project/a: [ID]; created in [TIME], still creating (10s), 12 abc [VERSION] [TIMESTAMP]"
+        );
     }
 }

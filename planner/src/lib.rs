@@ -24,7 +24,10 @@ pub use cloudtik_lang::step_inputs_preview;
 pub use estimate::{Estimate, estimate};
 pub use execution::{Execution, ExecutionError, Operation, OperationKind, execution};
 pub use input::{Mode, Observation, PlanInput};
-pub use json::{PlainJson, PlanJson, ResourceName, StateJson, TERRAFORM_VERSION, TypeJson, resource_name};
+pub use json::{
+    EventChange, EventCounts, EventResource, Importing, OutputValue, PlanJson, StateJson, TERRAFORM_VERSION, TypeJson, event_action,
+    event_changes, event_counts, event_drift,
+};
 pub use lint::lint;
 pub use plan::{Action, AttributeChange, Change, Counts, OutputChange, PLAN_VERSION, Plan, Settled};
 pub use planner::plan;

@@ -63,6 +63,11 @@ impl Arguments {
         if matches!(self.command, Command::Output { name: None, raw: true, .. }) {
             return Err(wrong("`--raw` prints one output: name it"));
         }
+        if let Command::Apply { json: true, auto_approve: false, file: None, .. }
+        | Command::Destroy { json: true, auto_approve: false, .. } = self.command
+        {
+            return Err(wrong_with_help("with `--json` nobody is asked for a yes", "pass `--auto-approve`, or apply a saved plan"));
+        }
         let (file, decided) = match &self.command {
             Command::Show { file: Some(file), .. } => (file, vec![(!self.given.is_empty(), "--var")]),
             Command::Apply { file: Some(file), plan, destroy, delete_data, .. } => {
@@ -236,6 +241,9 @@ pub(crate) enum Command {
         /// Do not wait for workers: end when the heads have the new configuration
         #[arg(long)]
         no_wait: bool,
+        /// Print what happens as JSON, one event a line; nobody is asked
+        #[arg(long)]
+        json: bool,
         #[command(flatten)]
         delete_data: DeleteDataFlags,
         #[command(flatten)]
@@ -246,6 +254,9 @@ pub(crate) enum Command {
         /// Do not ask before
         #[arg(long)]
         auto_approve: bool,
+        /// Print what happens as JSON, one event a line; nobody is asked
+        #[arg(long)]
+        json: bool,
         #[command(flatten)]
         delete_data: DeleteDataFlags,
         #[command(flatten)]

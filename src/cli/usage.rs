@@ -30,8 +30,8 @@ const LATER_COMMANDS: &[&str] = &[
 /// Flags of the language that this version does not have, by command.
 const LATER_FLAGS: &[(&str, &[&str])] = &[
     ("plan", &["base", "data", "exclude", "refresh-facts", "refresh-only", "state", "target", "unset-vars"]),
-    ("apply", &["exclude", "json", "keep-failed", "refresh-facts", "refresh-only", "state", "target"]),
-    ("destroy", &["exclude", "json", "state", "target"]),
+    ("apply", &["exclude", "keep-failed", "refresh-facts", "refresh-only", "state", "target"]),
+    ("destroy", &["exclude", "state", "target"]),
     ("show", &["record", "spec"]),
 ];
 

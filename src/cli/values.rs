@@ -61,6 +61,11 @@ pub(crate) fn utc(seconds: u64) -> String {
     format!("{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02}", of_day / 3600, of_day / 60 % 60, of_day % 60)
 }
 
+/// A moment since 1970 as machines write it: `2026-01-02T03:04:05.000006Z`.
+pub(crate) fn timestamp(since: Duration) -> String {
+    format!("{}.{:06}Z", utc(since.as_secs()).replacen(' ', "T", 1), since.subsec_micros())
+}
+
 /// The text without characters that would do something to a terminal. What stands in a spec or comes from a node is shown, never obeyed.
 pub(crate) fn harmless(text: &str) -> String {
     text.chars()
@@ -119,6 +124,7 @@ mod tests {
             "2099-12-31 23:59:59",
         ];
         assert_eq!(shown, expected);
+        assert_eq!(timestamp(Duration::from_micros(1_767_323_045_000_006)), "2026-01-02T03:04:05.000006Z");
     }
 
     #[test]

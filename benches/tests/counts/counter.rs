@@ -15,6 +15,10 @@ pub(crate) struct Counts {
     pub(crate) allocations: u64,
     /// Bytes that were asked for.
     pub(crate) bytes: u64,
+    /// Bytes that are held and were not before; less than none where something older was given back.
+    pub(crate) held: i64,
+    /// The most that was held at once.
+    pub(crate) held_max: i64,
     /// `fsync` and `fdatasync`.
     pub(crate) fsyncs: u64,
     /// Threads.
@@ -22,7 +26,7 @@ pub(crate) struct Counts {
 }
 
 thread_local! {
-    static COUNTS: Cell<Counts> = const { Cell::new(Counts { allocations: 0, bytes: 0, fsyncs: 0, threads: 0 }) };
+    static COUNTS: Cell<Counts> = const { Cell::new(Counts { allocations: 0, bytes: 0, held: 0, held_max: 0, fsyncs: 0, threads: 0 }) };
 }
 
 fn count(change: impl FnOnce(&mut Counts)) {
@@ -50,7 +54,13 @@ fn allocated(bytes: usize) {
     count(|counts| {
         counts.allocations += 1;
         counts.bytes += bytes as u64;
+        counts.held += bytes as i64;
+        counts.held_max = counts.held_max.max(counts.held);
     });
+}
+
+fn given_back(bytes: usize) {
+    count(|counts| counts.held -= bytes as i64);
 }
 
 #[expect(unsafe_code, reason = "an allocator is unsafe by its trait")]
@@ -70,11 +80,13 @@ unsafe impl GlobalAlloc for Counting {
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         allocated(size);
+        given_back(layout.size());
         // SAFETY: as above.
         unsafe { System.realloc(block, layout, size) }
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        given_back(layout.size());
         // SAFETY: as above.
         unsafe { System.dealloc(block, layout) }
     }

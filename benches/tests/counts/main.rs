@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 
 use cloudtik::model::Value;
 use cloudtik::model::spec::{ClusterSpec, WorkspaceSpec, WorkspaceUse};
+use cloudtik::planner::PlanJson;
 use cloudtik::provider_api::{
     Answer, BoxFuture, Call, CallError, Capabilities, Cloud, Connection, DialTarget, Facts, Lowered, Provider, ProviderSchema, VALUE_KIND,
     ValueProvider,
@@ -27,6 +28,8 @@ const PER_INSTANCE_MAX: u64 = 48;
 const PER_UNCHANGED_MAX: u64 = 115;
 /// What the whole of an apply may wait for the disk: the first state, one group of records, the last state, their folders, the lock.
 const FSYNCS_OF_AN_APPLY_MAX: u64 = 12;
+/// Bytes that may be held at once while a plan is written as JSON, however long it is: those of one resource.
+const JSON_HELD_MAX: i64 = 16 * 1024;
 /// How much more the allocations for each of four times as many may be: maps grow in steps.
 const GROWTH_MAX: f64 = 1.05;
 
@@ -112,6 +115,36 @@ fn what_is_shared_takes_no_more_room_for_being_used_often() {
     let (short, long) = (bytes(10), bytes(5_000));
     // 500 copies of 5,000 elements of 40 bytes would be 100 MB.
     assert!(long - short < 10_000_000, "{short} bytes with 10 elements, {long} with 5,000");
+}
+
+/// A tree of the whole would take several times what is written.
+#[test]
+fn a_plan_is_written_as_json_without_ever_being_one_tree() {
+    for count in [1_000, 4_000] {
+        let folder = Folder::new(&blocks(count));
+        let planned = folder.project().plan(&PlanOptions::default(), &Silent).unwrap();
+        let (counts, written) = counted(|| {
+            let mut written = Written(0);
+            serde_json::to_writer(&mut written, &PlanJson(&planned.plan)).unwrap();
+            written.0
+        });
+        assert!(written > 500 * count, "{written} bytes of {count} blocks");
+        assert!(counts.held_max < JSON_HELD_MAX, "{} bytes were held at once for {count} blocks", counts.held_max);
+    }
+}
+
+/// Counts what is written.
+struct Written(usize);
+
+impl std::io::Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 #[test]

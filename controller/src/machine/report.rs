@@ -47,7 +47,7 @@ impl Controller {
             Progress::Retrying { .. } | Progress::Skipped { .. } => {}
         }
         match progress {
-            Progress::Done { address, word, took_ms } => {
+            Progress::Done { address, word, took_ms, .. } => {
                 let seconds = format!("{}.{}s", took_ms / 1_000, took_ms % 1_000 / 100);
                 let what = match word {
                     OperationWord::Create => "made",

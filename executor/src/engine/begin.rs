@@ -43,7 +43,7 @@ impl Engine {
         if self.is_record_only(id) {
             return match self.record(now_ms, &operation) {
                 Ok(records) => {
-                    let tell = Progress::Done { address: operation.address.clone(), word: word_of(&operation), took_ms: 0 };
+                    let tell = Progress::Done { address: operation.address.clone(), word: word_of(&operation), took_ms: 0, id: None };
                     let then = (operation.kind != OperationKind::Waypoint).then(|| Then::Tell(Box::new(tell)));
                     self.write(records, then);
                     self.over(id);
@@ -178,7 +178,7 @@ impl Engine {
         }
     }
 
-    fn current(&self, address: &Address) -> Option<&Object> {
+    pub(crate) fn current(&self, address: &Address) -> Option<&Object> {
         self.ledger.state.resources.get(address).and_then(|entry| entry.current.as_ref())
     }
 

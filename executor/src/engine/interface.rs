@@ -378,6 +378,8 @@ pub enum Progress {
         word: OperationWord,
         /// Milliseconds it took.
         took_ms: u64,
+        /// The provider's id of the object that is there now.
+        id: Option<String>,
     },
     /// It failed.
     Failed {

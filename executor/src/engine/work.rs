@@ -506,9 +506,12 @@ impl Engine {
     /// need not wait for it to be durable.
     fn end(&mut self, now_ms: u64, id: usize, result: OpResult) {
         let took_ms = self.works.get(&id).map_or(0, |work| now_ms.saturating_sub(work.began_ms));
-        let tell =
-            self.operation(id).map(|operation| Progress::Done { address: operation.address.clone(), word: word_of(operation), took_ms });
+        let ended = self.operation(id).map(|operation| (operation.address.clone(), word_of(operation)));
         self.close(id, result);
+        let tell = ended.map(|(address, word)| {
+            let id = self.current(&address).map(|object| object.id.clone());
+            Progress::Done { address, word, took_ms, id }
+        });
         if let Some(tell) = tell {
             self.write([], Some(Then::Tell(Box::new(tell))));
         }

@@ -104,7 +104,7 @@ impl Serialize for ChangeJson<'_> {
         let Self { plan, change, what } = self;
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("address", &change.address)?;
-        if let Some(previous) = plan.moved.iter().find_map(|(to, from)| change.address.moved(to, from)) {
+        if let Some(previous) = previous_address(plan, change) {
             map.serialize_entry("previous_address", &previous)?;
         }
         resource_name(&change.address, &change.kind).write(&mut map)?;
@@ -146,7 +146,7 @@ pub(super) const fn sides<'a>(actions: &'static [&'static str], before: Option<&
     Sides { actions, before, after, computed: None, replace_paths: None, importing: None }
 }
 
-fn actions(change: &Change) -> &'static [&'static str] {
+pub(super) fn actions(change: &Change) -> &'static [&'static str] {
     match change.action {
         Action::NoOp | Action::Adopt => &["no-op"],
         Action::Import if change.attributes.is_empty() => &["no-op"],
@@ -159,6 +159,11 @@ fn actions(change: &Change) -> &'static [&'static str] {
         Action::Delete => &["delete"],
         Action::Forget => &["forget"],
     }
+}
+
+/// What it was called before, where that is another name.
+pub(super) fn previous_address(plan: &Plan, change: &Change) -> Option<Address> {
+    plan.moved.iter().find_map(|(to, from)| change.address.moved(to, from))
 }
 
 /// Terraform's word for why, where it has one.

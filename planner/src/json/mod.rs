@@ -14,6 +14,7 @@
 
 mod change;
 mod configuration;
+mod events;
 mod resource;
 mod state;
 mod value;
@@ -27,9 +28,9 @@ use configuration::Configuration;
 use resource::{Planned, PriorState};
 use value::{Each, Named, Plain, TypeName};
 
-pub use resource::{ResourceName, resource_name};
+pub use events::{EventChange, EventCounts, EventResource, Importing, event_action, event_changes, event_counts, event_drift};
 pub use state::StateJson;
-pub use value::{Plain as PlainJson, TypeName as TypeJson};
+pub use value::TypeName as TypeJson;
 
 /// Version of the form of plans, as Terraform counts.
 const PLAN_FORMAT_VERSION: &str = "1.2";
@@ -91,8 +92,8 @@ impl Serialize for OutputJson<'_> {
 }
 
 /// A result as it will be or was.
-#[derive(serde::Serialize)]
-pub(crate) struct OutputValue<'a> {
+#[derive(Debug, serde::Serialize)]
+pub struct OutputValue<'a> {
     sensitive: bool,
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     ty: Option<TypeName>,
@@ -102,7 +103,8 @@ pub(crate) struct OutputValue<'a> {
 
 impl<'a> OutputValue<'a> {
     /// Of what is not known there is neither a type nor a value.
-    pub(crate) fn new(value: &'a Value, sensitive: bool) -> Self {
+    #[must_use]
+    pub fn new(value: &'a Value, sensitive: bool) -> Self {
         let known = value.is_known();
         Self {
             sensitive: sensitive || value.has_sensitive(),

@@ -13,21 +13,21 @@ use crate::{Change, Plan};
 
 /// What a resource is called where tools look for it by type and name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ResourceName<'a> {
+pub(super) struct ResourceName<'a> {
     /// Always `managed`.
-    pub mode: &'static str,
+    pub(super) mode: &'static str,
     /// The kind.
-    pub kind: &'a str,
+    pub(super) kind: &'a str,
     /// A word that no other resource of the kind has, but for the other instances of its block.
-    pub name: Cow<'a, str>,
+    pub(super) name: Cow<'a, str>,
     /// The key of the instance.
-    pub index: Option<Index<'a>>,
+    pub(super) index: Option<Index<'a>>,
 }
 
 /// The key of an instance.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(untagged)]
-pub enum Index<'a> {
+pub(super) enum Index<'a> {
     /// Of `count`, and of what is numbered.
     Number(u64),
     /// Of `for_each`, and of what is named.
@@ -35,8 +35,7 @@ pub enum Index<'a> {
 }
 
 /// What tools call the resource at an address: of `aws_vpc.x[0]` the name is `x`, of `workspace.w.network` it is `workspace_w_network`.
-#[must_use]
-pub fn resource_name<'a>(address: &'a Address, kind: &'a str) -> ResourceName<'a> {
+pub(super) fn resource_name<'a>(address: &'a Address, kind: &'a str) -> ResourceName<'a> {
     let name = match address.segments() {
         [first, second] if first.key.is_none() && *first.name == *kind => Cow::Borrowed(&*second.name),
         segments => {

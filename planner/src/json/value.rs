@@ -27,7 +27,7 @@ impl<F: Fn() -> I, I: Iterator<Item = (K, V)>, K: Serialize, V: Serialize> Seria
 
 /// The value as plain JSON. `null` stands for what is sensitive and for elements that are not known; entries that are not known are left out.
 #[derive(Clone, Copy, Debug)]
-pub struct Plain<'a>(pub &'a Value);
+pub(super) struct Plain<'a>(pub(super) &'a Value);
 
 impl Serialize for Plain<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

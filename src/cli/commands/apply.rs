@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use cloudtik::model::Diagnostic;
-use cloudtik::{Applied, Failure, FailureKind, Interrupt, Observer, PlanOptions, Prepared, Silent, Summary};
+use cloudtik::{Applied, Failure, FailureKind, Interrupt, Observer, PlanOptions, Prepared, Project, Silent, Summary};
 
 use super::super::arguments::PlanFlags;
-use super::super::progress::View;
+use super::super::progress::{Stream, View};
 use super::super::values::{many, took};
 use super::super::{Exit, diagnostics, interrupt, project};
 use super::{Context, ask, output, plan};
@@ -20,22 +20,10 @@ pub(crate) fn run(
     options: &PlanOptions,
     flags: &PlanFlags,
 ) -> Result<Exit, Failure> {
-    if let Some(folder) = file.filter(|file| file.is_dir()) {
-        let title = format!("`{}` is a folder, not a saved plan", folder.display());
-        let help = format!("to apply the project in it, run `cloudtik -C {} apply`", folder.display());
-        return Err(Failure::plain(Diagnostic::error("usage", title).help(help)));
-    }
     let printer = context.printer;
-    // A saved plan has the values that it was made with.
-    let project = match file {
-        Some(_) => project::open(context.environment, context.given, Some(&flags.provider), Some(flags))?,
-        None => ask::open(context, flags)?,
-    };
+    let project = open(context, file, flags)?;
     let view = View::start(printer, flags.verbose);
-    let prepared = match file {
-        Some(file) => project.prepare_saved(file, options, &view),
-        None => project.prepare(options, &view),
-    };
+    let prepared = prepare(&project, file, options, &view);
     view.finish();
     let prepared = prepared?;
     diagnostics::show(prepared.warnings(), prepared.sources(), printer);
@@ -62,12 +50,57 @@ pub(crate) fn run(
     carry_out(context, prepared, destroys, flags.verbose)
 }
 
+/// The same for tools: everything that happens is an event, and so is what goes wrong.
+pub(crate) fn tell(context: &Context<'_>, file: Option<&Path>, options: &PlanOptions, flags: &PlanFlags) -> Result<Exit, Failure> {
+    let stream = Arc::new(Stream::start(context.printer));
+    let ended = open(context, file, flags).and_then(|project| {
+        let prepared = prepare(&project, file, options, &*stream)?;
+        stream.diagnostics(prepared.warnings(), prepared.sources());
+        stream.plan(prepared.plan());
+        let (asked, destroys, teller) = (Interrupt::new(), prepared.plan().destroy, Arc::clone(&stream));
+        interrupt::watch(&asked, move |text| teller.log("warn", text)).unwrap_or_else(|error| {
+            stream.log("warn", &format!("Ctrl-C cannot be taken with care ({error}): it ends this process at once"));
+        });
+        let applied = prepared.apply(Arc::clone(&stream) as Arc<dyn Observer>, &asked);
+        stream.done(destroys);
+        let Applied { outputs, .. } = applied?;
+        stream.outputs(&outputs);
+        Ok(Exit::Done)
+    });
+    stream.finish();
+    Ok(ended.unwrap_or_else(|failure| {
+        stream.diagnostics(&failure.diagnostics, &failure.sources);
+        Exit::from(failure.kind)
+    }))
+}
+
+fn open(context: &Context<'_>, file: Option<&Path>, flags: &PlanFlags) -> Result<Project, Failure> {
+    if let Some(folder) = file.filter(|file| file.is_dir()) {
+        let title = format!("`{}` is a folder, not a saved plan", folder.display());
+        let help = format!("to apply the project in it, run `cloudtik -C {} apply`", folder.display());
+        return Err(Failure::plain(Diagnostic::error("usage", title).help(help)));
+    }
+    // A saved plan has the values that it was made with.
+    match file {
+        Some(_) => project::open(context.environment, context.given, Some(&flags.provider), Some(flags)),
+        None => ask::open(context, flags),
+    }
+}
+
+fn prepare<'p>(project: &'p Project, file: Option<&Path>, options: &PlanOptions, observer: &dyn Observer) -> Result<Prepared<'p>, Failure> {
+    match file {
+        Some(file) => project.prepare_saved(file, options, observer),
+        None => project.prepare(options, observer),
+    }
+}
+
 /// Carries a plan out, shows how it goes, and says what came of it.
 fn carry_out(context: &Context<'_>, prepared: Prepared<'_>, destroys: bool, verbose: bool) -> Result<Exit, Failure> {
     let printer = context.printer;
     let asked = Interrupt::new();
     let view = Arc::new(View::start(printer, verbose));
-    if let Err(error) = interrupt::watch(&asked, &view) {
+    let teller = Arc::clone(&view);
+    if let Err(error) = interrupt::watch(&asked, move |text| teller.say(text)) {
         view.say(&format!("warning: Ctrl-C cannot be taken with care ({error}): it ends this process at once"));
     }
     let began = Instant::now();

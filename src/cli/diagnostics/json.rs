@@ -19,7 +19,7 @@ pub(crate) fn to_json(diagnostics: &Diagnostics, sources: &SourceMap) -> Json {
 }
 
 /// `detail` is what Terraform's readers look for: the help and the notes as one text.
-fn one(diagnostic: &Diagnostic, sources: &SourceMap) -> Json {
+pub(crate) fn one(diagnostic: &Diagnostic, sources: &SourceMap) -> Json {
     let severity = match diagnostic.severity {
         Severity::Error => "error",
         Severity::Warning => "warning",

@@ -11,7 +11,7 @@ use cloudtik::model::{Diagnostic, Diagnostics, SourceMap};
 use super::Exit;
 use super::printer::Printer;
 
-pub(crate) use json::to_json;
+pub(crate) use json::{one, to_json};
 
 /// More than this nobody reads: the first ones are the ones to mend, and the rest is counted.
 const SHOWN_MAX: usize = 100;

@@ -10,7 +10,7 @@ use cloudtik::{Event, OperationWord, Progress};
 use super::super::values::{elapsed, harmless, took};
 
 /// How often something that takes long is said to be still running, where there is no terminal: as Terraform does.
-const STILL_EVERY: Duration = Duration::from_secs(10);
+pub(super) const STILL_EVERY: Duration = Duration::from_secs(10);
 /// Lines of a step's output that are shown when it fails: what is wrong mostly stands in the last ones.
 const TAIL_LINES: usize = 20;
 /// The longest line of output that is kept.
@@ -99,7 +99,7 @@ impl Board {
                 }
                 vec![Line::new(Tone::Warning, &text)]
             }
-            Progress::Done { address, word, took_ms } => {
+            Progress::Done { address, word, took_ms, .. } => {
                 self.running.remove(&(address.clone(), *word));
                 self.tails.remove(address);
                 self.done += 1;
@@ -213,13 +213,13 @@ fn of_head(event: &ControllerEvent) -> Line {
 }
 
 /// What is said of an operation.
-struct Said {
-    doing: &'static str,
-    done: &'static str,
+pub(super) struct Said {
+    pub(super) doing: &'static str,
+    pub(super) done: &'static str,
 }
 
 /// Nothing is said of what only changes the state.
-const fn said(word: OperationWord) -> Option<Said> {
+pub(super) const fn said(word: OperationWord) -> Option<Said> {
     Some(match word {
         OperationWord::Create => Said { doing: "creating", done: "created" },
         OperationWord::Update => Said { doing: "changing", done: "changed" },
@@ -261,7 +261,8 @@ mod tests {
         assert_eq!(texts(board.still(at(42))), ["a.b: still creating (41s)"]);
         assert_eq!(board.rows(at(42), 5), ["a.b: creating (41s)"]);
         assert_eq!(board.status().unwrap(), "0/3 done, 1 running, 0 failed, 2 left");
-        let done = Event::Progress(Progress::Done { address: "a.b".parse().unwrap(), word: OperationWord::Create, took_ms: 41_234 });
+        let done =
+            Event::Progress(Progress::Done { address: "a.b".parse().unwrap(), word: OperationWord::Create, took_ms: 41_234, id: None });
         assert_eq!(texts(board.take(&done, at(42))), ["a.b: created in 41.2s"]);
         assert_eq!(board.status().unwrap(), "1/3 done, 0 running, 0 failed, 2 left");
     }

@@ -1,6 +1,7 @@
 //! What is shown while something runs: live lines on a terminal, plain lines elsewhere.
 
 mod board;
+mod stream;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -12,6 +13,8 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::printer::Printer;
 use board::{Board, Line, Tone};
+
+pub(crate) use stream::Stream;
 
 /// How often live lines are drawn anew, and what happened since is printed above them: often enough to look prompt, seldom enough that
 /// thousands of operations a second cost nothing.
