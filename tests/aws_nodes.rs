@@ -334,6 +334,70 @@ fn a_cluster_gets_a_firewall_of_its_own_and_loses_it() {
     assert!(matches!(left.as_slice(), [fence] if fence.starts_with("us-west-2 parameter /cloudtik/fence/")), "{left:?}");
 }
 
+/// Nodes that run open to each other only what their runtimes declare, and everything again: what comes is there before what goes.
+#[test]
+fn what_is_open_between_nodes_changes_under_them() {
+    let Some(nodes) = Nodes::new("") else { return };
+    let image = nodes.image();
+    let cluster = format!(
+        r#"  head {{
+    instance_type = "m5.large"
+    image         = "{image}"
+  }}
+  workers "web" {{
+    instance_type = "m5.large"
+    image         = "{image}"
+  }}
+  runtime "nginx" {{
+    on    = ["workers"]
+    port  = 8080
+    pages = {{ "index.html" = "I am ${{node.address}}\n" }}
+  }}
+"#
+    );
+    let before = nodes.world.snapshot();
+    let with = |inside: &str| nodes.spec_behind(&format!("{}    inside = \"{inside}\"\n", nodes.ssh_from()), &cluster);
+    with("all");
+    nodes.apply();
+    let ids = || (nodes.world.id(HEAD), nodes.workers().remove(0).0);
+    let there = ids();
+    let inside = nodes.world.id("workspace.w.ingress_rule[\"inside\"]");
+    let groups = |id: &str| nodes.world.groups_of(id).into_iter().collect::<Vec<_>>();
+    assert_eq!(groups(&there.1), ["cloudtik-w"]);
+
+    with("declared");
+    let (_, calls) = nodes.world.expect(0, &APPLY);
+    let place = |is: &dyn Fn(&cloudtik_aws_testing::Request) -> bool| calls.iter().rposition(is).unwrap();
+    let gone = place(&|call| call.parameters.values().any(|value| *value == inside) && call.action == "ec2:RevokeSecurityGroupIngress");
+    let changed =
+        |id: &str| place(&|call| call.action == "ec2:ModifyInstanceAttribute" && call.parameters.values().any(|value| value == id));
+    let opened = place(&|call| call.action == "ec2:AuthorizeSecurityGroupIngress");
+    assert!([changed(&there.0), changed(&there.1), opened].iter().all(|before| *before < gone), "{:?}", written(&calls));
+    nodes.is_settled();
+    assert_eq!(groups(&there.1), ["cloudtik-w", "cloudtik-w.c", "cloudtik-w.c/workers"]);
+    let rule = "cluster.c.ingress_rule.workers[\"runtime:tcp:8080\"]";
+    let revoked = [("GroupId", nodes.world.id("cluster.c.firewall.workers")), ("SecurityGroupRuleId.1", nodes.world.id(rule))];
+    let revoked: Vec<(&str, &str)> = revoked.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    nodes.world.client.ec2("RevokeSecurityGroupIngress", &revoked).unwrap();
+    assert_eq!(nodes.world.planned(), [rule.to_owned()].into());
+    nodes.apply();
+    nodes.is_settled();
+
+    with("all");
+    let (_, calls) = nodes.world.expect(0, &APPLY);
+    let first = |action: &str| calls.iter().position(|call| call.action == action).unwrap();
+    assert!(first("ec2:AuthorizeSecurityGroupIngress") < first("ec2:ModifyInstanceAttribute"), "{:?}", written(&calls));
+    assert!(first("ec2:AuthorizeSecurityGroupIngress") < first("ec2:RevokeSecurityGroupIngress"), "{:?}", written(&calls));
+    nodes.is_settled();
+    assert_eq!((ids(), groups(&there.1)), (there.clone(), vec!["cloudtik-w".to_owned()]));
+
+    with("declared");
+    nodes.apply();
+    nodes.world.expect(0, &DESTROY);
+    let left: Vec<String> = nodes.world.snapshot().difference(&before).cloned().collect();
+    assert!(matches!(left.as_slice(), [fence] if fence.starts_with("us-west-2 parameter /cloudtik/fence/")), "{left:?}");
+}
+
 /// What took a second or more.
 fn seconds(said: &str) -> String {
     let slow =

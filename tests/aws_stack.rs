@@ -22,10 +22,12 @@ use cloudtik_aws_testing::{Account, Config};
 
 const STACK: &str = "cloudformation";
 
-/// What the way `deploy` makes of a mode with this in its workspace, in a form that can be compared; the account is as it was at the end.
-fn made(mode: Mode, deploy: &str, more: &str) -> Option<BTreeMap<String, usize>> {
+/// What the way `deploy` makes of a mode with this between nodes and in its workspace, in a form that can be compared; the account is as it
+/// was at the end.
+fn made(mode: Mode, deploy: &str, inside: &str, more: &str) -> Option<BTreeMap<String, usize>> {
     let world = World::new(Config::quick())?;
     mode.prepare_with(&world, deploy, 1);
+    world.change("    ssh_from", &format!("    inside   = \"{inside}\"\n    ssh_from"));
     world.change("  storage \"default\" {\n", &format!("{more}  storage \"default\" {{\n"));
     let before = world.snapshot();
     world.expect(0, &APPLY);
@@ -36,9 +38,9 @@ fn made(mode: Mode, deploy: &str, more: &str) -> Option<BTreeMap<String, usize>>
     Some(alike(&came))
 }
 
-/// Holds that both ways make the same of a mode with this in its workspace.
-fn the_same(mode: Mode, more: &str) {
-    let (Some(native), Some(stack)) = (made(mode, "native", more), made(mode, STACK, more)) else { return };
+/// Holds that both ways make the same of a mode with this between nodes and in its workspace.
+fn the_same(mode: Mode, inside: &str, more: &str) {
+    let (Some(native), Some(stack)) = (made(mode, "native", inside, more), made(mode, STACK, inside, more)) else { return };
     let only = |one: &BTreeMap<String, usize>, other: &BTreeMap<String, usize>| {
         one.iter()
             .filter(|(line, count)| other.get(*line) != Some(count))
@@ -52,23 +54,23 @@ fn the_same(mode: Mode, more: &str) {
 
 #[test]
 fn a_public_workspace_is_the_same_as_a_stack() {
-    the_same(Mode::PublicHead, "");
+    the_same(Mode::PublicHead, "all", "");
 }
 
 #[test]
 fn a_peered_workspace_is_the_same_as_a_stack() {
-    the_same(Mode::Peered, "");
+    the_same(Mode::Peered, "declared", "");
 }
 
 #[test]
 fn a_workspace_in_a_shared_network_is_the_same_as_a_stack() {
-    the_same(Mode::Shared, "");
+    the_same(Mode::Shared, "all", "");
 }
 
 #[test]
 fn a_workspace_with_a_database_is_the_same_as_a_stack() {
     let said = ["engine = \"postgres\"", "password = \"an0ther-password\"", "on_destroy = \"delete\"", "final_snapshot = false"];
-    the_same(Mode::PublicHead, &format!("  database \"catalog\" {{\n    {}\n  }}\n", said.join("\n    ")));
+    the_same(Mode::PublicHead, "all", &format!("  database \"catalog\" {{\n    {}\n  }}\n", said.join("\n    ")));
 }
 
 /// A stack with its instance, ready to be changed.
@@ -220,15 +222,21 @@ fn kills_do_no_harm() {
     }
 }
 
-/// The guard for clusters of other projects sees through the stack: into what its update makes anew, and into its end.
+/// The guard for clusters of other projects sees through the stack: into what its update makes anew, and into its end. They know from its record
+/// what is open between nodes.
 #[test]
 fn clusters_of_other_projects_keep_a_stack() {
     let Some((world, before)) = with_stack() else { return };
+    world.change("    ssh_from", "    inside   = \"declared\"\n    ssh_from");
+    world.expect(0, &APPLY);
+    world.is_settled();
     let folder = world.stage.project().join(BESIDE);
     std::fs::create_dir_all(&folder).unwrap();
     std::fs::write(folder.join("main.hcl"), specs::tenant(&world)).unwrap();
     let ran = world.beside(&APPLY);
     assert_eq!(ran.code(), Some(3), "the head is made, and nobody answers there: {}", ran.text());
+    let groups = ["cloudtik-w", "cloudtik-w.etl", "cloudtik-w.etl/head", "cloudtik-w/head"];
+    assert_eq!(world.groups_of(&world.id_beside("cluster.etl.head")), groups.map(str::to_owned).into());
     world.stage.fails(1, &DESTROY, &["workspace-in-use", "`workspace.w` would be destroyed", "etl"]);
     world.change("  network {\n", "  network {\n    cidr = \"10.77.0.0/16\"\n");
     world.stage.fails(1, &["plan"], &["workspace-in-use", "has parts that would be made anew", "etl"]);

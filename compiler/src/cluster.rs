@@ -68,15 +68,19 @@ fn expand_instance(expansion: &mut Expansion<'_>, block: &Block, instance: &Inst
     if failed {
         return None;
     }
-    let spec = cluster_spec(address, &provider, &workspace.address, &evaluated, cluster_name.clone(), &groups);
+    let mut spec = cluster_spec(address, &provider, &workspace.address, &evaluated, cluster_name.clone(), &groups);
     let config = expansion.use_provider(&provider)?.config;
     let errors = expansion.found.len();
     expansion.notes.extend(notes_of_other_providers(&spec));
     expansion.found.extend(check_nodes(&spec));
+    let capabilities = definition.capabilities(&provider, &config, expansion.input.facts);
+    let proxy = proxy_environment(&evaluated, &workspace);
+    let nodes = Nodes { address, name: &cluster_name, evaluated: &evaluated, proxy: &proxy, capabilities: capabilities.as_ref() };
+    let (made, runtimes) = if spec.head.is_some() { nodes.steps(expansion, &groups, block, instance) } else { Default::default() };
+    listen(&mut spec, &groups, &made);
     let mut lowered = definition.lower_cluster(&config, &spec, &workspace, expansion.input.facts);
     let (templates, gates) = (std::mem::take(&mut lowered.workers), std::mem::take(&mut lowered.gates));
     let mut exports = take_lowered(expansion, address, block, lowered, &evaluated, &wanted);
-    let capabilities = definition.capabilities(&provider, &config, expansion.input.facts);
     if let (Some(head), Some(_)) = (evaluated.only("head"), &spec.head) {
         if let Some(ssh) = head.only("ssh") {
             let seconds = |name: &str| ssh.text(name).and_then(duration_seconds);
@@ -84,9 +88,6 @@ fn expand_instance(expansion: &mut Expansion<'_>, block: &Block, instance: &Inst
                 expansion.timeouts.insert(address.child("head"), NodeTimeouts { connect_secs, ready_secs });
             }
         }
-        let proxy = proxy_environment(&evaluated, &workspace);
-        let nodes = Nodes { address, name: &cluster_name, evaluated: &evaluated, proxy: &proxy, capabilities: capabilities.as_ref() };
-        let (made, runtimes) = nodes.steps(expansion, &groups, block, instance);
         exports = with_parts(&exports, runtimes, &groups);
         let failed = expansion.found.iter().skip(errors).any(Diagnostic::is_error);
         let mut made = made.into_iter();
@@ -124,6 +125,19 @@ fn expand_instance(expansion: &mut Expansion<'_>, block: &Block, instance: &Inst
     expansion.graph.conditions.extend(conditions);
     postconditions(expansion, block, instance, (address, &exports));
     Some(exports)
+}
+
+/// Says of each node what its runtimes listen on: the head's steps come first, then those of each group.
+fn listen(spec: &mut ClusterSpec, groups: &[Group<'_>], made: &[NodeSteps]) {
+    let mut made = made.iter();
+    if let (Some(head), Some(steps)) = (&mut spec.head, made.next()) {
+        head.ports.clone_from(&steps.ports);
+    }
+    for (group, steps) in groups.iter().zip(made) {
+        if let Some(worker) = spec.workers.get_mut(&group.label) {
+            worker.ports.clone_from(&steps.ports);
+        }
+    }
 }
 
 /// The groups with what the provider makes of their workers, and their steps.
@@ -288,7 +302,7 @@ fn node_spec(address: Address, cluster: &Evaluated, node: &Evaluated) -> NodeSpe
         Some((Arc::from(name), Part { span: block.span, fields: block.fields.clone(), lifecycle: Lifecycle::default() }))
     };
     let own = ["aws", "local"].into_iter().filter_map(own).collect();
-    NodeSpec { address, span: node.span, fields, own, lifecycle: node.lifecycle.clone() }
+    NodeSpec { address, span: node.span, fields, ports: BTreeSet::new(), own, lifecycle: node.lifecycle.clone() }
 }
 
 /// A block that is named after another provider has no effect, which the plan says. The simulated cloud publishes ports as the local one.

@@ -355,7 +355,7 @@ fn firewall(is_of_workspace: bool) -> NestedRule {
     let live = ChangeWord::Live;
     let ssh_from = AttributeSchema::with_default("ssh_from", strings(), Value::list([]), live, "Who reaches SSH of heads.");
     let inside = AttributeSchema::with_default("inside", Type::String, "all", live, "`all` or `declared`.");
-    let inside = AttributeRule::new(inside).check(Check::OneOf(&["all", "declared"]));
+    let inside = AttributeRule::new(inside).check(Check::OneOf(&["all", "declared"])).known();
     one(BlockSchema {
         name: "firewall",
         attributes: std::iter::once(AttributeRule::new(ssh_from).check(Check::Cidrs)).chain(is_of_workspace.then_some(inside)).collect(),

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use cloudtik_model::spec::ListenPort;
 use cloudtik_model::{Address, Diagnostics, Input, MembershipConfig, ServiceConfig, Span, StepSpec, Value};
 use cloudtik_provider_api::Capabilities;
 
@@ -63,6 +64,7 @@ pub(crate) struct NodeSteps {
     pub(crate) memberships: Vec<MembershipConfig>,
     pub(crate) services: Vec<(Arc<str>, ServiceConfig, Span)>,
     pub(crate) secrets: Vec<(Arc<str>, u64)>,
+    pub(crate) ports: BTreeSet<ListenPort>,
 }
 
 /// All steps of a node, in order: first contact, files, commands, runtimes, commands.
@@ -103,8 +105,8 @@ pub(crate) fn node_steps(
     for (step, is_delegated) in steps.into_iter().zip(split) {
         if is_delegated { &mut delegated } else { &mut own }.push(step);
     }
-    let crate::runtime::OnNode { exports, memberships, services, secrets, .. } = made;
-    NodeSteps { steps: own, delegated, exports, memberships, services, secrets }
+    let crate::runtime::OnNode { exports, memberships, services, secrets, ports, .. } = made;
+    NodeSteps { steps: own, delegated, exports, memberships, services, secrets, ports }
 }
 
 /// Two maps as one; the second wins. Null is no map; a deferred one wins whole.

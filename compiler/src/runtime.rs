@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cloudtik_lang::late_names_of;
-use cloudtik_model::spec::Fields;
+use cloudtik_model::spec::{Fields, ListenPort};
 use cloudtik_model::{
     Address, ChangeWord, Diagnostic, Diagnostics, LateName, MembershipConfig, ServiceConfig, Span, StepSpec, Value, did_you_mean,
 };
@@ -61,6 +61,8 @@ pub(crate) struct OnNode {
     pub(crate) memberships: Vec<MembershipConfig>,
     /// What the node offers, with the place of the runtime.
     pub(crate) services: Vec<(Arc<str>, ServiceConfig, Span)>,
+    /// The ports that modules listen on.
+    pub(crate) ports: BTreeSet<ListenPort>,
     /// The secrets of modules with their lengths.
     pub(crate) secrets: Vec<(Arc<str>, u64)>,
     /// The steps of a head that the controller does.
@@ -194,6 +196,7 @@ pub(crate) fn runtime_steps(
         expansion.notes.extend(expanded.notes);
         let members = expanded.memberships.iter().map(|membership| membership.address.clone());
         last_of.insert(Arc::clone(label), expanded.steps.iter().map(|step| step.address.clone()).chain(members).collect());
+        made.ports.extend(ports(&runtime.module, &expanded.exports));
         made.exports.insert(Arc::clone(label), expanded.exports);
         made.services.extend(expanded.services.into_iter().map(|(name, service)| (name, service, runtime.block.span)));
         made.secrets.extend(expanded.secrets);
@@ -201,6 +204,14 @@ pub(crate) fn runtime_steps(
         made.steps.extend(expanded.steps);
     }
     made
+}
+
+/// What a module listens on, of which it exports the numbers.
+fn ports<'r>(module: &'r Module, exports: &'r Value) -> impl Iterator<Item = ListenPort> + 'r {
+    module.ports().iter().filter_map(|port| {
+        let number = exports.get("ports")?.entries()?.get(&port.name)?.as_number()?.as_u64()?;
+        Some(ListenPort { number: u16::try_from(number).ok()?, is_udp: port.protocol == "udp" })
+    })
 }
 
 /// The first late name of a step that is not the node's own.

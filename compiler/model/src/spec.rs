@@ -139,6 +139,15 @@ pub struct ClusterSpec {
     pub lifecycle: Lifecycle,
 }
 
+/// A port that a runtime of a node listens on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ListenPort {
+    /// Its number.
+    pub number: u16,
+    /// Whether it is one of UDP; else of TCP.
+    pub is_udp: bool,
+}
+
 /// A head, or a worker of a group.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NodeSpec {
@@ -149,6 +158,8 @@ pub struct NodeSpec {
     /// `cpus`, `memory_gib`, `instance_type`, `tags` (with the cluster's merged in), `publish` (from `local`), and `authorized_keys` (public
     /// keys that may log in: the operator's first).
     pub fields: Fields,
+    /// What its runtimes listen on.
+    pub ports: BTreeSet<ListenPort>,
     /// Blocks that are named after a provider and hold what only that one has, by its type.
     pub own: BTreeMap<Arc<str>, Part>,
     /// Its `lifecycle`.

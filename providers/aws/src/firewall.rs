@@ -1,10 +1,10 @@
 //! The rules of firewalls, of a workspace and of a cluster: each range of ports from each source is a rule of its own, under a key that stays when lists
 //! change.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use cloudtik_model::spec::{FirewallSpec, Part, WorkspaceSpec};
+use cloudtik_model::spec::{ClusterSpec, FirewallSpec, ListenPort, Part, WorkspaceSpec};
 use cloudtik_model::{Diagnostic, Diagnostics, Span, Value};
 
 use crate::network_spec::Access;
@@ -16,6 +16,8 @@ pub(crate) enum Peer {
     Range(Value),
     /// All nodes of the workspace.
     Inside,
+    /// The heads of the workspace.
+    Heads,
     /// The addresses of a service, by the name of its endpoint.
     Service(String),
 }
@@ -43,6 +45,7 @@ pub(crate) struct Ports {
 impl Ports {
     const ALL: Self = Self { protocol: "-1", range: None };
     const SSH: Self = Self { protocol: "tcp", range: Some((SSH_PORT, SSH_PORT)) };
+    const HTTPS: Self = Self { protocol: "tcp", range: Some((443, 443)) };
 }
 
 /// One rule.
@@ -62,7 +65,7 @@ impl Rule {
     /// Whether it lets somebody outside reach SSH. Of `icmp` numbers are no ports.
     pub(crate) fn admits_ssh(&self) -> bool {
         let is_for_ssh = |(from, to): (i64, i64)| self.ports.protocol == "tcp" && (from..=to).contains(&SSH_PORT);
-        self.peer != Peer::Inside && self.ports.range.is_none_or(is_for_ssh)
+        !matches!(self.peer, Peer::Inside | Peer::Heads) && self.ports.range.is_none_or(is_for_ssh)
     }
 
     fn says_the_same(&self, other: &Self) -> bool {
@@ -81,16 +84,29 @@ const DESCRIPTION_SIGNS: &str = " ._-:/()#,@[]+=&;{}!$*";
 /// So many characters AWS takes in a description.
 const DESCRIPTION_CHARS_MAX: usize = 255;
 
-/// What is let in. `client` is the range of the client's network, where it has one.
-pub(crate) fn ingress(workspace: &WorkspaceSpec, client: Option<(Access, Value)>, found: &mut Diagnostics) -> Rules {
+/// What nodes of the workspace may do among each other where the spec says `inside = "declared"`.
+pub(crate) const DECLARED: &str = "declared";
+
+/// What nodes of the workspace may do among each other: `all`, or what is declared.
+pub(crate) fn inside(workspace: &WorkspaceSpec) -> &str {
+    workspace.firewall.own.fields.get("inside").and_then(|field| field.value.as_str()).unwrap_or("all")
+}
+
+/// What is let in. `client` is the range of the client's network, where it has one; `has_interfaces` says whether private endpoints stand behind the
+/// same firewall.
+pub(crate) fn ingress(workspace: &WorkspaceSpec, client: Option<(Access, Value)>, has_interfaces: bool, found: &mut Diagnostics) -> Rules {
     let mut rules = Rules::new();
     let firewall = &workspace.firewall;
     let own = |ports, peer, description: &str| Rule { ports, peer, description: description.into(), span: firewall.own.span };
-    if let Some(field) = firewall.own.fields.get("inside").filter(|field| field.value.as_str() == Some("declared")) {
-        let title = "`inside = \"declared\"` is not in effect with provider `aws` in this version";
-        found.push(Diagnostic::error("aws-firewall", title).at(field.span).of(&workspace.address).help("write `inside = \"all\"`"));
+    if inside(workspace) == DECLARED {
+        // The controller on a head does everything on its workers over SSH, and neither it nor a node's agent listens on another port.
+        rules.insert(of_all("ssh-of-heads"), own(Ports::SSH, Peer::Heads, "SSH from heads of the workspace"));
+        if has_interfaces {
+            rules.insert(of_all("endpoints"), own(Ports::HTTPS, Peer::Inside, "To private endpoints"));
+        }
+    } else {
+        rules.insert(of_all("inside"), own(Ports::ALL, Peer::Inside, "Between nodes of the workspace"));
     }
-    rules.insert(of_all("inside"), own(Ports::ALL, Peer::Inside, "Between nodes of the workspace"));
     match client {
         Some((Access::Ssh, range)) => {
             rules.insert(of_all("client"), own(Ports::SSH, Peer::Range(range), "SSH from the network of the client"));
@@ -106,11 +122,33 @@ pub(crate) fn ingress(workspace: &WorkspaceSpec, client: Option<(Access, Value)>
     rules
 }
 
-/// What is let in at the nodes of a cluster, beside what its workspace lets in.
-pub(crate) fn ingress_of_cluster(firewall: &FirewallSpec, found: &mut Diagnostics) -> Rules {
-    let rules = written_ingress(firewall, of_cluster, found);
+/// What is let in at the nodes of a cluster, beside what its workspace lets in: what the spec says, and, where only that is open between nodes, what
+/// their runtimes listen on.
+pub(crate) fn ingress_of_cluster(cluster: &ClusterSpec, firewall: &FirewallSpec, is_declared: bool, found: &mut Diagnostics) -> Rules {
+    let mut rules = written_ingress(firewall, of_cluster, found);
+    if is_declared {
+        rules.extend(declared(cluster));
+    }
     check(&rules, "in", found);
     rules
+}
+
+/// The ports of runtimes, open to all nodes of the workspace.
+fn declared(cluster: &ClusterSpec) -> Rules {
+    let of_head: BTreeSet<ListenPort> = cluster.head.iter().flat_map(|head| &head.ports).copied().collect();
+    let of_workers: BTreeSet<ListenPort> = cluster.workers.values().flat_map(|worker| &worker.ports).copied().collect();
+    let rule = |port: &ListenPort| {
+        let nodes = match (of_head.contains(port), of_workers.contains(port)) {
+            (true, true) => Nodes::All,
+            (true, false) => Nodes::Heads,
+            (false, _) => Nodes::Workers,
+        };
+        let (protocol, number) = (if port.is_udp { "udp" } else { "tcp" }, i64::from(port.number));
+        let ports = Ports { protocol, range: Some((number, number)) };
+        let rule = Rule { ports, peer: Peer::Inside, description: "What a runtime listens on".into(), span: cluster.span };
+        ((nodes, format!("runtime:{protocol}:{number}")), rule)
+    };
+    of_head.union(&of_workers).map(rule).collect()
 }
 
 /// What is let out of the nodes of a cluster, beside what its workspace lets out.
@@ -149,8 +187,7 @@ pub(crate) fn egress(workspace: &WorkspaceSpec, services: &[String], found: &mut
     }
     rules.insert(of_all("inside"), own(Ports::ALL, Peer::Inside, "Between nodes of the workspace"));
     for service in services {
-        let https = Ports { protocol: "tcp", range: Some((443, 443)) };
-        rules.insert(of_all(&format!("endpoint:{service}")), own(https, Peer::Service(service.clone()), "To a private endpoint"));
+        rules.insert(of_all(&format!("endpoint:{service}")), own(Ports::HTTPS, Peer::Service(service.clone()), "To a private endpoint"));
     }
     labelled(&workspace.firewall.egress, ("to", "from"), of_workspace, &mut rules, found);
     check(&rules, "out", found);
@@ -313,7 +350,7 @@ mod tests {
 
     fn keys(workspace: &WorkspaceSpec) -> Vec<String> {
         let mut found = Diagnostics::new();
-        let rules = ingress(workspace, None, &mut found);
+        let rules = ingress(workspace, None, false, &mut found);
         assert!(!found.has_errors(), "{:?}", found.iter().map(|found| &found.title).collect::<Vec<_>>());
         rules.into_keys().map(|(_, key)| key).collect()
     }
@@ -340,7 +377,7 @@ mod tests {
         let codes = |to: &str| {
             let again = ("again", part(&[("ports", list(&["22"])), ("from", list(&["10.0.0.0/8"])), ("to", to.into())]));
             let mut found = Diagnostics::new();
-            ingress(&workspace(list(&["10.0.0.0/8"]), &[again]), None, &mut found);
+            ingress(&workspace(list(&["10.0.0.0/8"]), &[again]), None, false, &mut found);
             found.iter().map(|found| found.code).collect::<Vec<_>>()
         };
         assert_eq!(codes("head"), ["aws-same-rule"]);

@@ -153,6 +153,7 @@ fn a_workspace_and_a_cluster_become_resources_of_known_attributes() {
         address: path.iter().fold(Address::of("cluster", "c"), |address, part| address.child(*part)),
         span: Span::NONE,
         fields: fields(&[("cpus", 8_u64.into()), ("memory_gib", Value::NULL), ("publish", Value::map([("80", Value::from(80_u64))]))]),
+        ports: BTreeSet::new(),
         own: BTreeMap::new(),
         lifecycle: Lifecycle::default(),
     };

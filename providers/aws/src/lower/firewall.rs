@@ -8,7 +8,7 @@ use super::keyed;
 use super::layout::Layout;
 use super::maker::{Maker, id_of, with_tags};
 use super::network::{GATEWAYS, endpoint_address};
-use crate::firewall::{Nodes, Peer, Rule, Rules, egress, egress_of_cluster, ingress, ingress_of_cluster};
+use crate::firewall::{DECLARED, Nodes, Peer, Rule, Rules, egress, egress_of_cluster, ingress, ingress_of_cluster};
 use crate::kinds;
 use crate::names::{self, CLUSTER_NAME_TAG, WORKSPACE_NAME_TAG};
 use crate::network_spec::Access;
@@ -54,20 +54,22 @@ pub(super) fn firewall(maker: &mut Maker<'_>, layout: &Layout, found: &mut Diagn
     }
     let client = layout.client_range().map(|range| (layout.spec.client_access, range)).filter(|(access, _)| *access != Access::None);
     let made = if layout.makes_subnets() { layout.spec.endpoints.as_slice() } else { &[] };
-    let rules = [ingress(maker.workspace, client, found), egress(maker.workspace, made, found)];
+    let has_interfaces = made.iter().any(|service| !GATEWAYS.contains(&service.as_str()));
+    let rules = [ingress(maker.workspace, client, has_interfaces, found), egress(maker.workspace, made, found)];
     let owner = &maker.workspace.address;
+    let [inside, heads] = [Nodes::All, Nodes::Heads].map(|nodes| id_of(&firewall_of(owner, nodes)));
     for ((name, kind), rules) in DIRECTIONS.into_iter().zip(rules) {
         for ((nodes, key), rule) in rules {
             let part = Part { span: rule.span, ..Part::default() };
             let start = maker.tagged(&rule_address(owner, name, nodes, &key), kind, &part, &[]);
-            let rule = built(start, owner, nodes, rule);
+            let rule = built(start, owner, nodes, rule, (&inside, &heads));
             maker.push(rule);
         }
     }
 }
 
-/// What a rule says.
-fn built(start: ResourceBuilder, owner: &Address, nodes: Nodes, rule: Rule) -> ResourceBuilder {
+/// What a rule says. The workspace's firewalls for all nodes and for heads are by whom rules know those who are inside.
+fn built(start: ResourceBuilder, owner: &Address, nodes: Nodes, rule: Rule, (inside, heads): (&Value, &Value)) -> ResourceBuilder {
     let of_all = firewall_of(owner, Nodes::All);
     let start = start
         // A rule that was for all nodes and is for heads now is made here before it goes there: those that depend on the same are one set.
@@ -82,12 +84,13 @@ fn built(start: ResourceBuilder, owner: &Address, nodes: Nodes, rule: Rule) -> R
     match rule.peer {
         Peer::Range(range) if range.as_str().is_some_and(|range| range.contains(':')) => start.set("cidr_ipv6", range),
         Peer::Range(range) => start.set("cidr_ipv4", range),
-        Peer::Inside => start.set("referenced_security_group_id", id_of(&of_all)),
+        Peer::Inside => start.set("referenced_security_group_id", inside.clone()),
+        Peer::Heads => start.set("referenced_security_group_id", heads.clone()),
         Peer::Service(service) if GATEWAYS.contains(&service.as_str()) => {
             start.set("prefix_list_id", reference(&endpoint_address(owner, &service), "prefix_list_id", Type::String))
         }
         // An endpoint of another type has addresses inside, behind the same firewall.
-        Peer::Service(_) => start.set("referenced_security_group_id", id_of(&of_all)),
+        Peer::Service(_) => start.set("referenced_security_group_id", inside.clone()),
     }
 }
 
@@ -103,12 +106,18 @@ pub(super) struct ClusterFirewall<'a> {
 }
 
 impl<'a> ClusterFirewall<'a> {
-    /// As the spec says. `None`: the cluster has none.
+    /// As the spec says, or because the workspace opens between its nodes only what clusters declare. `None`: the cluster has none.
     pub(super) fn of(cluster: &'a ClusterSpec, workspace: &'a WorkspaceUse, name: &'a str, found: &mut Diagnostics) -> Option<Self> {
-        let firewall = cluster.firewall.as_ref()?;
-        check_egress(firewall, workspace, found);
-        let rules = [ingress_of_cluster(firewall, found), egress_of_cluster(firewall, found)];
-        Some(Self { cluster, workspace, name, rules, span: firewall.own.span })
+        // A record that was written before there was a choice says nothing.
+        let is_declared = of_workspace(workspace, "inside", Type::String).as_str() == Some(DECLARED);
+        if cluster.firewall.is_none() && !is_declared {
+            return None;
+        }
+        let firewall = cluster.firewall.clone().unwrap_or_default();
+        check_egress(&firewall, workspace, found);
+        let rules = [ingress_of_cluster(cluster, &firewall, is_declared, found), egress_of_cluster(&firewall, found)];
+        let span = cluster.firewall.as_ref().map_or(cluster.span, |firewall| firewall.own.span);
+        Some(Self { cluster, workspace, name, rules, span })
     }
 
     /// Whether a rule lets somebody outside reach SSH of the head.
@@ -134,10 +143,11 @@ impl<'a> ClusterFirewall<'a> {
         };
         let own = [(Nodes::All, "Nodes"), (Nodes::Heads, "Head"), (Nodes::Workers, "Workers")];
         let mut parts: Vec<ResourceSpec> = own.into_iter().map(|own| firewall(own).build()).collect();
+        let [inside, heads] = ["id", "head_id"].map(|name| of_workspace(self.workspace, name, Type::String));
         for ((name, kind), rules) in DIRECTIONS.into_iter().zip(&self.rules) {
             parts.extend(rules.iter().map(|((nodes, key), rule)| {
                 let start = self.tagged(rule_address(&self.cluster.address, name, *nodes, key), kind, rule.span, None);
-                built(start, &self.cluster.address, *nodes, rule.clone()).build()
+                built(start, &self.cluster.address, *nodes, rule.clone(), (&inside, &heads)).build()
             }));
         }
         parts
@@ -157,9 +167,14 @@ impl<'a> ClusterFirewall<'a> {
     }
 }
 
+/// What the workspace exports of its firewall.
+fn of_workspace(workspace: &WorkspaceUse, name: &str, ty: Type) -> Value {
+    part_of(&part_of(&workspace.exports, "firewall", Type::Any), name, ty)
+}
+
 /// The rules of several firewalls add up, so that one which lets everything out leaves nothing for another to close.
 fn check_egress(firewall: &FirewallSpec, workspace: &WorkspaceUse, found: &mut Diagnostics) {
-    let lets_all_out = part_of(&part_of(&workspace.exports, "firewall", Type::Any), "lets_all_out", Type::Bool);
+    let lets_all_out = of_workspace(workspace, "lets_all_out", Type::Bool);
     let Some(first) = firewall.egress.values().map(|part| part.span).min().filter(|_| lets_all_out.as_bool() == Some(true)) else { return };
     let title =
         "`egress` of a cluster closes nothing here: its nodes are behind the firewall of the workspace too, which lets everything out";

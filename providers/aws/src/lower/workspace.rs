@@ -14,7 +14,7 @@ use super::maker::{Maker, id_of};
 use super::network::network;
 use super::storage::stores;
 use crate::cloudformation::{CLOUDFORMATION, stack};
-use crate::firewall::{Nodes, Rule, ingress, lets_all_out};
+use crate::firewall::{Nodes, Rule, ingress, inside, lets_all_out};
 use crate::kinds;
 use crate::names;
 use crate::network_spec::Nat;
@@ -77,6 +77,7 @@ fn exports(maker: &Maker<'_>, layout: &Layout, storage: Value, database: Value) 
         ("id", id_of(&firewall_of(&maker.workspace.address, Nodes::All))),
         ("head_id", id_of(&firewall_of(&maker.workspace.address, Nodes::Heads))),
         ("admits_ssh", admits_ssh(maker, layout).into()),
+        ("inside", inside(maker.workspace).into()),
         ("lets_all_out", lets_all_out(maker.workspace).into()),
     ]);
     let own = vec![
@@ -107,5 +108,5 @@ fn keep_record(maker: &mut Maker<'_>, exports: &Value) {
 /// Whether a rule lets somebody outside reach SSH of heads.
 fn admits_ssh(maker: &Maker<'_>, layout: &Layout) -> bool {
     let client = layout.client_range().map(|range| (layout.spec.client_access, range));
-    ingress(maker.workspace, client, &mut Diagnostics::new()).values().any(Rule::admits_ssh)
+    ingress(maker.workspace, client, false, &mut Diagnostics::new()).values().any(Rule::admits_ssh)
 }

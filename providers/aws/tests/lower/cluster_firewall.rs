@@ -129,6 +129,41 @@ fn rules_are_there_before_nodes() {
     }
 }
 
+/// Between nodes of the workspace only that is open which runtimes declare, on the nodes that they run on, and SSH of heads.
+#[test]
+fn what_runtimes_listen_on_is_open_between_nodes_where_nothing_else_is() {
+    let runtimes = " runtime \"nginx\" {\n on = [\"head\", \"workers\"]\n port = 8080\n }\n runtime \"etcd\" {}\n";
+    let declared = |inside: &str| {
+        let workspace = format!("workspace \"w\" {{\n firewall {{\n inside = \"{inside}\"\n ssh_from = [\"203.0.113.7/32\"]\n }}\n}}\n");
+        format!("{workspace}cluster \"c\" {{\n workspace = workspace.w\n{runtimes} head {{}}\n workers \"g\" {{\n min = 3\n }}\n}}\n")
+    };
+    let graph = compiled(&declared("declared"), &facts(&declared("declared")));
+    let of = |at: &str, name: &str| attribute(&graph, at, name);
+    for (rule, firewall, port) in [
+        ("ingress_rule[\"runtime:tcp:8080\"]", "firewall", 8080_u64),
+        ("ingress_rule.workers[\"runtime:tcp:2379\"]", "firewall.workers", 2379),
+        ("ingress_rule.workers[\"runtime:tcp:2380\"]", "firewall.workers", 2380),
+    ] {
+        let at = format!("cluster.c.{rule}");
+        assert_eq!(named(&of(&at, "security_group_id")), [format!("cluster.c.{firewall}")]);
+        assert_eq!(named(&of(&at, "referenced_security_group_id")), ["workspace.w.firewall"]);
+        assert_eq!((of(&at, "from_port"), of(&at, "to_port")), (port.into(), port.into()));
+    }
+    let rules = |prefix: &str| graph.nodes.keys().filter(|address| address.to_string().starts_with(prefix)).count();
+    assert_eq!((rules("cluster.c.ingress_rule"), rules("workspace.w.ingress_rule")), (3, 2));
+    let ssh = "workspace.w.ingress_rule[\"ssh-of-heads\"]";
+    assert_eq!(named(&of(ssh, "security_group_id")), ["workspace.w.firewall"]);
+    assert_eq!(named(&of(ssh, "referenced_security_group_id")), ["workspace.w.firewall.head"]);
+    assert_eq!((of(ssh, "from_port"), of(ssh, "ip_protocol")), (22_u64.into(), "tcp".into()));
+    assert_eq!(firewalls(resource(&graph, "cluster.c.head")).len(), 4);
+    let record = |source: &str| format!("{:?}", attribute(&compiled(source, &facts(source)), "workspace.w.record", "value"));
+    assert!(record(&declared("declared")).contains("declared") && !record(&declared("all")).contains("declared"));
+
+    let all = compiled(&declared("all"), &facts(&declared("all")));
+    assert_eq!(named(&attribute(&all, "workspace.w.ingress_rule[\"inside\"]", "referenced_security_group_id")), ["workspace.w.firewall"]);
+    assert!(!all.nodes.keys().any(|address| address.to_string().starts_with("cluster.c.firewall")));
+}
+
 #[test]
 fn a_cluster_without_the_block_has_none() {
     let source = "workspace \"w\" {}\ncluster \"c\" {\n workspace = workspace.w\n head {}\n}\n";

@@ -38,6 +38,10 @@ const MODES: &[(&str, &str)] = &[
         "workspace \"w\" {\n identity {\n head = \"theirs\"\n worker_policies = [\"arn:aws:iam::aws:policy/ReadOnlyAccess\"]\n path = \"/team/\"\n }\n firewall {\n egress \"dns\" {\n ports = [\"53\"]\n to = [\"10.0.0.0/8\"]\n protocol = \"udp\"\n }\n }\n}\n",
     ),
     ("peered-elsewhere", PEERED_ELSEWHERE),
+    (
+        "declared",
+        "workspace \"w\" {\n network {\n endpoints = [\"s3\", \"ecr.api\"]\n }\n firewall {\n inside = \"declared\"\n ssh_from = [\"203.0.113.7/32\"]\n }\n}\n",
+    ),
 ];
 
 /// The network of the client is reached through a configuration of its own.

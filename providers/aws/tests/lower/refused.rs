@@ -191,13 +191,12 @@ fn names_fit_what_aws_takes() {
 
 #[test]
 fn rules_and_identities() {
-    let source = "workspace \"w\" {\n firewall {\n inside = \"declared\"\n }\n identity {\n workers = \"theirs\"\n worker_policies = [\"arn\"]\n }\n}\n";
+    let source = "workspace \"w\" {\n identity {\n workers = \"theirs\"\n worker_policies = [\"arn\"]\n }\n}\n";
     says(
         source,
         &facts(source),
-        "3 error aws-firewall: `inside = \"declared\"` is not in effect with provider `aws` in this version\n\
-         6 warning aws-pass-role: the identity of heads that is made here may not launch workers with an identity that is not\n\
-         7 warning no-effect: `worker_policies` has no effect beside `workers`: rights are added to what is made only",
+        "3 warning aws-pass-role: the identity of heads that is made here may not launch workers with an identity that is not\n\
+         4 warning no-effect: `worker_policies` has no effect beside `workers`: rights are added to what is made only",
     );
 }
 

@@ -55,6 +55,7 @@ fn cluster(name: &'static str, head: &[(&'static str, Value)]) -> ClusterSpec {
         address: address.child("head"),
         span: HEAD_AT,
         fields: fields(head, HEAD_AT),
+        ports: std::collections::BTreeSet::new(),
         own: BTreeMap::new(),
         lifecycle: Lifecycle::default(),
     };
@@ -171,7 +172,14 @@ fn a_head_becomes_an_instance() {
 fn with_workers(label: &'static str, head: &[(&'static str, Value)], workers: &[(&'static str, Value)]) -> ClusterSpec {
     let mut spec = cluster("c", head);
     let address = spec.address.child("workers").child(label);
-    let node = NodeSpec { address, span: CIDR_AT, fields: fields(workers, CIDR_AT), own: BTreeMap::new(), lifecycle: Lifecycle::default() };
+    let node = NodeSpec {
+        address,
+        span: CIDR_AT,
+        fields: fields(workers, CIDR_AT),
+        ports: std::collections::BTreeSet::new(),
+        own: BTreeMap::new(),
+        lifecycle: Lifecycle::default(),
+    };
     spec.workers = [(label.into(), node)].into_iter().collect();
     spec.workers_max = 3;
     spec
