@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use cloudtik_compiler::{CompileInput, Compiled, MissingVariable, Providers, VariableInputs, compile, missing_variables};
+use cloudtik_compiler::{
+    CompileInput, Compiled, MissingVariable, POLICY_WARNS, Providers, VariableInputs, compile, compile_with_changes, missing_variables,
+};
 use cloudtik_executor::RECORD_VERSION;
 use cloudtik_executor::Record;
 use cloudtik_executor::driver::{Clouds, Driven, Durable, NodeTimeouts};
@@ -17,7 +19,7 @@ use cloudtik_model::{
     Address, Diagnostic, Diagnostics, Graph, HeadConfig, MemorySources, ProviderRef, SourceMap, SourceSet as _, Span, State, StateEntry,
     Value,
 };
-use cloudtik_planner::{Change, Estimate, Mode, Plan, PlanInput, Settled, estimate, execution, plan};
+use cloudtik_planner::{Change, Estimate, Mode, Plan, PlanInput, Settled, changes_for_policies, estimate, execution, plan};
 use cloudtik_provider_api::{CONTROLLER_PROVIDER, DATA_QUESTION, Deed, Facts, ProviderSchema, Requests, VALUE_KIND};
 
 use crate::around::Around;
@@ -525,6 +527,14 @@ impl Project {
             return Err(Failure::error(diagnostics, sources));
         }
         warnings.extend(diagnostics);
+        if compiled.has_policies {
+            let (_, sources, judged) = compile_with_changes(&self.compile_input(&plan.facts, &[]), &changes_for_policies(&plan));
+            if judged.has_errors() {
+                return Err(Failure::error(judged, sources));
+            }
+            // What else there is to say has been said.
+            warnings.extend(judged.into_iter().filter(|diagnostic| diagnostic.code == POLICY_WARNS));
+        }
         plan.expected = self.expected(&plan, &ledger.state, options);
         if !options.offline {
             let inside = Inside::of(world, &self.providers, &plan)?;

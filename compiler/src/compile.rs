@@ -19,6 +19,7 @@ use crate::import::{Imports, finish_imports};
 use crate::input::{CompileInput, gather};
 use crate::load::{Reads, load};
 use crate::moved::{finish_moves, read_moves, release};
+use crate::policy::judge_policies;
 use crate::schema::{check_body, not_in_effect};
 use crate::scope::{Instance, SAID_BEFORE, World};
 use crate::version::check_constraint;
@@ -64,6 +65,8 @@ pub struct Compiled {
     pub head_configs: BTreeMap<Address, HeadConfig>,
     /// The workspaces as they were lowered.
     pub workspaces: BTreeMap<Address, WorkspaceSpec>,
+    /// Whether it has policies, which [`compile_with_changes`] judges.
+    pub has_policies: bool,
     /// What the expressions are that somebody asks about, in their order.
     pub answers: Vec<Result<Value, Diagnostics>>,
 }
@@ -71,6 +74,17 @@ pub struct Compiled {
 /// Compiles a project. The diagnostics are in the order of their places; with an error among them the graph must not be used.
 #[must_use]
 pub fn compile(input: &CompileInput<'_>) -> (Compiled, SourceMap, Diagnostics) {
+    compiled(input, None)
+}
+
+/// The same, and judges the policies of the project for the changes of its plan: objects of `address`, `kind`, `actions`, `before`, `after`
+/// and `source`.
+#[must_use]
+pub fn compile_with_changes(input: &CompileInput<'_>, changes: &[Value]) -> (Compiled, SourceMap, Diagnostics) {
+    compiled(input, Some(changes))
+}
+
+fn compiled(input: &CompileInput<'_>, changes: Option<&[Value]>) -> (Compiled, SourceMap, Diagnostics) {
     let mut map = SourceMap::default();
     let mut found = Diagnostics::new();
     let loaded = load(input.sources, &mut map, &mut found);
@@ -96,7 +110,14 @@ pub fn compile(input: &CompileInput<'_>) -> (Compiled, SourceMap, Diagnostics) {
         }
     }
     declarations.checks.iter().for_each(|block| expansion.check(block));
-    let mut compiled = Compiled { answers: input.expressions.iter().map(|text| answer(&expansion, text)).collect(), ..Compiled::default() };
+    if let Some(changes) = changes {
+        judge_policies(&mut expansion, &declarations.policies, changes);
+    }
+    let mut compiled = Compiled {
+        answers: input.expressions.iter().map(|text| answer(&expansion, text)).collect(),
+        has_policies: !declarations.policies.is_empty(),
+        ..Compiled::default()
+    };
     if let Some(block) = &declarations.settings {
         settings(&expansion, block, input, &mut compiled, &mut found);
     }

@@ -109,6 +109,8 @@ pub(crate) struct Declarations {
     pub(crate) imports: Vec<Block>,
     /// The `check` blocks.
     pub(crate) checks: Vec<Block>,
+    /// The `policy` blocks.
+    pub(crate) policies: Vec<Block>,
     /// Names that something refers to.
     pub(crate) referenced: BTreeSet<Name>,
 }
@@ -142,13 +144,12 @@ pub(crate) fn declare(body: Body, found: &mut Diagnostics) -> Declarations {
                 declarations.imports.push(block);
                 continue;
             }
-            ("check", Some(name), _) => {
-                let same = |other: &&Block| other.labels.first().is_some_and(|label| label.text == name);
-                if let Some(first) = declarations.checks.iter().find(same) {
-                    found.push(declared_twice(&format!("check \"{name}\""), block.header, first.header));
-                } else {
-                    declarations.checks.push(block);
-                }
+            ("check", ..) => {
+                add_named(&mut declarations.checks, block, found);
+                continue;
+            }
+            ("policy", ..) => {
+                add_named(&mut declarations.policies, block, found);
                 continue;
             }
             ("locals", ..) => {
@@ -182,6 +183,16 @@ fn add(declarations: &mut Declarations, name: Name, declaration: Declaration, fo
         return;
     }
     declarations.by_name.insert(name, declaration);
+}
+
+/// Adds a block that nothing refers to, and that has a name all the same.
+fn add_named(blocks: &mut Vec<Block>, block: Block, found: &mut Diagnostics) {
+    let name = |block: &Block| block.labels.first().map(|label| Arc::clone(&label.text));
+    let Some(own) = name(&block) else { return };
+    match blocks.iter().find(|other| name(other).as_ref() == Some(&own)) {
+        Some(first) => found.push(declared_twice(&format!("{} \"{own}\"", block.kind.name), block.header, first.header)),
+        None => blocks.push(block),
+    }
 }
 
 fn declared_twice(name: &str, second: Span, first: Span) -> Diagnostic {
@@ -338,7 +349,7 @@ pub(crate) fn order(declarations: &mut Declarations, found: &mut Diagnostics) ->
             }
         });
     }
-    for block in declarations.imports.iter().chain(&declarations.checks) {
+    for block in declarations.imports.iter().chain(&declarations.checks).chain(&declarations.policies) {
         body_attributes(&block.body, &mut |attribute| {
             let named = references(&attribute.value)
                 .into_iter()

@@ -246,7 +246,7 @@ impl Evaluator<'_> {
         }
     }
 
-    fn condition(&self, condition: &Expr, message: &Expr, whose: &Whose<'_>) -> Result<Condition, Diagnostics> {
+    pub(crate) fn condition(&self, condition: &Expr, message: &Expr, whose: &Whose<'_>) -> Result<Condition, Diagnostics> {
         let (value, _) = self.expression(condition, false)?;
         let value = match convert(&value, &Type::Bool) {
             Ok(value) if !value.is_null() => value,

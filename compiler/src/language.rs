@@ -105,9 +105,10 @@ pub fn top_level() -> BlockSchema {
             many(moved()),
             many(removed()),
             many(check()),
+            many(policy()),
             many(import()),
         ],
-        later: &["module", "template", "policy"],
+        later: &["module", "template"],
         ..BlockSchema::default()
     }
 }
@@ -146,6 +147,23 @@ fn removed() -> BlockSchema {
 
 fn check() -> BlockSchema {
     BlockSchema { name: "check", labels: &["name"], blocks: vec![condition("assert")], later: &["data"], ..BlockSchema::default() }
+}
+
+fn policy() -> BlockSchema {
+    let note = ChangeWord::None;
+    let [_, for_each, _] = meta();
+    let enforcement = "What a change that it does not hold for is: `deny`, an error, or `warn`.";
+    let mut attributes = condition("policy").schema.attributes;
+    attributes.push(AttributeRule {
+        schema: AttributeSchema { doc: "One for each element; without it, one for each change of the plan.", ..for_each.schema.clone() },
+        ..for_each
+    });
+    attributes.push(
+        AttributeRule::new(AttributeSchema::with_default("enforcement", Type::String, "deny", note, enforcement))
+            .check(Check::OneOf(&["deny", "warn"]))
+            .known(),
+    );
+    BlockSchema { name: "policy", labels: &["name"], attributes, ..BlockSchema::default() }
 }
 
 fn import() -> BlockSchema {

@@ -23,6 +23,7 @@ mod missing;
 mod moved;
 mod node;
 mod object_block;
+mod policy;
 mod providers;
 mod proxy;
 mod roles;
@@ -35,7 +36,8 @@ mod version;
 mod workers;
 mod workspace;
 
-pub use compile::{Compiled, NodeTimeouts, compile};
+pub use compile::{Compiled, NodeTimeouts, compile, compile_with_changes};
 pub use import::{Import, Imported, Imports};
 pub use input::{CompileInput, Providers, VariableArgument, VariableInputs};
 pub use missing::{MissingVariable, missing_variables};
+pub use policy::POLICY_WARNS;

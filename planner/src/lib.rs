@@ -14,6 +14,7 @@ mod names;
 mod order;
 mod plan;
 mod planner;
+mod policy;
 mod removal;
 mod render;
 mod resource;
@@ -31,5 +32,6 @@ pub use json::{
 pub use lint::lint;
 pub use plan::{Action, AttributeChange, Change, Counts, OutputChange, PLAN_VERSION, Plan, Settled};
 pub use planner::plan;
+pub use policy::changes_for_policies;
 pub use render::{RenderOptions, render_text, summary};
 pub use step::{effective_undo, resource_identity, step_identity};

@@ -10,22 +10,8 @@ use super::diagnostics;
 use super::printer::Printer;
 
 /// Commands of the language that this version does not have.
-const LATER_COMMANDS: &[&str] = &[
-    "attach",
-    "console",
-    "controller",
-    "download",
-    "force-unlock",
-    "import",
-    "info",
-    "kill-node",
-    "logs",
-    "scale",
-    "submit",
-    "upload",
-    "verify",
-    "wait",
-];
+const LATER_COMMANDS: &[&str] =
+    &["attach", "controller", "download", "import", "info", "kill-node", "logs", "scale", "submit", "upload", "verify", "wait"];
 
 /// Flags of the language that this version does not have, by command.
 const LATER_FLAGS: &[(&str, &[&str])] = &[
@@ -35,15 +21,43 @@ const LATER_FLAGS: &[(&str, &[&str])] = &[
     ("show", &["record", "spec"]),
 ];
 
-/// Words that people know from elsewhere, and what to type here.
+/// Words that people know from elsewhere, and what to type here: Terraform's first, then the predecessor's.
 const ELSEWHERE: &[(&str, &str)] = &[
+    ("env", "environments are files of values: `cloudtik apply --var-file FILE`"),
+    ("force-unlock", "the lock goes with the process that has it: there is nothing to unlock by hand"),
     ("get", "modules need no download: they are folders of the project"),
-    ("modules", "modules need no download: they are folders of the project"),
     ("login", "there is nothing to log in to; providers use the credentials of this machine"),
+    ("logout", "there is nothing to log out of; providers use the credentials of this machine"),
+    ("metadata", "all functions are in the guide, and `cloudtik console` works them out"),
+    ("modules", "modules need no download: they are folders of the project"),
     ("providers", "providers are built in; `cloudtik version` says which version this is"),
+    ("push", "the state lies where the spec says; `cloudtik apply` writes it"),
     ("refresh", "`cloudtik plan` looks at what exists; `cloudtik apply` writes what it found into the state"),
     ("taint", "use `cloudtik apply --replace ADDRESS`"),
-    ("workspace", "a workspace is a block of the spec; environments are var files: `--var-file FILE`"),
+    ("untaint", "there is nothing to take back: `--replace ADDRESS` holds for one apply"),
+    (
+        "workspace",
+        "a workspace is a block of the spec: `cloudtik apply` makes it, `cloudtik destroy` removes it; other environments are files of values, `--var-file FILE`",
+    ),
+    ("cluster", "use `cloudtik status`, or `cloudtik exec`"),
+    ("cluster-dump", "use `cloudtik status --json` and `cloudtik show --json`"),
+    ("debug-status", "use `cloudtik status`"),
+    ("down", "use `cloudtik destroy`"),
+    ("head", "use `cloudtik exec -- COMMAND`: it runs on the head"),
+    ("head-ip", "use `cloudtik status`, or an `output` of `cluster.NAME.head.public_ip`"),
+    ("health-check", "use `cloudtik status`"),
+    ("monitor", "use `cloudtik status`"),
+    ("process-status", "use `cloudtik status`"),
+    ("rsync-down", "use `cloudtik exec -- cat FILE > FILE`"),
+    ("rsync-up", "name them in `files = { … }` and use `cloudtik apply`"),
+    ("run", "use `cloudtik exec -- COMMAND`"),
+    ("start", "use `cloudtik apply`"),
+    ("stop", "use `cloudtik destroy`"),
+    ("storage", "it is `storage \"NAME\" {}` in a workspace: `cloudtik apply` makes it"),
+    ("database", "it is `database \"NAME\" {}` in a workspace: `cloudtik apply` makes it"),
+    ("teardown", "use `cloudtik destroy`"),
+    ("up", "use `cloudtik apply`"),
+    ("worker-ips", "use `cloudtik status`"),
 ];
 
 /// What the command line answers without running a command.

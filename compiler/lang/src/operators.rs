@@ -53,7 +53,9 @@ impl Evaluator<'_> {
     /// Values of different types are not equal: nothing is converted.
     fn equality(&self, op: BinaryOp, a: (&Value, Span), b: (&Value, Span), span: Span) -> Eval<Value> {
         let sensitive = a.0.has_sensitive() || b.0.has_sensitive();
-        if a.0.is_known() && b.0.is_known() {
+        // What is there is not null, whatever of it is not known yet.
+        let against_null = (a.0.is_null() || b.0.is_null()) && !a.0.is_deferred() && !b.0.is_deferred();
+        if against_null || a.0.is_known() && b.0.is_known() {
             self.session.charge_value(a.0, span)?;
             return Ok(Value::from((a.0 == b.0) == (op == BinaryOp::Equal)).marked(sensitive));
         }

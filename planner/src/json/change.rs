@@ -146,7 +146,7 @@ pub(super) const fn sides<'a>(actions: &'static [&'static str], before: Option<&
     Sides { actions, before, after, computed: None, replace_paths: None, importing: None }
 }
 
-pub(super) fn actions(change: &Change) -> &'static [&'static str] {
+pub(crate) fn actions(change: &Change) -> &'static [&'static str] {
     match change.action {
         Action::NoOp | Action::Adopt => &["no-op"],
         Action::Import if change.attributes.is_empty() => &["no-op"],
@@ -181,12 +181,12 @@ pub(super) fn action_reason(change: &Change, destroy: bool) -> Option<&'static s
 }
 
 /// What is there, with its id among the attributes; of a step, its inputs as they were when it ran.
-pub(super) fn before(change: &Change) -> Option<Value> {
+pub(crate) fn before(change: &Change) -> Option<Value> {
     with_id(change, change.before.clone())
 }
 
 /// What will be there: what the spec wants over what is there, without what only the provider can tell.
-pub(super) fn after(change: &Change) -> Option<Value> {
+pub(crate) fn after(change: &Change) -> Option<Value> {
     if matches!(change.action, Action::NoOp | Action::Adopt) {
         return before(change);
     }

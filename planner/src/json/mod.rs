@@ -12,7 +12,7 @@
 //! - A step is a resource whose values are its inputs, late ones as `<node.address>`. That it runs for the first time is a `create`, that it runs
 //!   again an `update`, that it is undone a `delete`; `cloudtik.action` has our word.
 
-mod change;
+pub(crate) mod change;
 mod configuration;
 mod events;
 mod resource;

@@ -153,3 +153,10 @@ fn several_errors_of_one_expression_are_found_at_once() {
     assert_eq!(errors.len(), 4, "{errors:?}");
     assert!(errors.iter().all(|error| error.primary.is_some()));
 }
+
+#[test]
+fn what_is_there_is_not_null_whatever_of_it_is_open() {
+    assert_eq!(eval("{ a = later } == null"), eval("false"));
+    assert_eq!(eval("null != [later]"), eval("true"));
+    assert!(!eval("later == null").unwrap().is_known());
+}

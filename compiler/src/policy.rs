@@ -1,0 +1,77 @@
+//! `policy`: what a plan must not do. Judged when there is a plan, with each of its changes.
+
+use std::sync::Arc;
+
+use cloudtik_model::{ConditionKind, Diagnostic, Key, Value, Verdict, judge};
+use cloudtik_syntax::Block;
+
+use crate::evaluate::Whose;
+use crate::expand::{Expansion, attribute};
+use crate::scope::Instance;
+
+/// The code of what a policy warns of.
+pub const POLICY_WARNS: &str = "policy-warns";
+
+/// The attribute of a change that says what it is about.
+const ADDRESS: &str = "address";
+
+/// Judges the policies of a spec for the changes of its plan.
+pub(crate) fn judge_policies(expansion: &mut Expansion<'_>, blocks: &[Block], changes: &[Value]) {
+    for block in blocks {
+        let Some(instances) = instances(expansion, block, changes) else { continue };
+        for instance in &instances {
+            judge_one(expansion, block, instance);
+        }
+    }
+}
+
+/// Those that the block asks for, else one for each change.
+fn instances(expansion: &mut Expansion<'_>, block: &Block, changes: &[Value]) -> Option<Vec<Instance>> {
+    if attribute(block, "for_each").is_some() {
+        return expansion.instances(block).map(|instances| instances.list);
+    }
+    let of = |change: &Value| {
+        let address: Arc<str> = change.get(ADDRESS).and_then(Value::as_str).unwrap_or_default().into();
+        Instance { key: Some(Key::Name(address)), each_value: Some(change.clone()), ..Instance::default() }
+    };
+    Some(changes.iter().map(of).collect())
+}
+
+fn judge_one(expansion: &mut Expansion<'_>, block: &Block, instance: &Instance) {
+    let Some(label) = block.labels.first() else { return };
+    let (Some(condition), Some(message)) = (attribute(block, "condition"), attribute(block, "error_message")) else { return };
+    let schema = expansion.top("policy");
+    let evaluator = expansion.evaluator(instance);
+    let mut found = cloudtik_model::Diagnostics::new();
+    let enforcement = schema.attribute("enforcement").and_then(|rule| {
+        let written = attribute(block, "enforcement")?;
+        evaluator.attribute(written, rule, &mut std::collections::BTreeSet::new(), &mut found)
+    });
+    let whose = Whose { kind: ConditionKind::Precondition, of: label.text.to_string(), address: None };
+    let judged = evaluator.condition(&condition.value, &message.value, &whose);
+    let (text, why) = match judged.map(|condition| judge(&condition.condition, &condition.message)) {
+        Ok(Verdict::Holds) => (None, ""),
+        Ok(Verdict::Fails(text)) => (Some(text), "this is false"),
+        Ok(Verdict::Unknown) => {
+            let text = "it looks at what is known only after apply; look at what the spec says instead";
+            (Some(text.to_owned()), "this is not known")
+        }
+        Err(diagnostics) => {
+            found.extend(diagnostics);
+            (None, "")
+        }
+    };
+    if let Some(text) = text {
+        let about = match &instance.key {
+            Some(Key::Name(key)) => format!(" of {key}"),
+            _ => String::new(),
+        };
+        let title = format!("policy \"{}\"{about}: {text}", label.text);
+        let warns = enforcement.is_some_and(|field| field.value.as_str() == Some("warn"));
+        let diagnostic = if warns { Diagnostic::warning(POLICY_WARNS, title) } else { Diagnostic::error("policy-denies", title) };
+        let source = instance.each_value.as_ref().and_then(|change| change.get("source")?.as_str().map(str::to_owned));
+        let source = source.map(|place| format!("the change comes from {place}"));
+        found.push(source.into_iter().fold(diagnostic.at_saying(condition.value.span, why), Diagnostic::note));
+    }
+    expansion.found.extend(found);
+}
