@@ -82,6 +82,11 @@ impl<T> Gatherer<T> {
         self.open.get(&wish.key).is_some_and(|gathering| gathering.members.len() < gathering.most)
     }
 
+    /// How many more each call makes that others wait for.
+    pub(crate) fn open_places(&self) -> Vec<(Digest, usize)> {
+        self.open.iter().map(|(key, gathering)| (*key, gathering.most.saturating_sub(gathering.members.len()))).collect()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.open.is_empty()
     }
@@ -102,6 +107,44 @@ impl<T> Gatherer<T> {
             calls.extend(parts_of(&numbers, gathering.most).into_iter().map(|part| members.by_ref().take(part.len()).collect()));
         }
         calls
+    }
+}
+
+/// Those that may begin, by what they may go with. Each is asked for its key once, however often others begin.
+pub(crate) struct Alike<T> {
+    unsorted: Vec<T>,
+    sorted: BTreeMap<Digest, BTreeSet<T>>,
+}
+
+impl<T> Default for Alike<T> {
+    fn default() -> Self {
+        Self { unsorted: Vec::new(), sorted: BTreeMap::new() }
+    }
+}
+
+impl<T: Ord> Alike<T> {
+    pub(crate) fn add(&mut self, who: T) {
+        self.unsorted.push(who);
+    }
+
+    /// Asks those that are new.
+    pub(crate) fn sort(&mut self, mut key_of: impl FnMut(&T) -> Option<Digest>) {
+        for who in self.unsorted.drain(..) {
+            if let Some(key) = key_of(&who) {
+                self.sorted.entry(key).or_default().insert(who);
+            }
+        }
+    }
+
+    /// Takes out so many of each key, the first ones first; whoever has begun otherwise is forgotten.
+    pub(crate) fn take(&mut self, places: &[(Digest, usize)], waits: impl Fn(&T) -> bool) -> BTreeSet<T> {
+        let mut taken = BTreeSet::new();
+        for (key, places) in places {
+            let Some(alike) = self.sorted.get_mut(key) else { continue };
+            let first = std::iter::from_fn(|| alike.pop_first()).filter(|who| waits(who));
+            taken.extend(first.take(*places));
+        }
+        taken
     }
 }
 
@@ -135,4 +178,27 @@ pub(crate) const fn batch_of(intent: &Intent) -> Option<&Batch> {
 /// What waits of an operation follow from: those that are one call come back together.
 pub(crate) fn seed(intent: &Intent) -> &str {
     batch_of(intent).map_or(&intent.op_id, |batch| &batch.id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_may_go_with_others_is_asked_once() {
+        let (even, odd) = (Digest::of("even"), Digest::of("odd"));
+        let mut alike = Alike::default();
+        let mut asked = 0;
+        (0..1_000).for_each(|who| alike.add(who));
+        let mut taken = Vec::new();
+        while taken.len() < 900 {
+            alike.sort(|who| {
+                asked += 1;
+                (*who != 4).then(|| if who % 2 == 0 { even } else { odd })
+            });
+            taken.extend(alike.take(&[(even, 3), (odd, 2)], |who| *who != 1));
+        }
+        assert_eq!(asked, 1_000);
+        assert_eq!(taken[..10], [0, 2, 3, 5, 6, 7, 8, 9, 10, 12], "in their order, without those that go alone or have begun");
+    }
 }

@@ -8,7 +8,7 @@ use cloudtik_planner::{Change, Operation, OperationKind};
 use cloudtik_provider_api::{Answer, CallError, Idempotency};
 
 use crate::durable::{Entry, Ledger};
-use crate::engine::batch::Gatherer;
+use crate::engine::batch::{Alike, Gatherer};
 use crate::engine::bucket::Bucket;
 use crate::engine::objects::{entry_host_key, instance_entry, kind_schema};
 use crate::engine::outbox::Outbox;
@@ -30,6 +30,9 @@ enum Status {
     Failed,
     Skipped,
 }
+
+/// Where an operation stands among those that can start.
+type Place = (Reverse<u64>, usize);
 
 /// An operation and what waits for it.
 pub(crate) struct Op {
@@ -86,11 +89,15 @@ pub struct Engine {
     pub(crate) commands: Vec<Command>,
     pub(crate) interrupted: bool,
     /// What can start, the longest chain first; what only concerns the state is apart, because no limit holds for it.
-    ready: BTreeSet<(Reverse<u64>, usize)>,
+    ready: BTreeSet<Place>,
+    /// Those of them that may go with others.
+    alike: Alike<Place>,
     ready_records: BTreeSet<usize>,
     running: usize,
     slots: Vec<Slot>,
     buckets: BTreeMap<(String, &'static str), Bucket>,
+    /// When those go that are one call, by its id.
+    pub(crate) turns: BTreeMap<String, u64>,
     outbox: Outbox<Then>,
     /// Creates that may go together, and begin in this moment.
     pub(crate) gatherer: Gatherer<usize>,
@@ -160,10 +167,12 @@ impl Engine {
             commands: Vec::new(),
             interrupted: false,
             ready: BTreeSet::new(),
+            alike: Alike::default(),
             ready_records: BTreeSet::new(),
             running: 0,
             slots,
             buckets: BTreeMap::new(),
+            turns: BTreeMap::new(),
             outbox: Outbox::new(),
             gatherer: Gatherer::default(),
             judged: BTreeSet::new(),
@@ -312,14 +321,14 @@ impl Engine {
         if self.gatherer.is_empty() || self.interrupted {
             return;
         }
-        let ready: Vec<(Reverse<u64>, usize)> = self.ready.iter().copied().collect();
-        for next in ready {
-            if self.wish_of(next.1).is_some_and(|wish| self.gatherer.takes(&wish)) {
-                self.ready.remove(&next);
-                self.set_status(next.1, Status::Runs);
-                self.begin(now_ms, next.1);
-            }
+        let mut alike = std::mem::take(&mut self.alike);
+        alike.sort(|(_, id)| self.wish_of(*id).map(|wish| wish.key));
+        for next in alike.take(&self.gatherer.open_places(), |place| self.ready.contains(place)) {
+            self.ready.remove(&next);
+            self.set_status(next.1, Status::Runs);
+            self.begin(now_ms, next.1);
         }
+        self.alike = alike;
     }
 
     /// Takes the first operation that its limits let start.
@@ -407,7 +416,9 @@ impl Engine {
             if op.record_only {
                 self.ready_records.insert(id);
             } else {
-                self.ready.insert((Reverse(op.operation.remaining_ms), id));
+                let place = (Reverse(op.operation.remaining_ms), id);
+                self.ready.insert(place);
+                self.alike.add(place);
             }
         }
     }

@@ -187,16 +187,28 @@ impl Engine {
     pub(crate) fn call(&mut self, now_ms: u64, id: usize) {
         let Some(work) = self.works.get_mut(&id) else { return };
         work.phase = Phase::Answer;
-        let (provider, verb) = match &work.doing {
-            Doing::Call(_) if !is_first(&work.intent) => return self.make_call(id),
-            Doing::Call(verb) => (work.intent.provider.provider_type().to_owned(), verb.as_str()),
-            Doing::Step(_) => return self.make_call(id),
-        };
-        let at_ms = self.bucket(&provider, verb).take(now_ms);
+        let at_ms = self.turn(now_ms, id, now_ms);
         if at_ms > now_ms {
             return self.alarm(at_ms, Alarm::Try(id));
         }
         self.make_call(id);
+    }
+
+    /// When a call is made that may be made from a time on: as soon as the rate allows. Those that are one call have one turn, as long as that has
+    /// not passed.
+    fn turn(&mut self, now_ms: u64, id: usize, earliest_ms: u64) -> u64 {
+        let Some(Work { intent, doing: Doing::Call(verb), .. }) = self.works.get(&id) else { return earliest_ms };
+        let (provider, verb) = (intent.provider.provider_type().to_owned(), verb.as_str());
+        let Some(batch) = batch_of(intent).map(|batch| batch.id.clone()) else {
+            return self.bucket(&provider, verb).take(now_ms).max(earliest_ms);
+        };
+        self.turns.retain(|_, at_ms| *at_ms >= now_ms);
+        if let Some(at_ms) = self.turns.get(&batch).filter(|at_ms| **at_ms > now_ms || earliest_ms == now_ms) {
+            return *at_ms;
+        }
+        let at_ms = self.bucket(&provider, verb).take(now_ms).max(earliest_ms);
+        self.turns.insert(batch, at_ms);
+        at_ms
     }
 
     pub(crate) fn make_call(&mut self, id: usize) {
@@ -387,15 +399,10 @@ impl Engine {
         }
         let Some(work) = self.works.get_mut(&id) else { return };
         work.tries += 1;
-        let mut at_ms = now_ms.saturating_add(backoff_ms(&self.input.limits, seed(&work.intent), work.tries));
+        let earliest_ms = now_ms.saturating_add(backoff_ms(&self.input.limits, seed(&work.intent), work.tries));
         work.last_error = Some(error.clone());
         let (address, tries) = (work.intent.address.clone(), work.tries);
-        if let Doing::Call(verb) = &work.doing
-            && is_first(&work.intent)
-        {
-            let (provider, verb) = (work.intent.provider.provider_type().to_owned(), verb.as_str());
-            at_ms = self.bucket(&provider, verb).take(now_ms).max(at_ms);
-        }
+        let at_ms = self.turn(now_ms, id, earliest_ms);
         if let Some(word) = self.operation(id).map(word_of) {
             self.commands.push(Command::Progress(Progress::Retrying { address, word, tries, error, at_ms }));
         }
@@ -566,11 +573,6 @@ impl Engine {
             self.settlement_event(now_ms, id, Event::Interrupt);
         }
     }
-}
-
-/// Whether it counts for the rate of calls: of those that are one call the first one does.
-fn is_first(intent: &Intent) -> bool {
-    batch_of(intent).is_none_or(|batch| batch.index == 0)
 }
 
 fn call_of(intent: &Intent, verb: Verb) -> Call {

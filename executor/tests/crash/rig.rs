@@ -100,6 +100,8 @@ pub(crate) struct Log {
     pub(crate) commands: Vec<String>,
     /// The calls in their order: verb and address.
     pub(crate) calls: Vec<(&'static str, String)>,
+    /// And when each was made.
+    pub(crate) call_times: Vec<u64>,
     /// Calls that are out, and the most there were, by kind.
     out: BTreeMap<String, usize>,
     pub(crate) most: BTreeMap<String, usize>,
@@ -469,6 +471,7 @@ impl Rig {
                 }
                 Command::Call { ticket, call } => {
                     self.log.calls.push((call.verb.as_str(), call.address.to_string()));
+                    self.log.call_times.push(self.now_ms);
                     self.log.begin(ticket.0, &call.kind);
                     for (at_ms, event) in self.cloud.submit(self.now_ms, &call) {
                         if let SimEvent::Answer(mut answer) = event {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use cloudtik_executor::engine::{AddressStatus, Summary};
+use cloudtik_executor::engine::{AddressStatus, Summary, TokenBucketLimit};
 use cloudtik_model::Value;
 use cloudtik_sim::{Fault, FaultRates, FaultRule};
 
@@ -70,6 +70,20 @@ fn what_is_alike_and_begins_together_is_one_call() {
     let appends = rig.log.commands.iter().filter(|command| command.starts_with("Append") && command.contains("Intent"));
     assert_eq!(appends.count(), 1);
     assert!(matches!(rig.live(&goal(10, &["x", "y"]), None).unwrap(), Life::NoChange));
+}
+
+/// Whoever makes calls sends one request for those that come together: the rate holds for those, also where they are repeated.
+#[test]
+fn those_that_are_one_call_have_one_turn() {
+    let mut rig = Rig::new(3, FaultRates::CALM);
+    rig.limits.rates.insert(("sim".to_owned(), "create".to_owned()), TokenBucketLimit { burst: 1, per_second: 1 });
+    (0..12).for_each(|_| rig.cloud.add_rule(FaultRule::next("create", Fault::Throttled)));
+    assert!(finished(&mut rig, &goal(12, &["x"])).is_ok());
+    let mut requests: BTreeMap<u64, usize> = BTreeMap::new();
+    rig.log.call_times.iter().for_each(|at_ms| *requests.entry(*at_ms).or_default() += 1);
+    assert_eq!(requests.values().copied().collect::<Vec<_>>(), [6; 4], "two calls, each of them twice: {requests:?}");
+    let times: Vec<u64> = requests.into_keys().collect();
+    assert!(times.windows(2).all(|pair| pair[1] - pair[0] >= 1_000), "{times:?}");
 }
 
 #[test]
