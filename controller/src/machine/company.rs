@@ -21,8 +21,30 @@ pub(super) struct Company {
     /// Who has found others, and waits for the secrets of the call.
     forming: BTreeMap<String, Vec<(u64, Waiting)>>,
     /// Calls that came, and wait for those of all others that are the same.
-    boarding: BTreeMap<String, Vec<(Owner, Ticket, Call)>>,
+    boarding: BTreeMap<String, Boarding<(Owner, Ticket, Call)>>,
     formed: u64,
+}
+
+/// A call that has not gone out.
+struct Boarding<T> {
+    /// Whose call did not come yet: the place of each, and its machine.
+    missing: BTreeMap<usize, u64>,
+    calls: Vec<T>,
+}
+
+impl<T> Boarding<T> {
+    /// Takes the call of a place, also one that another machine makes for who had it. Whether all are there.
+    fn take(&mut self, index: usize, call: T) -> bool {
+        self.missing.remove(&index);
+        self.calls.push(call);
+        self.missing.is_empty()
+    }
+
+    /// Nobody waits for a machine that ended. Its intent stays open, so what the others' call makes for it is found. Whether all are there.
+    fn leave(&mut self, machine: u64) -> bool {
+        self.missing.retain(|_, of| *of != machine);
+        self.missing.is_empty()
+    }
 }
 
 struct Waiting {
@@ -69,7 +91,8 @@ impl Controller {
         let mut members = self.company.forming.remove(id).unwrap_or_default();
         members.retain(|(_, waiting)| self.is_current(&waiting.owner));
         if secrets.is_ok() && !members.is_empty() {
-            self.company.boarding.insert(id.to_owned(), Vec::new());
+            let missing = members.iter().map(|(_, waiting)| waiting.owner.machine).enumerate().collect();
+            self.company.boarding.insert(id.to_owned(), Boarding { missing, calls: Vec::new() });
         }
         for (waiting, batch) in seats(id, members) {
             let seat = Seat { batch, secrets: secrets.clone() };
@@ -88,16 +111,23 @@ impl Controller {
 
     /// Queues a call. The first one of each of several that are one call waits for the others: only then all intents are durable.
     pub(super) fn queue_call(&mut self, owner: Owner, ticket: Ticket, call: Call) {
-        let place = batch_of(&call).map(|batch| (batch.id.clone(), batch.numbers.len()));
-        let Some((id, size)) = place.filter(|(id, _)| self.company.boarding.contains_key(id)) else {
+        let place = batch_of(&call).map(|batch| (batch.id.clone(), batch.index));
+        let boarding = place.and_then(|(id, index)| Some((self.company.boarding.get_mut(&id)?, id, index)));
+        let Some((boarding, id, index)) = boarding else {
             self.queued.push_back((owner, ticket, call));
             return;
         };
-        let calls = self.company.boarding.entry(id.clone()).or_default();
-        calls.push((owner, ticket, call));
-        if calls.len() == size {
-            self.queued.extend(self.company.boarding.remove(&id).unwrap_or_default());
+        if boarding.take(index, (owner, ticket, call)) {
+            self.queued.extend(self.company.boarding.remove(&id).into_iter().flat_map(|boarding| boarding.calls));
         }
+    }
+
+    /// A machine is at its end: the calls that only waited for its own go out.
+    pub(super) fn leave_company(&mut self, machine: u64) {
+        for (_, boarding) in self.company.boarding.extract_if(.., |_, boarding| boarding.leave(machine)) {
+            self.queued.extend(boarding.calls);
+        }
+        self.send_calls();
     }
 }
 
@@ -147,5 +177,27 @@ impl Controller {
         let most = if launched { limits::LAUNCHES_AT_ONCE_MAX } else { limits::UNITS_AT_ONCE_MAX };
         let busy = self.units.iter().filter(|(other, unit)| !unit.is_idle() && launches(other) == launched);
         busy.take(most).count() >= most
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_waits_for_the_places_that_are_missing_and_for_nobody_who_ended() {
+        let boarding = || Boarding { missing: BTreeMap::from([(0, 7), (1, 8), (2, 9)]), calls: Vec::new() };
+        let mut all = boarding();
+        assert_eq!([2, 0, 1].map(|index| all.take(index, index)), [false, false, true]);
+        assert_eq!(all.calls, [2, 0, 1]);
+        let mut ended = boarding();
+        assert!(!ended.take(1, 1) && !ended.take(2, 2));
+        assert!(!ended.leave(8), "it came before it ended");
+        assert!(ended.leave(7));
+        assert_eq!(ended.calls, [1, 2]);
+        // Who settles what another machine left asks for the same place: that stands for no other one.
+        let mut settled = boarding();
+        assert!(!settled.take(1, 1) && !settled.leave(7) && !settled.take(0, 0));
+        assert!(settled.take(2, 2));
     }
 }

@@ -460,6 +460,7 @@ impl Controller {
     }
 
     fn unit_idle(&mut self, id: &UnitId) {
+        let machine = self.owner(id).machine;
         self.hooks.retain(|hook| hook.unit != *id);
         if let Some(unit) = self.units.get_mut(id) {
             unit.work = Work::Idle;
@@ -469,6 +470,7 @@ impl Controller {
         }
         self.at_work.remove(id);
         self.send_steps();
+        self.leave_company(machine);
         self.dirty = true;
     }
 
