@@ -19,7 +19,7 @@ use cloudtik_model::{
     Address, Diagnostic, Diagnostics, Graph, HeadConfig, MemorySources, ProviderRef, SourceMap, SourceSet as _, Span, State, StateEntry,
     Value,
 };
-use cloudtik_planner::{Change, Estimate, Mode, Plan, PlanInput, Settled, changes_for_policies, estimate, execution, plan};
+use cloudtik_planner::{Change, Costs, Estimate, Mode, Plan, PlanInput, Settled, changes_for_policies, estimate, execution, plan};
 use cloudtik_provider_api::{CONTROLLER_PROVIDER, DATA_QUESTION, Deed, Facts, ProviderSchema, Requests, VALUE_KIND};
 
 use crate::around::Around;
@@ -108,6 +108,18 @@ pub(crate) fn durable(error: &DurableError) -> Failure {
     match error {
         DurableError::Held { .. } => failure.of(FailureKind::LockHeld),
         _ => failure,
+    }
+}
+
+impl Costs for Project {
+    fn requests(&self, provider: &ProviderRef, kind: &str, deed: Deed, expected_ms: u64) -> Requests {
+        let of = self.providers.get(provider.provider_type());
+        of.map_or_else(Requests::default, |of| of.requests(kind, deed, expected_ms))
+    }
+
+    fn together(&self, provider: &ProviderRef, kind: &str) -> usize {
+        let kind = self.schemas.get(provider.provider_type()).and_then(|schema| schema.kinds.get(kind));
+        kind.and_then(|kind| kind.together).map_or(1, |together| together.most)
     }
 }
 
@@ -559,14 +571,11 @@ impl Project {
     /// What carrying a plan out is expected to take, where a provider of it counts requests. A plan without an order says so when it is
     /// carried out.
     fn expected(&self, plan: &Plan, state: &State, options: &PlanOptions) -> Option<Estimate> {
-        let requests = |provider: &ProviderRef, kind: &str, deed: Deed, ms: u64| {
-            self.providers.get(provider.provider_type()).map_or_else(Requests::default, |of| of.requests(kind, deed, ms))
-        };
-        let is_counted = |change: &Change| change.has_effect() && requests(&change.provider, &change.kind, Deed::Create, 0).sent > 0;
+        let is_counted = |change: &Change| change.has_effect() && self.requests(&change.provider, &change.kind, Deed::Create, 0).sent > 0;
         if !plan.changes.values().any(is_counted) {
             return None;
         }
-        estimate(&execution(plan, state).ok()?, limits(options).parallelism, &requests)
+        estimate(&execution(plan, state).ok()?, limits(options).parallelism, self)
     }
 
     /// Takes what is imported into the ledger, in memory, and gives its addresses with the places of their `import`.

@@ -48,6 +48,15 @@ fn a_plan_says_how_many_calls_it_takes() {
     assert_near(told, calls.get(looked..).unwrap_or_default(), "destroy");
 }
 
+/// Machines of one block are one launch.
+#[test]
+fn a_plan_says_how_many_calls_many_machines_take() {
+    let Some(world) = World::new(Config::strict()) else { return };
+    Mode::PublicHead.prepare_with(&world, "native", 40);
+    let told = told(&world, &["plan", "--json", "--out", "made.plan"]);
+    assert_near(told, &world.expect(0, &["apply", "made.plan"]).1, "many machines");
+}
+
 /// The calls that a plan tells, without those that wait.
 fn told(world: &World, arguments: &[&str]) -> u64 {
     let (ran, _) = world.expect(0, arguments);

@@ -1,10 +1,12 @@
 //! What carrying a plan out is expected to take: requests to servers, and time.
 
-use cloudtik_model::ProviderRef;
-use cloudtik_provider_api::{Deed, Requests};
+use std::collections::BTreeMap;
+
+use cloudtik_model::{Key, ProviderRef};
+use cloudtik_provider_api::{Deed, Requests, without_number};
 use serde::{Deserialize, Serialize};
 
-use crate::{Execution, OperationKind};
+use crate::{Execution, Operation, OperationKind};
 
 /// What carrying a plan out is expected to take.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,32 +20,60 @@ pub struct Estimate {
     pub ms: u64,
 }
 
-/// What the operations are expected to take where so many of them run at once; `requests` says what one of them sends. It can be no quicker
-/// than its longest chain, nor than all of it shared out among those that run at once, and an engine that begins the longest chain first is
-/// not much slower. `None` where nobody counts requests.
+/// What a provider says of its calls.
+pub trait Costs {
+    /// Requests that an operation sends when it takes so many milliseconds.
+    fn requests(&self, provider: &ProviderRef, kind: &str, deed: Deed, expected_ms: u64) -> Requests;
+
+    /// How many objects of a kind one call makes at most.
+    fn together(&self, provider: &ProviderRef, kind: &str) -> usize;
+}
+
+/// What the operations are expected to take where so many of them run at once. It can be no quicker than its longest chain, nor than all of it
+/// shared out among those that run at once, and an engine that begins the longest chain first is not much slower. `None` where nobody counts
+/// requests.
 #[must_use]
-pub fn estimate(
-    execution: &Execution,
-    parallelism: usize,
-    requests: &dyn Fn(&ProviderRef, &str, Deed, u64) -> Requests,
-) -> Option<Estimate> {
-    let sent = execution.operations.iter().filter_map(|operation| {
+pub fn estimate(execution: &Execution, parallelism: usize, costs: &dyn Costs) -> Option<Estimate> {
+    let calls = calls(execution, costs);
+    let sent = calls.iter().filter_map(|operation| {
         let deed = match operation.kind {
             OperationKind::Create | OperationKind::CreateReplacement { .. } => Deed::Create,
             OperationKind::Update | OperationKind::Import => Deed::Update,
             OperationKind::Delete { .. } => Deed::Delete,
             _ => return None,
         };
-        Some(requests(&operation.provider, &operation.object_kind, deed, operation.expected_ms))
+        Some(costs.requests(&operation.provider, &operation.object_kind, deed, operation.expected_ms))
     });
     let sent = sent.fold(Requests::default(), |sum, one| Requests { sent: sum.sent + one.sent, looks: sum.looks + one.looks });
     if sent == Requests::default() {
         return None;
     }
     let longest = execution.operations.iter().map(|operation| operation.remaining_ms).max().unwrap_or(0);
-    let all: u64 = execution.operations.iter().map(|operation| operation.expected_ms).fold(0, u64::saturating_add);
+    let all: u64 = calls.iter().map(|operation| operation.expected_ms).fold(0, u64::saturating_add);
     let shared = all.div_ceil(u64::try_from(parallelism).unwrap_or(u64::MAX).max(1));
     Some(Estimate { calls: sent.sent + sent.looks, waiting_calls: sent.looks, ms: longest.max(shared) })
+}
+
+/// The operations, of which those that go together stand for one: the objects of one block, as if they were alike but for their numbers.
+fn calls<'a>(execution: &'a Execution, costs: &dyn Costs) -> Vec<&'a Operation> {
+    let mut before: BTreeMap<(&ProviderRef, &str, String), usize> = BTreeMap::new();
+    let mut leads = |operation: &&'a Operation| {
+        let Some(block) = block_of(operation) else { return true };
+        let (provider, kind) = (&operation.provider, &*operation.object_kind);
+        let before = before.entry((provider, kind, block)).or_default();
+        *before += 1;
+        (*before - 1).is_multiple_of(costs.together(provider, kind).max(1))
+    };
+    execution.operations.iter().filter(|operation| leads(operation)).collect()
+}
+
+/// What all creates of a block with numbers have in common.
+fn block_of(operation: &Operation) -> Option<String> {
+    let is_create = matches!(operation.kind, OperationKind::Create | OperationKind::CreateReplacement { .. });
+    match operation.address.segments().last()?.key {
+        Some(Key::Index(number)) if is_create => without_number(&operation.address.to_string(), number),
+        _ => None,
+    }
 }
 
 impl Estimate {

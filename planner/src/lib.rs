@@ -22,7 +22,7 @@ mod step;
 mod text;
 
 pub use cloudtik_lang::step_inputs_preview;
-pub use estimate::{Estimate, estimate};
+pub use estimate::{Costs, Estimate, estimate};
 pub use execution::{Execution, ExecutionError, Operation, OperationKind, execution};
 pub use input::{Mode, Observation, PlanInput};
 pub use json::{

@@ -1,6 +1,7 @@
 //! The order of operations.
 
-use cloudtik_planner::{Estimate, OperationKind, estimate, execution};
+use cloudtik_model::ProviderRef;
+use cloudtik_planner::{Costs, Estimate, OperationKind, estimate, execution};
 use cloudtik_provider_api::{Deed, Requests};
 
 use crate::world::{World, address, of, thing};
@@ -159,18 +160,37 @@ fn what_adds_up_is_added_to_before_something_of_it_goes() {
     assert_eq!(world.plan().fine().plan.changes[&address("t_thing.old")].makes_way_for.len(), 0);
 }
 
+/// So many requests for each call, and one look where there are any. One call makes four of the objects of a block.
+struct Counts(u64);
+
+impl Costs for Counts {
+    fn requests(&self, _: &ProviderRef, kind: &str, deed: Deed, ms: u64) -> Requests {
+        assert_eq!((kind, deed, ms), ("t_thing", Deed::Create, 100));
+        Requests { sent: self.0, looks: self.0.min(1) }
+    }
+
+    fn together(&self, _: &ProviderRef, _: &str) -> usize {
+        4
+    }
+}
+
+#[test]
+fn creates_that_are_one_call_count_as_one() {
+    let of = |name: &'static str, count: u32| (0..count).map(move |n| thing(&format!("t_thing.{name}[{n}]"), 1));
+    let world = World::with(of("many", 9).chain(of("few", 2)).chain([thing("t_thing.alone", 1)]));
+    let execution = execution(&world.plan().fine().plan, &world.state).unwrap();
+    // Three calls, one, and one.
+    assert_eq!(estimate(&execution, 1, &Counts(2)), Some(Estimate { calls: 15, waiting_calls: 5, ms: 500 }));
+}
+
 #[test]
 fn a_plan_takes_as_long_as_its_longest_chain_or_as_all_of_it_shared_out() {
     let chain = [thing("t_thing.a", 1), thing("t_thing.b", 2).needs("t_thing.a")];
     let more = (3..=10).map(|line| thing(&format!("t_thing.more{line}"), line));
     let world = World::with(chain.into_iter().chain(more));
     let execution = execution(&world.plan().fine().plan, &world.state).unwrap();
-    let requests = |_: &cloudtik_model::ProviderRef, kind: &str, deed: Deed, ms: u64| {
-        assert_eq!((kind, deed, ms), ("t_thing", Deed::Create, 100));
-        Requests { sent: 2, looks: 1 }
-    };
-    let of = |parallelism| estimate(&execution, parallelism, &requests);
+    let of = |parallelism| estimate(&execution, parallelism, &Counts(2));
     assert_eq!(of(10), Some(Estimate { calls: 30, waiting_calls: 10, ms: 200 }));
     assert_eq!(of(2).map(|expected| expected.ms), Some(500));
-    assert_eq!(estimate(&execution, 2, &|_, _, _, _| Requests::default()), None);
+    assert_eq!(estimate(&execution, 2, &Counts(0)), None);
 }
