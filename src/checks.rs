@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use cloudtik_compiler::Compiled;
 use cloudtik_executor::driver::Clouds;
-use cloudtik_model::{Address, Diagnostics, GroupConfig, Node, Number, ProviderRef, Span, Value};
+use cloudtik_model::{Address, ChangeWord, Diagnostics, GroupConfig, Node, Number, ProviderRef, Span, Value};
 use cloudtik_planner::{Action, Change, Plan};
 use cloudtik_provider_api::{Check, Checked, Concern, Deed, Idempotency, Intended, ProviderSchema};
 
@@ -66,17 +66,23 @@ fn checks(plan: &Plan, compiled: &Compiled, schemas: &BTreeMap<String, ProviderS
         for (group, change) in groups {
             let node = &group.node;
             let (address, kind, attributes) = (node.address.clone(), Arc::clone(&node.kind), node.attributes.clone());
-            let count = coming(group, change);
-            add(&config.provider, Intended { address, kind, deed: Some(Deed::Create), id: None, attributes, count });
+            let (count, deed) = (coming(group, change), Some(Deed::Create));
+            let id = change.id.clone().filter(|_| makes_workers_anew(change));
+            add(&config.provider, Intended { address, kind, deed, id, goes_first: !change.create_before_destroy, attributes, count });
         }
     }
     checks.retain(|_, check| check.intended.iter().any(Intended::is_made));
     checks
 }
 
-/// How many workers of a group come, beside those that are there.
+/// Whether the workers of a group that are there go, and others come: all of them, or one after another.
+fn makes_workers_anew(change: &Change) -> bool {
+    change.action == Action::Replace || change.action == Action::Update && change.word == ChangeWord::Rolling
+}
+
+/// How many workers of a group come, beside those that are there and stay.
 fn coming(group: &GroupConfig, change: &Change) -> RangeInclusive<u64> {
-    let before = change.before.as_ref().filter(|_| change.action == Action::Update);
+    let before = change.before.as_ref().filter(|_| change.action == Action::Update && !makes_workers_anew(change));
     let there = before.and_then(|before| before.get("min")?.as_number().and_then(Number::as_u64)).unwrap_or_default();
     group.min.saturating_sub(there)..=group.max.saturating_sub(there)
 }
@@ -92,7 +98,8 @@ fn intended(change: &Change) -> Intended {
         Some(Node::Resource(spec)) => spec.attributes.clone(),
         _ => Value::NULL,
     };
-    Intended { address: change.address.clone(), kind: Arc::clone(&change.kind), deed, id: change.id.clone(), attributes, count: 1..=1 }
+    let (address, kind, id) = (change.address.clone(), Arc::clone(&change.kind), change.id.clone());
+    Intended { address, kind, deed, id, goes_first: !change.create_before_destroy, attributes, count: 1..=1 }
 }
 
 /// A concern at its place in the spec.

@@ -25,8 +25,10 @@ pub struct Intended {
     pub kind: Arc<str>,
     /// What is done to it; `None`: it stays as it is. What is made anew is made.
     pub deed: Option<Deed>,
-    /// The id of the object that is there.
+    /// The id of the object that is there; of workers that are made anew, that of their group.
     pub id: Option<String>,
+    /// Whether what is there goes before it is made anew.
+    pub goes_first: bool,
     /// The attributes that the spec sets; what comes later is deferred. Null of what goes.
     pub attributes: Value,
     /// How many of it are made: of workers, as many as come now, and as many as may come.
@@ -43,7 +45,11 @@ impl Intended {
     /// Whether what is there of it goes, for good or before it is made anew.
     #[must_use]
     pub fn is_going(&self) -> bool {
-        self.id.is_some() && matches!(self.deed, Some(Deed::Create | Deed::Delete))
+        let goes = match self.deed {
+            Some(Deed::Create) => self.goes_first,
+            deed => deed == Some(Deed::Delete),
+        };
+        goes && self.id.is_some()
     }
 }
 

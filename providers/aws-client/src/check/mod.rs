@@ -29,7 +29,7 @@ pub(crate) async fn check(aws: &Aws, check: &Check) -> Checked {
     let names: BoxFuture<'_, _> = Box::pin(in_time("names that are taken", names::taken(aws, check)));
     let launches: BoxFuture<'_, _> = Box::pin(in_time("types of machines", launches(aws, &machines)));
     let rights: BoxFuture<'_, _> = Box::pin(in_time("rights", rights::missing(aws, &check.intended)));
-    let quotas: BoxFuture<'_, _> = Box::pin(quotas::passed(aws, &check.intended, &machines));
+    let quotas: BoxFuture<'_, _> = Box::pin(quotas::passed(aws, check, &machines));
     let reach: BoxFuture<'_, _> = Box::pin(in_time("who reaches heads", reach::closed(aws, &check.intended)));
     let (names, launches, rights, quotas, reach) = tokio::join!(names, launches, rights, quotas, reach);
     for answer in [names, launches, rights, reach].into_iter().chain(quotas) {
@@ -85,6 +85,6 @@ pub(crate) mod tests {
     /// Something that is made.
     pub(crate) fn intended<const N: usize>(address: &str, kind: &str, attributes: [(&str, Value); N]) -> Intended {
         let (address, attributes) = (address.parse().unwrap(), Value::object(attributes));
-        Intended { address, kind: kind.into(), deed: Some(Deed::Create), id: None, attributes, count: 1..=1 }
+        Intended { address, kind: kind.into(), deed: Some(Deed::Create), id: None, goes_first: true, attributes, count: 1..=1 }
     }
 }

@@ -7,7 +7,7 @@ mod network;
 mod processors;
 mod services;
 
-use cloudtik_provider_api::{BoxFuture, CallError, Concern, Intended};
+use cloudtik_provider_api::{BoxFuture, CallError, Check, Concern, Intended};
 
 use super::machines::Machine;
 use super::{error, in_time};
@@ -42,10 +42,11 @@ impl Use {
 }
 
 /// More than the account may have; one answer for each of those who are asked.
-pub(super) async fn passed(aws: &Aws, intended: &[Intended], machines: &[Machine<'_>]) -> Vec<Result<Vec<Concern>, String>> {
+pub(super) async fn passed(aws: &Aws, check: &Check, machines: &[Machine<'_>]) -> Vec<Result<Vec<Concern>, String>> {
+    let intended = &check.intended;
     let addresses: BoxFuture<'_, _> = Box::pin(in_time("quotas of addresses", network::addresses(aws, intended)));
     let network: BoxFuture<'_, _> = Box::pin(in_time("quotas of networks", network::passed(aws, intended)));
-    let processors: BoxFuture<'_, _> = Box::pin(in_time("quotas of processors", processors::passed(aws, intended, machines)));
+    let processors: BoxFuture<'_, _> = Box::pin(in_time("quotas of processors", processors::passed(aws, check, machines)));
     let identities: BoxFuture<'_, _> = Box::pin(in_time("quotas of identities", services::identities(aws, intended)));
     let databases: BoxFuture<'_, _> = Box::pin(in_time("quotas of databases", services::databases(aws, intended)));
     let (addresses, network, processors, identities, databases) = tokio::join!(addresses, network, processors, identities, databases);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_sdk_ec2::types::{Filter, Instance, InstanceLifecycleType, InstanceTypeInfo, Reservation};
 use cloudtik_aws::kinds;
 use cloudtik_model::{Diagnostic, Severity};
-use cloudtik_provider_api::{CallError, Concern, Intended};
+use cloudtik_provider_api::{CLUSTER_TAG, CallError, Check, Concern, Intended};
 
 use super::{Quota, Use, going, help, limit, title};
 use crate::attributes::Given;
@@ -16,6 +16,9 @@ use crate::check::machines::Machine;
 type IsSpot = bool;
 
 const SPOT: &str = "spot";
+
+/// The mark with the address that a machine was made for.
+const ADDRESS_TAG: &str = "cloudtik:address";
 
 /// Families that are counted together, with the code of their quota at the usual price and on the spot market, as AWS's console lists them. AWS
 /// publishes no call that tells which family counts where; one that is not here is not counted.
@@ -61,13 +64,13 @@ struct Demand<'a> {
 }
 
 /// More processors than may run: an error for those that come, a warning for those that may come.
-pub(super) async fn passed(aws: &Aws, intended: &[Intended], machines: &[Machine<'_>]) -> Result<Vec<Concern>, CallError> {
+pub(super) async fn passed(aws: &Aws, check: &Check, machines: &[Machine<'_>]) -> Result<Vec<Concern>, CallError> {
     // What is counted are machines: a template makes none by itself.
     let made: Vec<&Machine<'_>> = machines.iter().filter(|machine| &*machine.of.kind == kinds::INSTANCE).collect();
     if made.is_empty() {
         return Ok(Vec::new());
     }
-    let there = running(aws, intended).await?;
+    let there = running(aws, check).await?;
     let types = made.iter().flat_map(|machine| machine.types.iter()).chain(there.iter().map(|(name, _)| name));
     let types = aws.machine_types(types.cloned().collect()).await?;
     let cores = |name: &str| types.get(name).and_then(cores);
@@ -83,20 +86,47 @@ pub(super) async fn passed(aws: &Aws, intended: &[Intended], machines: &[Machine
 }
 
 /// Type and market of the machines that run, but for those that this plan removes.
-async fn running(aws: &Aws, intended: &[Intended]) -> Result<Vec<(String, IsSpot)>, CallError> {
+async fn running(aws: &Aws, check: &Check) -> Result<Vec<(String, IsSpot)>, CallError> {
     let states = Filter::builder().name("instance-state-name").values("pending").values("running").build();
     let pages = || {
         let request = aws.ec2.describe_instances().filters(states.clone());
         request.into_paginator().items().send().collect::<Result<Vec<_>, _>>()
     };
     let all = aws.read("ec2:DescribeInstances", pages).await?;
-    let going: BTreeSet<&str> = going(intended, kinds::INSTANCE).filter_map(|one| one.id.as_deref()).collect();
-    let stay = all.iter().flat_map(Reservation::instances).filter(|one| !one.instance_id().is_some_and(|id| going.contains(id)));
+    let going = Going::of(check);
+    let stay = all.iter().flat_map(Reservation::instances).filter(|one| !going.has(one));
     let said = |one: &Instance| {
         let is_spot = one.instance_lifecycle() == Some(&InstanceLifecycleType::Spot);
         Some((one.instance_type()?.as_str().to_owned(), is_spot))
     };
     Ok(stay.filter_map(said).collect())
+}
+
+/// What goes before others come.
+struct Going<'a> {
+    lineage: &'a str,
+    ids: BTreeSet<&'a str>,
+    /// Beginnings of the addresses of workers.
+    workers: Vec<String>,
+}
+
+impl<'a> Going<'a> {
+    fn of(check: &'a Check) -> Self {
+        let going = || going(&check.intended, kinds::INSTANCE);
+        let ids = going().filter_map(|one| one.id.as_deref()).collect();
+        Self { lineage: &check.lineage, ids, workers: going().map(|one| format!("{}[", one.address)).collect() }
+    }
+
+    /// Workers are known to the head of their cluster only. Their marks say whose they are: the uid of a cluster begins with the lineage.
+    fn has(&self, instance: &Instance) -> bool {
+        let mark = |key: &str| instance.tags().iter().find(|tag| tag.key() == Some(key)).and_then(aws_sdk_ec2::types::Tag::value);
+        let is_worker = || {
+            let lineage = mark(CLUSTER_TAG).and_then(|uid| uid.split('/').next());
+            let address = mark(ADDRESS_TAG).unwrap_or_default();
+            lineage == Some(self.lineage) && self.workers.iter().any(|of| address.starts_with(of))
+        };
+        instance.instance_id().is_some_and(|id| self.ids.contains(id)) || is_worker()
+    }
 }
 
 fn cores(info: &InstanceTypeInfo) -> Option<u64> {
@@ -203,6 +233,39 @@ mod tests {
         let machines = machines(&all);
         let cores = |name: &str| Some(if name == "m5.large" { 2 } else { 4 });
         assert_eq!(demand(&machines[0], &cores).unwrap().pools, [(standard(false), 2), (standard(true), 2)].into());
+    }
+
+    #[test]
+    fn what_goes_before_others_come_does_not_run_then() {
+        let tag = |key: &str, value: &str| aws_sdk_ec2::types::Tag::builder().key(key).value(value).build();
+        let machine = |id: &str, cluster: &str, address: &str| {
+            let tags = vec![tag(CLUSTER_TAG, cluster), tag(ADDRESS_TAG, address)];
+            Instance::builder().instance_id(id).set_tags(Some(tags)).build()
+        };
+        let anew = |id: &str, goes_first, address: &str| {
+            let new = intended(address, kinds::INSTANCE, []);
+            Intended { id: Some(id.to_owned()), goes_first, ..new }
+        };
+        let check = Check {
+            lineage: "l".to_owned(),
+            intended: vec![
+                anew("i-1", true, "aws_instance.first"),
+                anew("i-2", false, "aws_instance.last"),
+                anew("g", true, "cluster.c.workers.anew"),
+                intended("cluster.c.workers.more", kinds::INSTANCE, []),
+            ],
+        };
+        let going = Going::of(&check);
+        for (id, cluster, address, goes) in [
+            ("i-1", "", "aws_instance.first", true),
+            ("i-2", "", "aws_instance.last", false),
+            ("i-3", "l/w/c", "cluster.c.workers.anew[*]", true),
+            ("i-4", "l/w/c", "cluster.c.workers.anew[7]", true),
+            ("i-5", "other/w/c", "cluster.c.workers.anew[7]", false),
+            ("i-6", "l/w/c", "cluster.c.workers.more[7]", false),
+        ] {
+            assert_eq!(going.has(&machine(id, cluster, address)), goes, "{id}");
+        }
     }
 
     #[test]
