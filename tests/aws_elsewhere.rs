@@ -87,6 +87,16 @@ impl Case {
         assert_eq!(written(&calls), ["ec2:CreateRoute"]);
         assert_eq!(calls.iter().find(|call| Request::is_committed_write(call)).unwrap().region, region);
         self.world.is_settled();
+
+        for (side, end, region) in [("Requester", &self.client, region), ("Accepter", &self.world.client, REGION)] {
+            self.turn_names_off(end, side);
+            let address = format!("workspace.w.vpc_peering_connection_options.{}", side.to_lowercase());
+            assert_eq!(self.world.planned(), BTreeSet::from([address]));
+            let (_, calls) = self.world.expect(0, &APPLY);
+            assert_eq!(written(&calls), ["ec2:ModifyVpcPeeringConnectionOptions"]);
+            assert_eq!(calls.iter().find(|call| Request::is_committed_write(call)).unwrap().region, region);
+            self.world.is_settled();
+        }
         assert_eq!(self.world.came(&before), whole, "something came or went");
         before
     }
@@ -102,6 +112,13 @@ impl Case {
         let connection = self.world.id("workspace.w.vpc_peering_connection");
         let seen = self.client.ec2("DescribeVpcPeeringConnections", &[("VpcPeeringConnectionId.1", &connection)]).unwrap();
         seen.find("requesterVpcInfo").unwrap().get(&["vpcId"]).to_owned()
+    }
+
+    /// Lets names of one side lead to public addresses from the other one.
+    fn turn_names_off(&self, end: &Endpoint, side: &str) {
+        let connection = self.world.id("workspace.w.vpc_peering_connection");
+        let option = format!("{side}PeeringConnectionOptions.AllowDnsResolutionFromRemoteVpc");
+        end.ec2("ModifyVpcPeeringConnectionOptions", &[("VpcPeeringConnectionId", &connection), (&option, "false")]).unwrap();
     }
 
     /// Deletes the route to the workspace from a table of the client.

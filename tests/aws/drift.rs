@@ -116,7 +116,20 @@ const EVERYWHERE: &[Drift] = &[
 ];
 
 /// Those of a network that is peered.
-const PEERED: &[Drift] = &[Drift {
+const PEERED: &[Drift] = &[KNOWS_THE_WAY, RESOLVES_NAMES];
+
+const RESOLVES_NAMES: Drift = Drift {
+    name: "names lead to private addresses no more",
+    make: |world| {
+        let peering = world.id("workspace.w.vpc_peering_connection");
+        let off = [("VpcPeeringConnectionId", &*peering), ("RequesterPeeringConnectionOptions.AllowDnsResolutionFromRemoteVpc", "false")];
+        world.client.ec2("ModifyVpcPeeringConnectionOptions", &off).unwrap();
+    },
+    found: &["workspace.w.vpc_peering_connection_options"],
+    mended: &["ec2:ModifyVpcPeeringConnectionOptions"],
+};
+
+const KNOWS_THE_WAY: Drift = Drift {
     name: "the client's network knows the way no more",
     make: |world| {
         let peering = world.id("workspace.w.vpc_peering_connection");
@@ -131,7 +144,7 @@ const PEERED: &[Drift] = &[Drift {
     },
     found: &["workspace.w.peering_routes"],
     mended: &["ec2:CreateRoute"],
-}];
+};
 
 /// The rule of `ssh_from` in the specs.
 const SSH: &str = "workspace.w.ingress_rule.head[\"ssh:203.0.113.0/24\"]";

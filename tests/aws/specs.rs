@@ -171,10 +171,11 @@ workspace "w" {{
     )
 }
 
-/// A network as somebody has it who works from inside of AWS: with a way out, and with tables of routes that are not the main one.
+/// A network as somebody has it who works from inside of AWS: with names, with a way out, and with tables of routes that are not the main one.
 pub fn client_network(server: &Endpoint) -> String {
     let made = |action: &str, parameters: &[(&str, &str)], id: &str| server.ec2(action, parameters).unwrap().texts(id).remove(0);
     let network = made("CreateVpc", &[("CidrBlock", "172.20.0.0/16")], "vpcId");
+    server.ec2("ModifyVpcAttribute", &[("VpcId", &network), ("EnableDnsHostnames.Value", "true")]).unwrap();
     let gateway = made("CreateInternetGateway", &[], "internetGatewayId");
     server.ec2("AttachInternetGateway", &[("InternetGatewayId", &gateway), ("VpcId", &network)]).unwrap();
     let table = made("CreateRouteTable", &[("VpcId", &network)], "routeTableId");

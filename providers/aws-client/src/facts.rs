@@ -15,7 +15,7 @@ use cloudtik_provider_api::{CallError, ErrorClass, FactQuestion, WORKSPACE_TAG};
 use crate::attributes::{Given, IntoValue};
 use crate::aws::Aws;
 use crate::error::{refused, strange};
-use crate::kinds::{cloudformation_stack, route_tables};
+use crate::kinds::{cloudformation_stack, has_names, route_tables};
 use crate::session::Identity;
 use crate::whole::whole;
 use crate::{machine_type, metadata, tags};
@@ -70,6 +70,7 @@ async fn answer_one(aws: &Aws, question: &str, arguments: Given<'_>) -> Result<V
         "zones" => zones(aws).await,
         "vpcs" => other_vpcs(aws, arguments).await,
         "client" => client(aws, arguments).await,
+        "client_names" => client_names(aws, arguments).await,
         "network" => network(aws, arguments).await,
         "image" => image(aws, arguments).await,
         "machine_type" => machine_type::machine_type(aws, arguments).await,
@@ -157,6 +158,16 @@ async fn client(aws: &Aws, arguments: Given<'_>) -> Result<Value, CallError> {
         ("route_table_ids", texts(tables.iter().filter_map(RouteTable::route_table_id))),
         ("destinations", destinations(&tables, &own)),
     ]))
+}
+
+/// Whether names are resolved in the network of the client. In one that is gone there are none.
+async fn client_names(aws: &Aws, arguments: Given<'_>) -> Result<Value, CallError> {
+    let id = named_or_own(aws, arguments).await?;
+    let names = match has_names(aws, &id).await {
+        Err(error) if error.class == ErrorClass::Gone => false,
+        names => names?,
+    };
+    Ok(Value::object([("names", names.into())]))
 }
 
 /// The connections of the workspace to a network whose tables these are.

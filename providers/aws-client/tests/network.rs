@@ -258,6 +258,7 @@ mod tests {
         let connection = retag(&client, "aws_vpc_peering_connection", &connection);
 
         peering_routes(&client, &asks.id, &connection.id);
+        peering_options(&client, &connection.id);
 
         assert_eq!(client.delete("aws_vpc_peering_connection_accepter", &accepter.id), None);
         remove(&client, "aws_vpc_peering_connection", &connection.id);
@@ -295,6 +296,24 @@ mod tests {
         assert_eq!(client.read(kind, &routes.id), None, "nothing was added to the other tables");
     }
 
+    fn side(names: bool) -> Value {
+        Value::list([Value::object([("allow_remote_vpc_dns_resolution", names.into())])])
+    }
+
+    fn peering_options(client: &Client, connection: &str) {
+        let kind = "aws_vpc_peering_connection_options";
+        let both = || of([("vpc_peering_connection_id", connection.into()), ("accepter", side(true)), ("requester", side(true))]);
+        let options = client.create(kind, "options-1", both());
+        assert_eq!(options.id, connection);
+        assert_eq!(client.create(kind, "options-2", both()), options, "a second create is harmless");
+        let options = client.update(kind, &options, &[("requester", side(false))]);
+        assert_eq!(options.attributes.get("accepter"), Some(&side(true)), "the other side stays as it is");
+        assert_eq!(client.delete(kind, connection), None);
+        assert_eq!(client.read(kind, connection), Some(options), "options go with the connection");
+        let gone = client.delete(kind, "pcx-0").unwrap();
+        assert_eq!(gone.class, ErrorClass::Gone);
+    }
+
     #[test]
     fn peerings_of_two_accounts() {
         let Some(moto) = Moto::start("two-accounts") else { return };
@@ -311,6 +330,11 @@ mod tests {
         let of_accepter = of([("vpc_peering_connection_id", connection.id.as_str().into())]);
         let accepter = other.create("aws_vpc_peering_connection_accepter", "acc-1", of_accepter);
         assert_eq!(text(&accepter, "accept_status"), "active");
+        for (client, own, theirs) in [(&client, "requester", "accepter"), (&other, "accepter", "requester")] {
+            let of_options = of([("vpc_peering_connection_id", connection.id.as_str().into()), (own, side(true))]);
+            let options = client.create("aws_vpc_peering_connection_options", "options-1", of_options);
+            assert_eq!([own, theirs].map(|name| options.attributes.get(name).cloned().unwrap()), [side(true), Value::NULL]);
+        }
         remove(&client, "aws_vpc_peering_connection", &connection.id);
     }
 
@@ -331,6 +355,13 @@ mod tests {
             client.create("aws_route", op, route);
         }
         let in_it = || of([("vpc", vpc.id.as_str().into())]);
+        let names = |client: &Client, vpc: &str| {
+            let facts = client.facts(&[("client_names", of([("vpc", vpc.into())]))]).unwrap();
+            facts["client_names"].get("names").and_then(Value::as_bool)
+        };
+        assert_eq!((names(&client, &vpc.id), names(&client, "vpc-0")), (Some(true), Some(false)));
+        client.update("aws_vpc", &vpc, &[("enable_dns_hostnames", false.into())]);
+        assert_eq!(names(&client, &vpc.id), Some(false));
         let parameter = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64";
         let image = of([("parameter", parameter.into())]);
         let questions = [

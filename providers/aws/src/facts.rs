@@ -6,6 +6,7 @@
 //! | `zones` | none | names of the zones of the region that can be used, sorted |
 //! | `vpcs` | `workspace` | `[{ id, cidr_blocks }]`: every network of the region but that of the workspace |
 //! | `client` | `vpc` or null, `workspace` | `{ vpc_id, account, region, cidr_blocks, route_table_ids, destinations }`; `destinations` are where its routes lead, but for `local`, everywhere, and the workspace |
+//! | `client_names` | the same | `{ names }`: whether AWS resolves names there, and gives instances some, which options of a peering need |
 //! | `network` | `vpc` or null, `workspace` | `{ vpc_id, cidr_blocks, subnets, internet_gateway_id }`; `subnets` are `{ id, cidr_block, zone }`, without those of the workspace |
 //! | `workspace` | `workspace`, `vpc` of a shared network or null, `shared` | what is there of a workspace that is taken over: lists `networks` and `firewalls` of its name, and in its network `subnets`, `taken` ranges, `internet_gateways`, `nat_gateways`, `addresses`, `route_tables`, `endpoints`, `rules`, `peerings`; and `policies` of its roles. Each object has an `id` |
 //! | `image` | `owner`, `name`, `architecture`, or `parameter`, or `id` | `{ id, name, user, root_device_name, architecture }` |
@@ -16,7 +17,7 @@
 //! Without `vpc` the network is that of the machine that asks. Objects of a workspace carry its name in the tag `cloudtik:workspace`: asking
 //! anew, once they are there, must not give another answer because of them.
 //!
-//! All answers but `account` are pinned under their key, so what an answer depends on is part of the key: another configuration, region, client
+//! All answers but `account` and `client_names` are pinned under their key, so what an answer depends on is part of the key: another configuration, region, client
 //! or image is another question.
 
 use cloudtik_model::spec::{ClusterSpec, NodeSpec, Part, WorkspaceSpec};
@@ -37,6 +38,8 @@ pub const ZONES: &str = "zones";
 pub const VPCS: &str = "vpcs";
 /// The client's network, to be peered with.
 pub const CLIENT: &str = "client";
+/// Whether names are resolved in it.
+pub const CLIENT_NAMES: &str = "client_names";
 /// The network that is shared.
 pub const NETWORK: &str = "network";
 /// What is there of a workspace that is taken over.
@@ -91,7 +94,10 @@ fn of_workspace(provider: &ProviderRef, config: &Value, workspace: &WorkspaceSpe
     let mut all = Vec::new();
     let client = workspace.client.as_ref().map_or(&workspace.provider, |client| &client.provider);
     if spec.mode == Mode::Peered && client == provider {
-        all.push(pinned(key(CLIENT), CLIENT, Value::object([("vpc", vpc()), ("workspace", name())])));
+        let arguments = || Value::object([("vpc", vpc()), ("workspace", name())]);
+        all.push(pinned(key(CLIENT), CLIENT, arguments()));
+        // Whoever owns it may turn names on later: the options follow.
+        all.push(FactQuestion { key: key(CLIENT_NAMES), question: CLIENT_NAMES.to_owned(), arguments: arguments(), pin: false });
     }
     if workspace.provider != *provider {
         return all;
@@ -140,8 +146,8 @@ fn key_below(provider: &ProviderRef, config: &Value, address: &Address, question
 /// The key of a question about a workspace. The client is asked about through its own configuration.
 pub(crate) fn workspace_key(config: &Value, workspace: &WorkspaceSpec, question: &str) -> String {
     let spec = NetworkSpec::of(workspace);
-    let network = spec.client_vpc.filter(|_| matches!(question, CLIENT | NETWORK));
-    let client = workspace.client.as_ref().filter(|_| question == CLIENT);
+    let network = spec.client_vpc.filter(|_| matches!(question, CLIENT | CLIENT_NAMES | NETWORK));
+    let client = workspace.client.as_ref().filter(|_| matches!(question, CLIENT | CLIENT_NAMES));
     let (provider, config) = client.map_or((&workspace.provider, config), |client| (&client.provider, &client.config));
     key_below(provider, config, &workspace.address, question, network.as_deref())
 }

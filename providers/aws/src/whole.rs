@@ -25,6 +25,7 @@ const ORDER: &[&str] = &[
     kinds::VPC_ENDPOINT,
     kinds::PEERING,
     kinds::PEERING_ACCEPTER,
+    kinds::PEERING_OPTIONS,
     kinds::PEERING_ROUTES,
     kinds::ROUTE,
     kinds::ROUTE_TABLE_ASSOCIATION,
@@ -105,7 +106,10 @@ impl Whole {
         for kind in ORDER {
             for resource in resources.iter().filter(|resource| &*resource.kind == *kind) {
                 let mut candidates = matching.candidates(resource);
-                candidates.retain(|id| !matching.used.contains(&((*kind).to_owned(), id.clone())));
+                // Both ends of a connection have options under its id, each through its own configuration.
+                if *kind != kinds::PEERING_OPTIONS {
+                    candidates.retain(|id| !matching.used.contains(&((*kind).to_owned(), id.clone())));
+                }
                 match candidates.as_slice() {
                     [] => {}
                     [id] => matching.take(resource, id.clone()),
@@ -198,7 +202,7 @@ impl Matching<'_> {
             kinds::SECURITY_GROUP => of("firewalls", &|item| same(item, "name")),
             kinds::VPC_ENDPOINT => of("endpoints", &|item| same(item, "service_name")),
             kinds::PEERING => of("peerings", &|_| true),
-            kinds::PEERING_ACCEPTER => composed(&["vpc_peering_connection_id"], ""),
+            kinds::PEERING_ACCEPTER | kinds::PEERING_OPTIONS => composed(&["vpc_peering_connection_id"], ""),
             kinds::PEERING_ROUTES => composed(&["vpc_peering_connection_id", "destination_cidr_block"], "_"),
             kinds::ROUTE => composed(&["route_table_id", "destination_cidr_block"], "_"),
             kinds::ROUTE_TABLE_ASSOCIATION => composed(&["subnet_id"], ""),

@@ -24,6 +24,7 @@ mod lb_target_group;
 mod made;
 mod nat_gateway;
 mod peering;
+mod peering_options;
 mod peering_routes;
 mod placement_group;
 mod rds;
@@ -52,6 +53,7 @@ pub(crate) use instance::{Instance, Launches, Rooms};
 pub(crate) use launch_template::remove as remove_launch_templates;
 pub(crate) use route_table::tables as route_tables;
 pub(crate) use security_group_rule::{has_ports as is_rule_with_ports, kind_of as kind_of_rule};
+pub(crate) use vpc::has_names;
 pub(crate) use vpc_endpoint::prefix_lists;
 
 /// Tells what several kinds will look at in this moment.
@@ -92,6 +94,7 @@ pub(crate) fn dispatch<'a>(aws: &'a Aws, call: &'a Call) -> BoxFuture<'a, Answer
         kinds::NAT_GATEWAY => Box::pin(answer::<nat_gateway::NatGateway>(aws, &call.verb)),
         kinds::PEERING => Box::pin(answer::<peering::Connection>(aws, &call.verb)),
         kinds::PEERING_ACCEPTER => Box::pin(answer::<peering::Accepter>(aws, &call.verb)),
+        kinds::PEERING_OPTIONS => Box::pin(answer::<peering_options::PeeringOptions>(aws, &call.verb)),
         kinds::PEERING_ROUTES => Box::pin(answer::<peering_routes::PeeringRoutes>(aws, &call.verb)),
         kinds::PLACEMENT_GROUP => Box::pin(answer::<placement_group::PlacementGroup>(aws, &call.verb)),
         kinds::ROUTE => Box::pin(answer::<route::Route>(aws, &call.verb)),

@@ -136,18 +136,28 @@ async fn accepted(aws: &Aws, id: &str) -> Result<Answered, CallError> {
     if let Some(connection) = first.filter(is_active) {
         return Ok(connection);
     }
-    wait::until(&format!("peering connection {id}"), STATUS_WAIT, async || {
-        let seen = match look(aws, id).await? {
-            // It had not reached this end when it was accepted first.
-            Some(connection) if status(&connection) == Some(&Status::PendingAcceptance) => accept(aws, id).await?,
-            seen => seen,
-        };
-        match seen {
-            None => Ok(Seen::NotYet("not visible".to_owned())),
-            Some(connection) if is_active(&connection) => Ok(Seen::Done(connection)),
-            Some(connection) if is_there(&connection) => Ok(Seen::NotYet(status_text(&connection))),
-            Some(connection) => Err(refused(id, "ec2:AcceptVpcPeeringConnection", &connection)),
-        }
+    until_active(id, "ec2:AcceptVpcPeeringConnection", async || match look(aws, id).await? {
+        // It had not reached this end when it was accepted first.
+        Some(connection) if status(&connection) == Some(&Status::PendingAcceptance) => accept(aws, id).await,
+        seen => Ok(seen),
+    })
+    .await
+}
+
+/// A connection that packets pass through: the end that asked may notice some time after it was accepted at the other one.
+pub(super) async fn active(aws: &Aws, id: &str) -> Result<Answered, CallError> {
+    until_active(id, "ec2:DescribeVpcPeeringConnections", || look(aws, id)).await
+}
+
+async fn until_active<F>(id: &str, action: &str, look: impl Fn() -> F) -> Result<Answered, CallError>
+where
+    F: Future<Output = Result<Option<Answered>, CallError>>,
+{
+    wait::until(&format!("peering connection {id}"), STATUS_WAIT, async || match look().await? {
+        None => Ok(Seen::NotYet("not visible".to_owned())),
+        Some(connection) if is_active(&connection) => Ok(Seen::Done(connection)),
+        Some(connection) if is_there(&connection) => Ok(Seen::NotYet(status_text(&connection))),
+        Some(connection) => Err(refused(id, action, &connection)),
     })
     .await
 }
@@ -170,7 +180,7 @@ fn refused(id: &str, action: &str, connection: &Answered) -> CallError {
     CallError::new(ErrorClass::Permanent, status, text).help("the ranges of the two networks must not overlap, and the owner must exist")
 }
 
-async fn described(aws: &Aws, filter: &Filter) -> Result<Vec<Answered>, CallError> {
+pub(super) async fn described(aws: &Aws, filter: &Filter) -> Result<Vec<Answered>, CallError> {
     let pages = || {
         aws.ec2.describe_vpc_peering_connections().filters(filter.clone()).into_paginator().items().send().collect::<Result<Vec<_>, _>>()
     };
@@ -212,7 +222,7 @@ fn is_active(connection: &Answered) -> bool {
 }
 
 /// Whether it is a connection, or may become one.
-fn is_there(connection: &Answered) -> bool {
+pub(super) fn is_there(connection: &Answered) -> bool {
     !matches!(status(connection), Some(Status::Deleted | Status::Deleting | Status::Rejected | Status::Expired | Status::Failed))
 }
 

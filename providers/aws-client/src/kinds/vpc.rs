@@ -88,12 +88,19 @@ async fn attribute(aws: &Aws, id: &str, name: VpcAttributeName) -> Result<Option
     Ok(value.and_then(AttributeBooleanValue::value))
 }
 
+/// Whether names are resolved in a network, and instances have some.
+pub(crate) async fn has_names(aws: &Aws, id: &str) -> Result<bool, CallError> {
+    let (support, hostnames) = names(aws, id).await?;
+    Ok(support == Some(true) && hostnames == Some(true))
+}
+
+async fn names(aws: &Aws, id: &str) -> Result<(Option<bool>, Option<bool>), CallError> {
+    tokio::try_join!(attribute(aws, id, VpcAttributeName::EnableDnsSupport), attribute(aws, id, VpcAttributeName::EnableDnsHostnames))
+}
+
 async fn looked_at(aws: &Aws, vpc: &Answered) -> Result<Found, CallError> {
     let id = vpc.vpc_id().ok_or_else(|| strange("ec2:DescribeVpcs", "id"))?;
-    let (support, hostnames) = tokio::try_join!(
-        attribute(aws, id, VpcAttributeName::EnableDnsSupport),
-        attribute(aws, id, VpcAttributeName::EnableDnsHostnames),
-    )?;
+    let (support, hostnames) = names(aws, id).await?;
     let said = said(aws, id, vpc).set(SUPPORT, support).set(HOSTNAMES, hostnames);
     Ok(found(vpc.tags(), |own| said.set("tags", own).answer(id)))
 }

@@ -22,7 +22,7 @@ use serde_json::{Map, Value as Json, json};
 use self::facts::Questions;
 use self::names::word;
 use self::writer::{Writer, Wrong};
-use crate::kinds::{SSM_PARAMETER, aws_schema};
+use crate::kinds::{PEERING_OPTIONS, SSM_PARAMETER, aws_schema};
 
 /// The word of `deploy` and of `--emit`.
 pub(crate) const CLOUDFORMATION: &str = "cloudformation";
@@ -36,7 +36,8 @@ pub(crate) struct Template {
     pub(crate) json: Json,
     /// The values of its parameters that have no default, by name.
     pub(crate) parameters: BTreeMap<String, Value>,
-    /// The outputs that what the workspace exports is read from, by the path of the export.
+    /// The outputs that what the workspace exports is read from, by the path of the export, and attributes of what stands beside the stack, by
+    /// its name and theirs.
     outputs: BTreeMap<Vec<String>, String>,
 }
 
@@ -70,6 +71,9 @@ pub(crate) fn template(config: &Value, workspace: &WorkspaceSpec, native: &Lower
     }
     let mut outputs = Outputs::default();
     outputs.gather(&mut writer, &native.exports, &mut Vec::new());
+    for part in native.resources.iter().filter(|part| is_outside(part)) {
+        outputs.gather(&mut writer, &part.attributes, &mut names::steps(&part.address));
+    }
     let mut json = json!({
         "AWSTemplateFormatVersion": "2010-09-09",
         "Description": format!("The workspace {} of cloudtik", cloudtik_provider_api::real_name(&workspace.address, &workspace.fields)),
@@ -91,9 +95,14 @@ pub(crate) fn template(config: &Value, workspace: &WorkspaceSpec, native: &Lower
     Template { json, parameters, outputs: outputs.names }
 }
 
-/// What CloudFormation makes none of: an encrypted parameter. It stands beside the stack.
+/// What CloudFormation makes none of: an encrypted parameter, and options of a peering. It stands beside the stack.
 fn is_outside(part: &ResourceSpec) -> bool {
-    &*part.kind == SSM_PARAMETER && part.attributes.get("type").and_then(Value::as_str) == Some("SecureString")
+    let is_encrypted = || part.attributes.get("type").and_then(Value::as_str) == Some("SecureString");
+    match &*part.kind {
+        PEERING_OPTIONS => true,
+        SSM_PARAMETER => is_encrypted(),
+        _ => false,
+    }
 }
 
 /// A part with the values that its kind has where nobody says anything, and with the tags of the configuration.

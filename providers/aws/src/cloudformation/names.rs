@@ -22,6 +22,11 @@ pub(super) fn logical(part: &Address) -> String {
     name
 }
 
+/// The way from a workspace to a part of it: `a.b["c"]` is `a`, `b`.
+pub(super) fn steps(part: &Address) -> Vec<String> {
+    part.segments().iter().skip(WORKSPACE_SEGMENTS).map(|segment| segment.name.to_string()).collect()
+}
+
 /// A word of the language as part of a name: `route_table` is `RouteTable`.
 pub(super) fn word(text: &str) -> String {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';

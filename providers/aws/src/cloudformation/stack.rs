@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use cloudtik_model::spec::{Part, WorkspaceSpec};
-use cloudtik_model::{Address, Diagnostic, Diagnostics, Expr, ExprKind, Type, Value, ValueKind};
+use cloudtik_model::{Address, Diagnostic, Diagnostics, Expr, ExprKind, ResourceSpec, Type, Value, ValueKind};
 use cloudtik_provider_api::{Lowered, ResourceBuilder, WORKSPACE_TAG, real_name, reference};
 
+use super::names::steps;
 use super::{Template, is_outside, template};
 use crate::kinds;
 
@@ -18,7 +19,8 @@ const NAMED_IDENTITIES: &str = "CAPABILITY_NAMED_IAM";
 /// Bytes of a template that is sent with the call.
 const TEMPLATE_BYTES_MAX: usize = 51_200;
 
-/// The stack in place of the native parts, with the passwords beside it that it is given. What references to the workspace see comes from its outputs.
+/// The stack in place of the native parts, with what CloudFormation does not make beside it: passwords, which it is given, and
+/// options of its peering. What references to the workspace see comes from its outputs.
 pub(crate) fn stack(config: &Value, workspace: &WorkspaceSpec, mut native: Lowered) -> Lowered {
     let mut found = std::mem::take(&mut native.diagnostics);
     let made = template(config, workspace, &native, &mut found);
@@ -36,7 +38,12 @@ pub(crate) fn stack(config: &Value, workspace: &WorkspaceSpec, mut native: Lower
         .set("capabilities", Value::set([Value::from(NAMED_IDENTITIES)]))
         .field(&workspace.fields, "tags");
     let exports = exported(&native.exports, &made, &address, &mut Vec::new());
-    let resources = native.resources.into_iter().filter(is_outside).chain([stack.build()]).collect();
+    let beside = native
+        .resources
+        .into_iter()
+        .filter(is_outside)
+        .map(|part| ResourceSpec { attributes: exported(&part.attributes, &made, &address, &mut steps(&part.address)), ..part });
+    let resources = beside.chain([stack.build()]).collect();
     Lowered { resources, exports, gates: BTreeSet::from([address]), diagnostics: found, ..Lowered::default() }
 }
 

@@ -52,6 +52,8 @@ mod names {
     pub const PEERING: &str = "aws_vpc_peering_connection";
     /// Its other end.
     pub const PEERING_ACCEPTER: &str = "aws_vpc_peering_connection_accepter";
+    /// What each end of it lets the other one do.
+    pub const PEERING_OPTIONS: &str = "aws_vpc_peering_connection_options";
     /// The routes of a network that is not ours to one that is: in tables that are left as they are otherwise. Terraform has no such kind.
     pub const PEERING_ROUTES: &str = "aws_vpc_peering_routes";
     /// A key that logs in.

@@ -1,9 +1,9 @@
 //! Connections of two networks, which may lie in two regions and belong to two accounts: each end is made through its own configuration.
 
 use cloudtik_model::{ChangeWord, Type};
-use cloudtik_provider_api::{AttributeSchema, Idempotency, KindSchema};
+use cloudtik_provider_api::{AttributeSchema, Idempotency, KindSchema, Need};
 
-use super::{TAGGED, choice, fixed, given, kind, names, seconds, tags};
+use super::{TAGGED, block, choice, fixed, given, kind, names, seconds, tags};
 
 pub(super) fn kinds() -> Vec<KindSchema> {
     vec![
@@ -37,6 +37,21 @@ pub(super) fn kinds() -> Vec<KindSchema> {
         },
         KindSchema {
             attributes: vec![
+                fixed("vpc_peering_connection_id", "The connection, which was accepted."),
+                options("accepter", "What the network that was asked lets the other one do."),
+                options("requester", "What the network that asked lets the other one do."),
+            ],
+            needs: &[Need::OneOf(&["accepter", "requester"])],
+            expected: seconds(1, 1, 1),
+            ..kind(
+                names::PEERING_OPTIONS,
+                Idempotency::Natural,
+                "What the ends of a connection let each other do: each end is told of in its own account and region. Its id is that of the \
+                 connection. Taking it away leaves the options as they are.",
+            )
+        },
+        KindSchema {
+            attributes: vec![
                 AttributeSchema::required("route_table_ids", Type::set(Type::String), ChangeWord::Live, "The tables."),
                 fixed("destination_cidr_block", "The range of the network at the other end."),
                 fixed("vpc_peering_connection_id", "The connection."),
@@ -49,4 +64,9 @@ pub(super) fn kinds() -> Vec<KindSchema> {
             )
         },
     ]
+}
+
+/// The options of one end; what the spec does not say of an end is left as it is.
+fn options(name: &'static str, doc: &'static str) -> AttributeSchema {
+    block(name, [("allow_remote_vpc_dns_resolution", Type::Bool)], ChangeWord::Live, doc).or_computed()
 }

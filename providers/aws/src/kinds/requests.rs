@@ -37,6 +37,8 @@ fn costs(kind: &str) -> Costs {
         names::SECURITY_GROUP => at_once(2, 2, 1),
         names::PEERING => waited(2, 2, 2),
         names::PEERING_ACCEPTER => waited(3, 2, 1),
+        // The connection is looked at first.
+        names::PEERING_OPTIONS => at_once(2, 2, 1),
         // One for each of the client's tables, of which there are two or three.
         names::PEERING_ROUTES => at_once(4, 4, 4),
         // The image, what the machine has, and the machine.

@@ -39,6 +39,8 @@ pub(super) struct Layout {
     pub(super) private: Vec<Value>,
     /// The answer about the network of somebody else: that which is shared, or the client's.
     pub(super) other: Value,
+    /// Whether names are resolved in the client's network that is peered.
+    pub(super) names: Value,
     /// What was there when it was taken over.
     pub(super) whole: Option<Whole>,
 }
@@ -54,9 +56,14 @@ impl Layout {
             Mode::Peered => question(facts::CLIENT),
             Mode::Shared => question(facts::NETWORK),
         };
+        let names = match spec.mode {
+            Mode::Peered => part_of(&question(facts::CLIENT_NAMES), "names", Type::Bool),
+            Mode::PublicHead | Mode::Shared => Value::NULL,
+        };
         let whole = Whole::of(config, workspace, facts);
         let account = Account::of(&workspace.provider, config, facts);
         check_other(&other, &spec, &account, config, workspace, found);
+        check_names(&names, &other, workspace, found);
         let (network, cidr) = match spec.mode {
             Mode::Shared => (part_of(&other, "vpc_id", Type::String), facts::first_range(&other)),
             Mode::PublicHead | Mode::Peered => (
@@ -73,6 +80,7 @@ impl Layout {
             public: Vec::new(),
             private: Vec::new(),
             other,
+            names,
             whole,
             spec,
         };
@@ -171,6 +179,19 @@ fn check_other(other: &Value, spec: &NetworkSpec, account: &Account, config: &Va
         let help = "attach one to it, or use subnets that are there: `subnets = { public = [], private = [\"subnet-…\"] }`";
         found.push(Diagnostic::error("aws-network", title).at(at).of(&workspace.address).help(help));
     }
+}
+
+/// AWS resolves names across a connection between two networks that both have names.
+fn check_names(names: &Value, other: &Value, workspace: &WorkspaceSpec, found: &mut Diagnostics) {
+    let Some(vpc) = other.get("vpc_id").and_then(Value::as_str).filter(|_| names.as_bool() == Some(false)) else { return };
+    let at = place(&workspace.network.fields, "client_vpc", workspace.network.span);
+    let title =
+        format!("{vpc} has no DNS hostnames or no DNS resolution: names of the other network lead to public addresses on both sides");
+    let help = format!(
+        "`aws ec2 modify-vpc-attribute --vpc-id {vpc} --enable-dns-hostnames Value=true`, and `--enable-dns-support`: the next plan turns \
+         the options of the peering on"
+    );
+    found.push(Diagnostic::warning("aws-client-names", title).at(at).of(&workspace.address).help(help));
 }
 
 /// Whether both ends of the connection can be made through the configurations that there are. What is not known yet is no reason against it.

@@ -1,6 +1,6 @@
 //! The network of a workspace: subnets, ways out, tables of routes, private endpoints, the way to the client's network.
 
-use cloudtik_model::{Address, Type, Value};
+use cloudtik_model::{Address, ProviderRef, Type, Value};
 use cloudtik_provider_api::{ResourceBuilder, reference};
 
 use super::indexed;
@@ -185,6 +185,7 @@ fn peering(maker: &mut Maker<'_>, layout: &Layout) {
     // Both ends have one set of tags, where both are in one region of one account: they ask for the same.
     let accepter = maker.named(&accepted, kinds::PEERING_ACCEPTER, &name).set("vpc_peering_connection_id", id_of(&asked));
     maker.push(accepter);
+    peering_options(maker, layout, through, &accepted);
     let tables = part_of(&layout.other, "route_table_ids", Type::set(Type::String));
     let ids: Option<Vec<Value>> = tables.elements().map(|ids| ids.cloned().collect());
     let tables = ids.map_or(tables, Value::set);
@@ -203,4 +204,22 @@ fn peering(maker: &mut Maker<'_>, layout: &Layout) {
         let back = route(maker, address, &table, client.clone()).set("vpc_peering_connection_id", id_of(&accepted));
         maker.push(back);
     }
+}
+
+/// Names of each side lead to private addresses from the other one, where the client's network has names. Each side is its owner's to set: that
+/// of the client is set through its configuration.
+fn peering_options(maker: &mut Maker<'_>, layout: &Layout, client: &ProviderRef, accepted: &Address) {
+    let side = Value::list([Value::object([("allow_remote_vpc_dns_resolution", layout.names.clone())])]);
+    let options = |maker: &Maker<'_>, address: &Address, sides: &[&str]| {
+        let options =
+            maker.plain(address, kinds::PEERING_OPTIONS, &maker.workspace.network).set("vpc_peering_connection_id", id_of(accepted));
+        sides.iter().fold(options, |options, name| options.set(name, side.clone()))
+    };
+    let address = maker.at("vpc_peering_connection_options");
+    if maker.workspace.client.is_none() {
+        maker.push(options(maker, &address, &["accepter", "requester"]));
+        return;
+    }
+    maker.push(options(maker, &address.child("accepter"), &["accepter"]));
+    maker.push(options(maker, &address.child("requester"), &["requester"]).through(client));
 }

@@ -225,7 +225,15 @@ fn an_answer_is_kept_for_what_it_depends_on() {
     plain.sort();
     assert_eq!(
         plain,
-        ["aws.account", "cluster.c.head.image", "cluster.c.workers.g.image", "workspace.w.client", "workspace.w.vpcs", "workspace.w.zones"]
+        [
+            "aws.account",
+            "cluster.c.head.image",
+            "cluster.c.workers.g.image",
+            "workspace.w.client",
+            "workspace.w.client_names",
+            "workspace.w.vpcs",
+            "workspace.w.zones",
+        ]
     );
     let elsewhere = keys("region = \"eu-west-1\"", "client_vpc = \"vpc-1\"");
     assert!(elsewhere.contains(&"workspace.w.client.eu-west-1.vpc-1".to_owned()), "{elsewhere:?}");
@@ -287,6 +295,7 @@ fn the_side_of_the_client_is_made_through_its_configuration() {
         "aws: workspace.w.zones.us-west-2",
         "aws: workspace.w.vpcs.us-west-2",
         "aws.client: workspace.w.client.client.eu-west-1.vpc-client",
+        "aws.client: workspace.w.client_names.client.eu-west-1.vpc-client",
     ];
     assert_eq!(questions, expected);
     let graph = compiled(PEERED_ELSEWHERE, &facts(PEERED_ELSEWHERE));
@@ -294,7 +303,10 @@ fn the_side_of_the_client_is_made_through_its_configuration() {
         Node::Resource(resource) if resource.provider.as_str() == "aws.client" => Some(resource.address.to_string()),
         _ => None,
     });
-    assert_eq!(theirs.collect::<Vec<_>>(), ["workspace.w.peering_routes", "workspace.w.vpc_peering_connection"]);
+    assert_eq!(
+        theirs.collect::<Vec<_>>(),
+        ["workspace.w.peering_routes", "workspace.w.vpc_peering_connection", "workspace.w.vpc_peering_connection_options.requester",]
+    );
     let connection = |name| attribute(&graph, "workspace.w.vpc_peering_connection", name);
     assert_eq!(connection("peer_region"), "us-west-2".into());
     assert_eq!(connection("peer_owner_id"), "123456789012".into());

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use cloudtik_model::Value;
 use cloudtik_provider_api::Facts;
 
-use crate::support::{answer, describe, facts, run};
+use crate::support::{answer, attribute, compiled, describe, facts, run};
 
 /// The parts of an answer.
 type Entries = BTreeMap<Arc<str>, Value>;
@@ -108,6 +108,31 @@ fn the_network_of_the_client_must_be_one_that_can_be_used() {
         shared,
         &with(shared, &set("cidr_blocks", Value::list(["172.31.0.0/16".into(), "10.200.0.0/16".into()]))),
         "4 warning aws-client-ranges: vpc-shared has 2 ranges, and rules and routes are made for the first of them",
+    );
+}
+
+/// Options that AWS would refuse are not turned on; they follow the network of the client.
+#[test]
+fn names_lead_to_private_addresses_where_the_network_of_the_client_has_names() {
+    let peered = "workspace \"w\" {\n network {\n mode = \"peered\"\n client_vpc = \"vpc-client\"\n }\n}\n";
+    let with = |names: bool| -> Facts {
+        let mut all = facts(peered);
+        all.insert("workspace.w.client_names.vpc-client".to_owned(), Value::object([("names", names.into())]));
+        all
+    };
+    let sides = |facts: &Facts| {
+        let graph = compiled(peered, facts);
+        let side = |name| attribute(&graph, "workspace.w.vpc_peering_connection_options", name).elements().unwrap().next().cloned();
+        ["accepter", "requester"].map(|name| side(name).unwrap().get("allow_remote_vpc_dns_resolution").cloned().unwrap())
+    };
+    assert_eq!(sides(&with(true)), [true, true].map(Value::from));
+    assert_eq!(sides(&with(false)), [false, false].map(Value::from));
+    says(peered, &with(true), "");
+    says(
+        peered,
+        &with(false),
+        "4 warning aws-client-names: vpc-client has no DNS hostnames or no DNS resolution: names of the other network lead to public \
+         addresses on both sides",
     );
 }
 

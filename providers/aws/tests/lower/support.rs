@@ -105,6 +105,7 @@ pub(crate) fn answer(question: &FactQuestion) -> Value {
         "zones" => strings(&["us-west-2a", "us-west-2b", "us-west-2c"]),
         "vpcs" => Value::list([Value::object([("id", Value::from("vpc-0")), ("cidr_blocks", strings(&["10.0.0.0/16"]))])]),
         "client" => client(question),
+        "client_names" => Value::object([("names", true.into())]),
         "network" => network(),
         "workspace" => firewalls(),
         "database_version" => if question.arguments.get("engine") == Some(&"mysql".into()) { "8.4" } else { "17" }.into(),

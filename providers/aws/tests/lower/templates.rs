@@ -96,6 +96,25 @@ fn passwords_are_beside_a_stack() {
     assert_eq!(template["Parameters"]["DatabaseDefaultMasterUserPassword"], serde_json::json!({ "Type": "String", "NoEcho": true }));
 }
 
+/// CloudFormation has no options of a peering: they stand beside the stack, which tells the connection.
+#[test]
+fn options_of_a_peering_are_beside_a_stack() {
+    let (_, workspace) = MODES.iter().find(|(mode, _)| *mode == "peered").unwrap();
+    let source = with_stack(workspace);
+    let graph = compiled(&source, &facts(&source));
+    let nodes: Vec<String> = graph.nodes.keys().map(ToString::to_string).collect();
+    let options = "workspace.w.vpc_peering_connection_options";
+    assert_eq!(nodes, ["workspace.w.stack", options]);
+    let connection = attribute(&graph, options, "vpc_peering_connection_id");
+    let mut needs = std::collections::BTreeSet::new();
+    connection.addresses(&mut needs);
+    assert_eq!(needs.iter().map(ToString::to_string).collect::<Vec<_>>(), ["workspace.w.stack"]);
+    let body = attribute(&graph, "workspace.w.stack", "template_body");
+    let template: Json = serde_json::from_str(body.as_str().unwrap()).unwrap();
+    let told = &template["Outputs"]["VpcPeeringConnectionOptionsVpcPeeringConnectionId"];
+    assert_eq!(*told, serde_json::json!({ "Value": { "Ref": "VpcPeeringConnection" } }));
+}
+
 #[track_caller]
 fn refuses(workspace: &str, expected: &str) {
     let source = with_stack(workspace);
