@@ -31,12 +31,16 @@ pub struct Prepared<'p> {
 }
 
 /// What an apply did.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Applied {
     /// Every operation and what came of it.
     pub summary: Summary,
     /// The results of the spec.
     pub outputs: BTreeMap<String, OutputState>,
+    /// Checks that do not hold.
+    pub warnings: Diagnostics,
+    /// The files that their places are in.
+    pub sources: SourceMap,
 }
 
 /// The clusters whose controllers go.
@@ -84,7 +88,7 @@ impl Prepared<'_> {
         if !self.has_changes() && self.settlement.unsettled.is_empty() && execution.operations.is_empty() {
             let outputs = self.store.state().outputs.clone();
             self.store.commit().map_err(|error| durable(&error))?;
-            return Ok(Applied { summary: Summary::default(), outputs });
+            return Ok(Applied { outputs, ..Applied::default() });
         }
         let run_started = self.settlement.started;
         if !run_started {
@@ -111,8 +115,7 @@ impl Prepared<'_> {
             return Err(Failure::plain(Diagnostic::error("fault", "the engine ended as a settlement")).of(FailureKind::Fault));
         };
         let committed = self.store.commit();
-        let unmet = summary.unmet.iter().filter(|unmet| unmet.is_warning()).map(Unmet::sentence);
-        for warning in self.let_go().into_iter().chain(self.forget_secrets()).chain(unmet) {
+        for warning in self.let_go().into_iter().chain(self.forget_secrets()) {
             observer.event(&Event::Warning(warning));
         }
         finished(*summary, committed, sources, &places, &self.store)
@@ -227,9 +230,9 @@ fn finished(
             diagnostics.push(diagnostic);
         }
     }
-    for unmet in summary.unmet.iter().filter(|unmet| !unmet.is_warning()) {
-        diagnostics.push(Diagnostic::error("condition-failed", unmet.sentence()));
-    }
+    let (checks, unmet): (Vec<&Unmet>, Vec<&Unmet>) = summary.unmet.iter().partition(|unmet| unmet.is_warning());
+    diagnostics.extend(unmet.into_iter().map(Unmet::to_diagnostic));
+    let warnings: Diagnostics = checks.into_iter().map(Unmet::to_diagnostic).collect();
     match (&summary.aborted, committed) {
         // The state file has the same trouble as the journal: that is one error, and its help is the other's.
         (Some(reason), committed) => {
@@ -241,7 +244,7 @@ fn finished(
         (None, Ok(())) => {}
     }
     if diagnostics.is_empty() && summary.is_ok() {
-        return Ok(Applied { outputs: store.state().outputs.clone(), summary });
+        return Ok(Applied { outputs: store.state().outputs.clone(), summary, warnings, sources });
     }
     let kind = match (summary.interrupted, summary.changed) {
         (true, _) if diagnostics.is_empty() => FailureKind::Interrupted,
@@ -255,5 +258,6 @@ fn finished(
                 .help("run `cloudtik apply` to go on"),
         );
     }
+    diagnostics.extend(warnings);
     Err(Failure { kind, diagnostics, sources, summary: Some(Box::new(summary)) })
 }

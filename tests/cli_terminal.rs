@@ -179,7 +179,14 @@ fn values_that_are_missing_are_asked_for_and_secrets_are_not_shown() {
 fn nobody_is_asked_who_must_not_be_and_an_end_of_input_is_no_answer() {
     let folder = project("variable \"size\" { type = number }\noutput \"size\" { value = var.size }\n");
     // The arguments, and a variable that forbids to ask.
-    let cases = [("plan -input=false", ""), ("plan", "CLOUDTIK_INPUT=0"), ("plan", "CLOUDTIK_IN_AUTOMATION=1"), ("output", "")];
+    let cases = [
+        ("plan -input=false", ""),
+        ("plan", "CLOUDTIK_INPUT=0"),
+        ("plan", "CLOUDTIK_IN_AUTOMATION=1"),
+        ("output", ""),
+        ("apply -json -auto-approve", ""),
+        ("destroy -json -auto-approve", ""),
+    ];
     for (arguments, variable) in cases {
         let words: Vec<&str> = arguments.split(' ').collect();
         let variables: Vec<(&str, &str)> = variable.split_once('=').into_iter().collect();

@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use cloudtik_lang::{Context, Found, Scope, Traversal, Variables, resolve};
 use cloudtik_model::{
-    Address, ChangeWord, Condition, ConditionKind, Diagnostic, Diagnostics, Node, Object, ProviderConfig, ProviderRef, Span, StateEntry,
-    Value, Verdict, judge,
+    Address, ChangeWord, Condition, Diagnostics, Node, Object, ProviderConfig, ProviderRef, Span, StateEntry, Value, Verdict, judge,
 };
 use cloudtik_provider_api::{Inside, KindSchema};
 
@@ -303,13 +302,7 @@ impl<'a> Planner<'_, 'a> {
             match judge(&value, &message) {
                 Verdict::Holds => {}
                 Verdict::Unknown => open.push(condition.clone()),
-                Verdict::Fails(text) if condition.kind == ConditionKind::Assertion => self.diagnostics.push(
-                    Diagnostic::warning("check-failed", format!("{}: {text}", condition.of)).at_saying(condition.span, "this is false"),
-                ),
-                Verdict::Fails(text) => {
-                    let said = format!("this {} of {} is false", condition.kind.as_str(), condition.of);
-                    self.diagnostics.push(Diagnostic::error("condition-failed", text).at_saying(condition.span, said));
-                }
+                Verdict::Fails(text) => self.diagnostics.push(condition.unmet(&text)),
             }
         }
         open

@@ -39,9 +39,10 @@ pub(crate) fn run(arguments: Vec<OsString>) -> Exit {
 }
 
 fn dispatch(arguments: Vec<OsString>, environment: &Environment, printer: &Arc<Printer>) -> Exit {
+    let tells_events = words::want_events(&arguments, environment);
     let parsed = match Words::read(arguments, environment).and_then(|words| Arguments::parse(words, printer)) {
         Ok(parsed) => parsed,
-        Err(answer) => return answer.show(printer),
+        Err(answer) => return answer.show(printer, tells_events),
     };
     commands::run(&parsed, environment, printer)
 }

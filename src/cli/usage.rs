@@ -1,5 +1,7 @@
 //! What is said of arguments that cannot be read: unknown words, words of the language that are not in effect yet, wrong values.
 
+use std::sync::Arc;
+
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, CommandFactory as _};
 use cloudtik::model::{Diagnostic, SourceMap, did_you_mean};
@@ -8,6 +10,7 @@ use super::Exit;
 use super::arguments::Syntax;
 use super::diagnostics;
 use super::printer::Printer;
+use super::progress::Stream;
 
 /// Commands of the language that this version does not have.
 const LATER_COMMANDS: &[&str] =
@@ -75,12 +78,16 @@ pub(crate) enum Answer {
 }
 
 impl Answer {
-    /// Shows it.
-    pub(crate) fn show(self, printer: &Printer) -> Exit {
+    /// Shows it; what is wrong as an event, to whoever wants those.
+    pub(crate) fn show(self, printer: &Arc<Printer>, as_event: bool) -> Exit {
         match self {
             Self::Help { colored, plain } => {
                 printer.data(if printer.data_look().color { &colored } else { &plain });
                 Exit::Done
+            }
+            Self::Wrong(diagnostic) if as_event => {
+                Stream::start(printer).diagnostics(&(*diagnostic).into(), &SourceMap::default());
+                Exit::Error
             }
             Self::Wrong(diagnostic) => {
                 diagnostics::show(&(*diagnostic).into(), &SourceMap::default(), printer);

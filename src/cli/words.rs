@@ -42,6 +42,22 @@ impl Words {
     }
 }
 
+/// Whether the arguments, which may be wrong, want what happens as events: then what is wrong with them is one too.
+pub(crate) fn want_events(arguments: &[OsString], environment: &Environment) -> bool {
+    let mut typed = arguments.iter().skip(1).filter_map(|word| word.to_str());
+    let command = loop {
+        match typed.next() {
+            Some("-C" | "-chdir" | "--chdir") => drop(typed.next()),
+            Some(word) if word.starts_with('-') => {}
+            Some(word) => break word,
+            None => return false,
+        }
+    };
+    let is_json = |word: &str| matches!(two_dashes(word).as_deref(), Some("--json" | "--json=true"));
+    let mut of_environment = environment.arguments(command).flat_map(|(_, text)| text.split_whitespace());
+    matches!(command, "apply" | "destroy") && (typed.take_while(|word| *word != "--").any(is_json) || of_environment.any(is_json))
+}
+
 /// The flags of a command.
 struct Flags<'a> {
     command: &'a str,

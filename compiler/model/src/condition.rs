@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Address, Span, Value};
+use crate::{Address, Diagnostic, Span, Value};
 
 /// What must be true.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,6 +22,26 @@ pub struct Condition {
     /// Where the condition stands; places do not travel in a plan.
     #[serde(skip, default = "no_span")]
     pub span: Span,
+}
+
+impl Condition {
+    /// What is said when it does not hold: of an assertion a warning, of all others an error.
+    #[must_use]
+    pub fn unmet(&self, text: &str) -> Diagnostic {
+        let what = format!("this {} of {}", self.kind.as_str(), self.of);
+        let diagnostic = match self.kind {
+            ConditionKind::Assertion => {
+                Diagnostic::warning("check-failed", format!("{}: {text}", self.of)).at_saying(self.span, "this is false")
+            }
+            ConditionKind::Precondition | ConditionKind::Postcondition => {
+                Diagnostic::error("condition-failed", text).at_saying(self.span, format!("{what} is false"))
+            }
+        };
+        match &self.place {
+            Some(place) if self.span.is_none() => diagnostic.note(format!("{what}, at {place}, is false")),
+            _ => diagnostic,
+        }
+    }
 }
 
 const fn no_span() -> Span {

@@ -8,7 +8,7 @@ use cloudtik_planner::{Change, Operation, OperationKind, resource_identity, step
 use cloudtik_provider_api::{CLUSTER_TAG, CallError, CreateRequest, Idempotency, KindSchema, SecretKind, UpdateRequest, Verb};
 
 use crate::engine::batch::{COMPANY_WAIT_MS, Wish};
-use crate::engine::machine::{Engine, Then, word_of};
+use crate::engine::machine::{Engine, word_of};
 use crate::engine::objects::{instance_entry, kind_schema, permanent};
 use crate::engine::room::{self, WithoutRoom};
 use crate::engine::work::{Doing, Phase, Work};
@@ -44,9 +44,8 @@ impl Engine {
             return match self.record(now_ms, &operation) {
                 Ok(records) => {
                     let tell = Progress::Done { address: operation.address.clone(), word: word_of(&operation), took_ms: 0, id: None };
-                    let then = (operation.kind != OperationKind::Waypoint).then(|| Then::Tell(Box::new(tell)));
-                    self.write(records, then);
-                    self.over(id);
+                    self.write(records, None);
+                    self.over(id, (operation.kind != OperationKind::Waypoint).then_some(tell));
                 }
                 Err(error) => self.failed(id, error),
             };

@@ -36,12 +36,7 @@ impl Engine {
     pub(crate) fn judge_rest(&mut self) -> Vec<Unmet> {
         let whole = self.summary_is_ok();
         let rest = self.input.plan.conditions.iter().enumerate().filter(|(index, _)| !self.judged.contains(index));
-        let unmet = |condition: &Condition, text: String| Unmet {
-            of: condition.of.clone(),
-            kind: condition.kind,
-            text,
-            place: condition.place.clone(),
-        };
+        let unmet = |condition: &Condition, text: String| Unmet { condition: condition.clone(), text };
         rest.filter_map(|(_, condition)| match self.verdict(condition) {
             Verdict::Holds => None,
             Verdict::Fails(text) => Some(unmet(condition, text)),

@@ -5,7 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use cloudtik_model::{
-    Address, Artifact, ConditionKind, Digest, NodeAction, NodeReply, NodeRequest, OutputState, ProviderRef, StepOutcome, StepSpec, Value,
+    Address, Artifact, Condition, ConditionKind, Diagnostic, Digest, NodeAction, NodeReply, NodeRequest, OutputState, ProviderRef,
+    StepOutcome, StepSpec, Value,
 };
 use cloudtik_planner::{Execution, Plan};
 use cloudtik_provider_api::{Answer, Batch, Call, CallError, ErrorClass, ProviderSchema, Secret, SecretKind};
@@ -471,30 +472,25 @@ pub struct Summary {
 }
 
 /// A condition that does not hold.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Unmet {
-    /// Whose it is.
-    pub of: String,
-    /// Which sort it is.
-    pub kind: ConditionKind,
+    /// The condition.
+    pub condition: Condition,
     /// What the spec says to say.
     pub text: String,
-    /// `main.hcl:12:5`
-    pub place: Option<String>,
 }
 
 impl Unmet {
     /// Whether it is said and nothing more.
     #[must_use]
     pub fn is_warning(&self) -> bool {
-        self.kind == ConditionKind::Assertion
+        self.condition.kind == ConditionKind::Assertion
     }
 
-    /// The condition, what it says, and where it stands.
+    /// What is said of it.
     #[must_use]
-    pub fn sentence(&self) -> String {
-        let place = self.place.as_ref().map_or_else(String::new, |place| format!(" ({place})"));
-        format!("{}: its {}{place} is false: {}", self.of, self.kind.as_str(), self.text)
+    pub fn to_diagnostic(&self) -> Diagnostic {
+        self.condition.unmet(&self.text)
     }
 }
 

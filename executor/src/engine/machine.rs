@@ -423,10 +423,14 @@ impl Engine {
         }
     }
 
-    /// An operation did what it was to do. Whether that was well its object's postconditions say.
-    pub(crate) fn over(&mut self, id: usize) {
+    /// An operation did what it was to do, and all of it is written. Whether that was well its object's postconditions say: only then it is
+    /// told that it is done, once what was written is durable.
+    pub(crate) fn over(&mut self, id: usize, tell: Option<Progress>) {
         match self.unmet(id, ConditionKind::Postcondition) {
-            None => self.done(id),
+            None => {
+                self.write([], tell.map(|tell| Then::Tell(Box::new(tell))));
+                self.done(id);
+            }
             Some(error) => {
                 self.summary.changed = true;
                 self.failed(id, error);
@@ -609,7 +613,7 @@ impl Engine {
     fn outputs(&self) -> BTreeMap<String, OutputState> {
         let state = &self.ledger.state;
         let planned = self.input.plan.outputs.iter().filter_map(|(name, output)| {
-            let forbidden = self.summary.unmet.iter().any(|unmet| unmet.of == format!("output \"{name}\""));
+            let forbidden = self.summary.unmet.iter().any(|unmet| unmet.condition.of == format!("output \"{name}\""));
             let value = values::filled(state, output.after.as_ref()?).ok().filter(|value| value.is_known() && !forbidden);
             let value = value.map(|value| OutputState { value: value.marked(output.sensitive), sensitive: output.sensitive });
             Some((name.clone(), value.or_else(|| state.outputs.get(name).cloned())?))

@@ -519,10 +519,7 @@ impl Engine {
             let id = self.current(&address).map(|object| object.id.clone());
             Progress::Done { address, word, took_ms, id }
         });
-        if let Some(tell) = tell {
-            self.write([], Some(Then::Tell(Box::new(tell))));
-        }
-        self.over(id);
+        self.over(id, tell);
     }
 
     /// It failed, and no effect can come any more.

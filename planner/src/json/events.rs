@@ -159,7 +159,7 @@ fn reason(of_plan: &'static str) -> &'static str {
         "replace_because_tainted" => "tainted",
         "replace_because_cannot_update" => "cannot_update",
         "replace_by_request" => "requested",
-        "replace_by_triggers" => "replace_by_triggers",
+        "replace_by_triggers" => "replace_triggered_by",
         other => other,
     }
 }

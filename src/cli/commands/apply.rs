@@ -21,7 +21,7 @@ pub(crate) fn run(
     flags: &PlanFlags,
 ) -> Result<Exit, Failure> {
     let printer = context.printer;
-    let project = open(context, file, flags)?;
+    let project = open(context, file, flags, ask::open)?;
     let view = View::start(printer, flags.verbose);
     let prepared = prepare(&project, file, options, &view);
     view.finish();
@@ -42,6 +42,7 @@ pub(crate) fn run(
     if !prepared.has_changes() {
         // There may still be something to write down that is no change: a drift that matters to nothing, an edge of the graph.
         let applied = prepared.apply(Arc::new(Silent), &Interrupt::new())?;
+        diagnostics::show(&applied.warnings, &applied.sources, printer);
         if !destroys {
             output::print_all(&applied.outputs, printer);
         }
@@ -53,7 +54,7 @@ pub(crate) fn run(
 /// The same for tools: everything that happens is an event, and so is what goes wrong.
 pub(crate) fn tell(context: &Context<'_>, file: Option<&Path>, options: &PlanOptions, flags: &PlanFlags) -> Result<Exit, Failure> {
     let stream = Arc::new(Stream::start(context.printer));
-    let ended = open(context, file, flags).and_then(|project| {
+    let ended = open(context, file, flags, unasked).and_then(|project| {
         let prepared = prepare(&project, file, options, &*stream)?;
         stream.diagnostics(prepared.warnings(), prepared.sources());
         stream.plan(prepared.plan());
@@ -63,18 +64,26 @@ pub(crate) fn tell(context: &Context<'_>, file: Option<&Path>, options: &PlanOpt
         });
         let applied = prepared.apply(Arc::clone(&stream) as Arc<dyn Observer>, &asked);
         stream.done(destroys);
-        let Applied { outputs, .. } = applied?;
+        let Applied { outputs, warnings, sources, .. } = applied?;
+        stream.diagnostics(&warnings, &sources);
         stream.outputs(&outputs);
         Ok(Exit::Done)
     });
     stream.finish();
-    Ok(ended.unwrap_or_else(|failure| {
-        stream.diagnostics(&failure.diagnostics, &failure.sources);
-        Exit::from(failure.kind)
-    }))
+    Ok(ended.unwrap_or_else(|failure| stream.failure(&failure)))
 }
 
-fn open(context: &Context<'_>, file: Option<&Path>, flags: &PlanFlags) -> Result<Project, Failure> {
+/// The project in this folder, without a question to anybody.
+fn unasked(context: &Context<'_>, flags: &PlanFlags) -> Result<Project, Failure> {
+    project::open(context.environment, context.given, Some(&flags.provider), Some(flags))
+}
+
+fn open(
+    context: &Context<'_>,
+    file: Option<&Path>,
+    flags: &PlanFlags,
+    of_folder: fn(&Context<'_>, &PlanFlags) -> Result<Project, Failure>,
+) -> Result<Project, Failure> {
     if let Some(folder) = file.filter(|file| file.is_dir()) {
         let title = format!("`{}` is a folder, not a saved plan", folder.display());
         let help = format!("to apply the project in it, run `cloudtik -C {} apply`", folder.display());
@@ -82,8 +91,8 @@ fn open(context: &Context<'_>, file: Option<&Path>, flags: &PlanFlags) -> Result
     }
     // A saved plan has the values that it was made with.
     match file {
-        Some(_) => project::open(context.environment, context.given, Some(&flags.provider), Some(flags)),
-        None => ask::open(context, flags),
+        Some(_) => unasked(context, flags),
+        None => of_folder(context, flags),
     }
 }
 
@@ -109,7 +118,8 @@ fn carry_out(context: &Context<'_>, prepared: Prepared<'_>, destroys: bool, verb
     view.finish();
     let time = took(began.elapsed());
     match applied {
-        Ok(Applied { summary, outputs }) => {
+        Ok(Applied { summary, outputs, warnings, sources }) => {
+            diagnostics::show(&warnings, &sources, printer);
             printer.data_line(&format!(
                 "\n{} complete! {} in {time}.",
                 if destroys { "Destroy" } else { "Apply" },

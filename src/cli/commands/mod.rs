@@ -25,6 +25,7 @@ use cloudtik::model::Diagnostic;
 use super::arguments::{Arguments, Command, Given, LocalAction, StateAction};
 use super::environment::Environment;
 use super::printer::Printer;
+use super::progress::Stream;
 use super::values::reason;
 use super::{Exit, diagnostics};
 
@@ -41,8 +42,13 @@ pub(crate) struct Context<'a> {
 /// Runs a command, and says how it ended.
 pub(crate) fn run(arguments: &Arguments, environment: &Environment, printer: &Arc<Printer>) -> Exit {
     let context = Context { environment, printer, given: &arguments.given };
-    let ended = enter(arguments).and_then(|()| choose(&arguments.command, &context));
-    ended.unwrap_or_else(|failure| diagnostics::fail(&failure, printer))
+    match enter(arguments) {
+        Ok(()) => choose(&arguments.command, &context).unwrap_or_else(|failure| diagnostics::fail(&failure, printer)),
+        Err(failure) if matches!(arguments.command, Command::Apply { json: true, .. } | Command::Destroy { json: true, .. }) => {
+            Stream::start(printer).failure(&failure)
+        }
+        Err(failure) => diagnostics::fail(&failure, printer),
+    }
 }
 
 fn choose(command: &Command, context: &Context<'_>) -> Result<Exit, Failure> {

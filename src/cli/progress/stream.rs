@@ -11,9 +11,10 @@ use cloudtik::planner::{
     Action, EventCounts, EventResource, OutputValue, Plan, TERRAFORM_VERSION, event_action, event_changes, event_counts, event_drift,
     summary,
 };
-use cloudtik::{Event, Observer, OperationWord, Progress};
+use cloudtik::{Event, Failure, Observer, OperationWord, Progress};
 use serde::Serialize;
 
+use super::super::Exit;
 use super::super::diagnostics;
 use super::super::printer::Printer;
 use super::super::values::{timestamp, took};
@@ -186,6 +187,12 @@ impl Stream {
             let told = Told { diagnostic: diagnostics::one(diagnostic, sources) };
             self.shared.tell(level, "diagnostic", &format!("{word}: {}", diagnostic.title), told);
         }
+    }
+
+    /// Tells why something did not work, and says how the command ends for it.
+    pub(crate) fn failure(&self, failure: &Failure) -> Exit {
+        self.diagnostics(&failure.diagnostics, &failure.sources);
+        Exit::from(failure.kind)
     }
 
     /// Tells something that has no form of its own.
