@@ -75,6 +75,10 @@ fn expand_instance(expansion: &mut Expansion<'_>, block: &Block, instance: &Inst
     expansion.found.extend(check_nodes(&spec));
     let capabilities = definition.capabilities(&provider, &config, expansion.input.facts);
     let proxy = proxy_environment(&evaluated, &workspace);
+    if !proxy.is_null() {
+        let span = evaluated.only("proxy").map_or(evaluated.span, |own| own.span);
+        spec.fields.insert("proxy".into(), Field::new(proxy.clone(), span));
+    }
     let nodes = Nodes { address, name: &cluster_name, evaluated: &evaluated, proxy: &proxy, capabilities: capabilities.as_ref() };
     let (made, runtimes) = if spec.head.is_some() { nodes.steps(expansion, &groups, block, instance) } else { Default::default() };
     listen(&mut spec, &groups, &made);

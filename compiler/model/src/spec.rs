@@ -123,7 +123,7 @@ pub struct ClusterSpec {
     pub provider: ProviderRef,
     /// `workspace.w`
     pub workspace: Address,
-    /// `name`, `tags`
+    /// `name`, `tags`; and `proxy`, the environment that its own or its workspace's makes
     pub fields: Fields,
     /// `firewall`, for its nodes alone; `None` where the spec does not write it.
     pub firewall: Option<FirewallSpec>,

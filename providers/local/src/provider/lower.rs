@@ -59,6 +59,7 @@ pub(super) fn cluster(config: &Value, cluster: &ClusterSpec, workspace: &Workspa
         .in_network_of(workspace)
         .with_firewall(cluster, workspace, FIREWALL_KIND)
         .with_of_head(cluster, "publish");
+    check_proxy(config, cluster, facts, &mut found);
     for node in cluster.head.iter().chain(cluster.workers.values()) {
         check_machine(node, &cluster.provider, &mut found);
     }
@@ -80,6 +81,17 @@ pub(super) fn cluster(config: &Value, cluster: &ClusterSpec, workspace: &Workspa
     }
     let workers = ClusterStart::templates(start.workers);
     Lowered { resources, workers, exports: Value::object(start.exports), diagnostics: found, ..Lowered::default() }
+}
+
+/// Nodes with a network of their own reach what is in it, and the proxy of the local cloud. A proxy may stand on one of them, so this is no error.
+fn check_proxy(config: &Value, cluster: &ClusterSpec, facts: &Facts, found: &mut Diagnostics) {
+    let Some(proxy) = cluster.fields.get("proxy") else { return };
+    if form_of(&cluster.provider, config, facts) == Some(Form::Namespaces) {
+        let title = format!("`proxy` takes the place of the only way out that nodes of `{}` have", cluster.address);
+        let help = "leave it out: nodes of the form `namespaces` go out through the local cloud, which goes through the proxy that is in the \
+                    environment of the command that starts it";
+        found.push(Diagnostic::warning("local-proxy", title).at(proxy.span).of(&cluster.address).help(help));
+    }
 }
 
 /// A node is this machine: it has no type, no image and no disk of its own.

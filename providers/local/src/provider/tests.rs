@@ -211,6 +211,19 @@ fn a_group_becomes_a_worker_whose_name_knows_all_but_its_number() {
 }
 
 #[test]
+fn a_proxy_that_nodes_cannot_reach_is_said() {
+    let mut spec = with_workers("g", &[], &[]);
+    spec.fields.extend(fields(&[("proxy", Value::map([("http_proxy", Value::from("http://p.example:3128"))]))], CIDR_AT));
+    let lower =
+        |spec: &ClusterSpec, form| LocalProvider::new().lower_cluster(&config(&[]), spec, &used(&[]), &facts(form, true)).diagnostics;
+    let found = lower(&spec, "namespaces");
+    assert_eq!((only(&found).code, only(&found).primary.as_ref().unwrap().span, only(&found).is_error()), ("local-proxy", CIDR_AT, false));
+    assert!(lower(&spec, "plain").is_empty(), "it uses the network of the machine");
+    spec.fields.remove("proxy");
+    assert!(lower(&spec, "namespaces").is_empty());
+}
+
+#[test]
 fn names_of_workers_are_checked_with_their_number() {
     let lower = |label: &'static str, workers: &[(&'static str, Value)]| {
         LocalProvider::new().lower_cluster(&config(&[]), &with_workers(label, &[], workers), &used(&[]), &facts("plain", false))
