@@ -37,7 +37,10 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("push", "the state lies where the spec says; `cloudtik apply` writes it"),
     ("refresh", "`cloudtik plan` looks at what exists; `cloudtik apply` writes what it found into the state"),
     ("taint", "use `cloudtik apply --replace ADDRESS`"),
-    ("untaint", "there is nothing to take back: `--replace ADDRESS` holds for one apply"),
+    (
+        "untaint",
+        "`--replace ADDRESS` holds for one apply; what an interrupted or failed run left tainted is made anew by the next apply, and that cannot be taken back",
+    ),
     (
         "workspace",
         "a workspace is a block of the spec: `cloudtik apply` makes it, `cloudtik destroy` removes it; other environments are files of values, `--var-file FILE`",
