@@ -13,6 +13,7 @@
 //!   again an `update`, that it is undone a `delete`; `cloudtik.action` has our word.
 
 pub(crate) mod change;
+mod checks;
 mod configuration;
 mod events;
 mod resource;
@@ -62,6 +63,9 @@ impl Serialize for PlanJson<'_> {
             map.serialize_entry("prior_state", &PriorState(plan))?;
         }
         map.serialize_entry("configuration", &Configuration(plan))?;
+        if !plan.conditions.is_empty() {
+            map.serialize_entry("checks", &checks::checks(plan))?;
+        }
         map.serialize_entry("applyable", &(!plan.offline && plan.has_changes()))?;
         map.serialize_entry("complete", &true)?;
         map.serialize_entry("errored", &false)?;
