@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use cloudtik_compiler::VariableInputs;
 use cloudtik_model::Address;
+use cloudtik_planner::Selection;
 
 /// A project and how it is read.
 #[derive(Clone, Debug)]
@@ -52,6 +53,8 @@ pub struct PlanOptions {
     pub refresh: bool,
     /// Objects to make anew.
     pub replace: BTreeSet<Address>,
+    /// What the plan is about.
+    pub selection: Selection,
     /// Objects whose data is deleted by a destroy although they say `on_destroy = "keep"`; an address, or all.
     pub delete_data: DeleteData,
     /// Operations that run at once.
@@ -71,6 +74,7 @@ impl Default for PlanOptions {
             offline: false,
             refresh: true,
             replace: BTreeSet::new(),
+            selection: Selection::default(),
             delete_data: DeleteData::None,
             parallelism: None,
             no_wait: false,

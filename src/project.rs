@@ -16,8 +16,8 @@ use cloudtik_executor::durable::{
 };
 use cloudtik_executor::engine::{Limits, SettleMode, Settlement, SettlementInput, SettlementReport, broken_batches};
 use cloudtik_model::{
-    Address, Diagnostic, Diagnostics, Graph, HeadConfig, MemorySources, ProviderRef, SourceMap, SourceSet as _, Span, State, StateEntry,
-    Value,
+    Address, Diagnostic, Diagnostics, Graph, HeadConfig, Key, MemorySources, Node, ProviderRef, SourceMap, SourceSet as _, Span, State,
+    StateEntry, Value, Verdict, judge,
 };
 use cloudtik_planner::{Change, Costs, Estimate, Mode, Plan, PlanInput, Settled, changes_for_policies, estimate, execution, plan};
 use cloudtik_provider_api::{CONTROLLER_PROVIDER, DATA_QUESTION, Deed, Facts, ProviderSchema, Requests, VALUE_KIND};
@@ -149,13 +149,22 @@ impl Project {
     /// # Errors
     /// The spec's.
     pub fn compile(&self) -> Result<Compilation, Failure> {
-        let (compiled, sources, warnings) = self.compile_with(&Facts::new())?;
+        let (compiled, sources, mut warnings) = self.compile_with(&Facts::new())?;
+        warnings.extend(unmet(&compiled.graph));
+        if warnings.has_errors() {
+            return Err(Failure::error(warnings, sources));
+        }
         Ok(Compilation { graph: compiled.graph, head_configs: compiled.head_configs, notes: compiled.notes, warnings, sources })
     }
 
     pub(crate) fn compile_with(&self, facts: &Facts) -> Result<(Compiled, SourceMap, Diagnostics), Failure> {
-        let (compiled, sources, diagnostics) = self.compile_any(facts);
-        if diagnostics.has_errors() { Err(Failure::error(diagnostics, sources)) } else { Ok((compiled, sources, diagnostics)) }
+        let (compiled, sources, mut diagnostics) = self.compile_any(facts);
+        if diagnostics.has_errors() {
+            diagnostics.extend(unmet(&compiled.graph));
+            diagnostics.sort();
+            return Err(Failure::error(diagnostics, sources));
+        }
+        Ok((compiled, sources, diagnostics))
     }
 
     fn compile_any(&self, facts: &Facts) -> (Compiled, SourceMap, Diagnostics) {
@@ -488,7 +497,7 @@ impl Project {
     ) -> Result<Planned, Failure> {
         let (compiled, sources, mut warnings, facts) = self.with_facts(options, observer, first, &ledger.state, world)?;
         // What goes is removed by the name that it has.
-        let moved = if options.destroy { BTreeMap::new() } else { take_moves(&compiled.graph, ledger) };
+        let (moved, kept_names) = if options.destroy { Default::default() } else { take_moves(&compiled.graph, ledger) };
         let observed = if options.offline || !options.refresh {
             BTreeMap::new()
         } else {
@@ -504,7 +513,14 @@ impl Project {
             stays_deployed(&compiled, &ledger.state).map_err(|wrong| Failure::error(wrong, sources.clone()))?;
         }
         let mut notes = compiled.notes.clone();
+        if !options.selection.is_whole() && !options.selection.is_complete() {
+            notes.push(
+                "this plan is about a part only: what is left out may be needed by what is done, and results of it stay as they were"
+                    .to_owned(),
+            );
+        }
         notes.extend(moved.iter().map(|(to, from)| format!("{from} is now {to}")));
+        notes.extend(kept_names);
         if options.offline && !compiled.imports.is_empty() {
             notes.push("what `import` names was not looked for: without a network it is shown as if it were made".to_owned());
         }
@@ -525,6 +541,7 @@ impl Project {
             mode: if options.destroy { Mode::Destroy } else { Mode::Normal },
             replace: options.replace.clone(),
             keep: keep.clone(),
+            selection: options.selection.clone(),
             settled,
             notes,
             tool_version: VERSION.to_owned(),
@@ -663,7 +680,10 @@ fn check_addresses(
     let known = || graph.nodes.keys().chain(state.resources.keys());
     let inside: Vec<&Address> = inside.values().flatten().collect();
     let replaced = options.replace.iter().map(|address| ("--replace", address, &[][..]));
-    for (flag, address, more) in replaced.chain(data.map(|address| ("--delete-data", address, &inside[..]))) {
+    let selection = &options.selection;
+    let scoped = selection.targets.iter().map(|address| ("--target", address, &[][..]));
+    let scoped = scoped.chain(selection.excludes.iter().map(|address| ("--exclude", address, &[][..])));
+    for (flag, address, more) in replaced.chain(scoped).chain(data.map(|address| ("--delete-data", address, &inside[..]))) {
         if !known().chain(more.iter().copied()).any(|known| known.is_within(address)) {
             let all: Vec<String> = known().chain(more.iter().copied()).map(ToString::to_string).collect();
             let near = cloudtik_model::did_you_mean(&address.to_string(), all.iter().map(String::as_str))
@@ -788,18 +808,47 @@ fn timestamp() -> String {
     format!("{seconds}")
 }
 
-/// Takes what was renamed to its new name, in memory, and gives what that was. What has the name already keeps it: then two are meant by one.
-fn take_moves(graph: &Graph, ledger: &mut Ledger) -> BTreeMap<Address, Address> {
-    let mut moved = BTreeMap::new();
-    for (from, to) in &graph.moved {
+/// Conditions of a spec that are false whatever is there.
+fn unmet(graph: &Graph) -> Diagnostics {
+    let judged = graph.conditions.iter().filter_map(|condition| match judge(&condition.condition, &condition.message) {
+        Verdict::Fails(text) => Some(condition.unmet(&text)),
+        Verdict::Holds | Verdict::Unknown => None,
+    });
+    judged.collect()
+}
+
+/// Takes what was renamed to its new name, in memory, and gives what that was, with what could not be: what has a name already keeps it.
+fn take_moves(graph: &Graph, ledger: &mut Ledger) -> (BTreeMap<Address, Address>, Vec<String>) {
+    let (mut moved, mut kept) = (BTreeMap::new(), Vec::new());
+    for (from, to) in graph.moved.iter().map(|(from, to)| (from.clone(), to.clone())).chain(moves_of_count(graph, &ledger.state)) {
         let there = &ledger.state.resources;
-        let free = |address: &Address| address.moved(from, to).is_some_and(|after| !there.contains_key(&after));
-        if there.keys().any(free) {
-            ledger.rename(from, to);
-            moved.insert(to.clone(), from.clone());
+        let old = there.range(from.clone()..).map(|(address, _)| address).take_while(|address| address.is_within(&from));
+        let (free, taken): (Vec<Address>, Vec<Address>) =
+            old.filter_map(|address| address.moved(&from, &to)).partition(|after| !there.contains_key(after));
+        if let Some(taken) = taken.first() {
+            kept.push(format!("`moved` from {from} has no effect on what is there: {taken} is in the state too, and keeps its name"));
+        }
+        if !free.is_empty() {
+            ledger.rename(&from, &to);
+            moved.insert(to, from);
         }
     }
-    moved
+    (moved, kept)
+}
+
+/// A resource that gets `count`, or has it no more, is the first one of it and stays what it is.
+fn moves_of_count(graph: &Graph, state: &State) -> Vec<(Address, Address)> {
+    let is_resource = |address: &&Address| matches!(graph.nodes.get(*address), Some(Node::Resource(_))) && address.segments().len() == 2;
+    let other = |address: &Address| match address.key() {
+        None => Some(address.with_key(Some(Key::Index(0)))),
+        Some(Key::Index(0)) => Some(address.with_key(None)),
+        Some(_) => None,
+    };
+    let moves = graph.nodes.keys().filter(is_resource).filter(|address| !state.resources.contains_key(*address)).filter_map(|to| {
+        let from = other(to).filter(|from| state.resources.contains_key(from) && !graph.nodes.contains_key(from))?;
+        Some((from, to.clone()))
+    });
+    moves.collect()
 }
 
 /// Settlement of a plan writes nothing: its records are taken into the ledger alone.

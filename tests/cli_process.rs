@@ -118,7 +118,7 @@ fn converges(project: &Path) {
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stdout));
     let output = cloudtik(project, &["show", "-json"]).output().unwrap();
     let state: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(state["resources"].as_array().unwrap().len(), LENGTH);
+    assert_eq!(state["values"]["root_module"]["resources"].as_array().unwrap().len(), LENGTH);
 }
 
 #[test]

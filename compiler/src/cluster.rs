@@ -47,8 +47,9 @@ fn expand_instance(expansion: &mut Expansion<'_>, block: &Block, instance: &Inst
     let Unrolled { block, instance } = unrolled(expansion, block, instance, &schema, &mut found);
     let (block, instance) = (&*block, &*instance);
     let evaluator = expansion.evaluator(instance);
-    let evaluated = evaluator.block(block, &schema, &mut found);
+    let mut evaluated = evaluator.block(block, &schema, &mut found);
     let conditions = evaluator.conditions(&block.body, &of_block(ConditionKind::Precondition, address), &mut found);
+    conditions.iter().for_each(|condition| condition.condition.addresses(&mut evaluated.needs));
     let wanted = attribute(block, "depends_on").map(|attribute| located(&evaluator, &attribute.value, &mut found)).unwrap_or_default();
     let cluster_name = found.take(real_name(&evaluated, label, instance));
     let failed = found.has_errors();

@@ -19,7 +19,7 @@ use crate::import::{Imports, finish_imports};
 use crate::input::{CompileInput, gather};
 use crate::load::{Reads, load};
 use crate::moved::{finish_moves, read_moves, release};
-use crate::policy::judge_policies;
+use crate::policy::{check_policies, judge_policies};
 use crate::schema::{check_body, not_in_effect};
 use crate::scope::{Instance, SAID_BEFORE, World};
 use crate::version::check_constraint;
@@ -110,8 +110,9 @@ fn compiled(input: &CompileInput<'_>, changes: Option<&[Value]>) -> (Compiled, S
         }
     }
     declarations.checks.iter().for_each(|block| expansion.check(block));
-    if let Some(changes) = changes {
-        judge_policies(&mut expansion, &declarations.policies, changes);
+    match changes {
+        Some(changes) => judge_policies(&mut expansion, &declarations.policies, changes),
+        None => check_policies(&mut expansion, &declarations.policies),
     }
     let mut compiled = Compiled {
         answers: input.expressions.iter().map(|text| answer(&expansion, text)).collect(),
@@ -121,7 +122,7 @@ fn compiled(input: &CompileInput<'_>, changes: Option<&[Value]>) -> (Compiled, S
     if let Some(block) = &declarations.settings {
         settings(&expansion, block, input, &mut compiled, &mut found);
     }
-    finish_moves(&mut expansion);
+    finish_moves(&mut expansion, &declarations.removed);
     release(&mut expansion, &declarations.removed);
     compiled.imports = finish_imports(&mut expansion, &declarations.imports);
     spread_dependencies(&mut expansion);

@@ -12,6 +12,7 @@ use cloudtik_syntax::{Attribute, Block, Body, Label};
 
 use crate::evaluate::{Evaluator, marked_inside, unknown_at_plan_time};
 use crate::expand::{Expansion, MAX_INSTANCES, attribute};
+use crate::object_block::check_parts;
 use crate::schema::{BlockSchema, check_body};
 use crate::scope::Instance;
 
@@ -124,7 +125,9 @@ impl<'b> Dynamic<'b> {
             }
             _ => {}
         }
-        if !rule.schema.open {
+        if let Some(ty) = &rule.schema.object {
+            check_parts(&dynamic.content.body, name, ty, found);
+        } else if !rule.schema.open {
             check_body(&dynamic.content.body, &rule.schema, &format!("`{name}`"), block.header, found);
         }
     }
@@ -237,7 +240,9 @@ fn elements(value: &Value, span: Span) -> Result<Vec<(Value, Value)>, Diagnostic
         Diagnostic::error("bad-for-each", title).at(span)
     };
     let list: Vec<(Value, Value)> = if let Some(entries) = value.entries() {
-        entries.iter().map(|(key, value)| (Value::from(Arc::clone(key)), value.clone())).collect()
+        // Names of a map that is sensitive tell as much as its values.
+        let secret = value.is_sensitive();
+        entries.iter().map(|(key, value)| (Value::from(Arc::clone(key)).marked(secret), value.clone())).collect()
     } else {
         let items = value.elements().ok_or_else(wrong)?;
         match value.kind() {

@@ -215,7 +215,7 @@ impl Evaluator<'_> {
         rules.filter_map(|(a, rule)| Some((Arc::from(rule.schema.name), self.attribute(a, rule, &mut needs, found)?))).collect()
     }
 
-    /// Judges the conditions of one sort in a body. Those that look at what is not known yet come back.
+    /// The conditions of one sort in a body, but for those that hold already. Whoever plans judges them: a destroy asks for none.
     pub(crate) fn conditions(&self, body: &Body, whose: &Whose<'_>, found: &mut Diagnostics) -> Vec<Condition> {
         let name = whose.kind.as_str();
         let lifecycles = body.blocks.iter().filter(|block| &*block.kind.name == "lifecycle").map(|block| &block.body);
@@ -223,7 +223,7 @@ impl Evaluator<'_> {
         for block in std::iter::once(body).chain(lifecycles).flat_map(|body| &body.blocks).filter(|block| &*block.kind.name == name) {
             let (Some(condition), Some(message)) = (attribute(block, "condition"), attribute(block, "error_message")) else { continue };
             match self.condition(&condition.value, &message.value, whose) {
-                Ok(condition) => open.extend(judged(condition, found)),
+                Ok(condition) => open.extend(Some(condition).filter(|condition| condition.condition.as_bool() != Some(true))),
                 Err(diagnostics) => found.extend(diagnostics),
             }
         }
@@ -257,7 +257,7 @@ impl Evaluator<'_> {
         };
         // A message may say what only makes sense where the condition is false.
         let message = if value.as_bool() == Some(true) { Value::NULL } else { self.expression(message, false)?.0 };
-        let place = if value.is_known() { None } else { self.reads.map.borrow().describe(condition.span) };
+        let place = if value.as_bool() == Some(true) { None } else { self.reads.map.borrow().describe(condition.span) };
         let Whose { kind, of, address } = whose.clone();
         Ok(Condition { kind, of, address: address.cloned(), condition: value, message, place, span: condition.span })
     }
@@ -296,23 +296,6 @@ pub(crate) struct Whose<'a> {
     pub(crate) of: String,
     /// The object, where it is one.
     pub(crate) address: Option<&'a Address>,
-}
-
-/// A condition that cannot be judged yet. One that can be is judged, and of an assertion that is false it is said and nothing is stopped.
-pub(crate) fn judged(condition: Condition, found: &mut Diagnostics) -> Option<Condition> {
-    match judge(&condition.condition, &condition.message) {
-        Verdict::Holds => None,
-        Verdict::Unknown => Some(condition),
-        Verdict::Fails(text) => {
-            found.push(match condition.kind {
-                ConditionKind::Assertion => {
-                    Diagnostic::warning("check-failed", format!("{}: {text}", condition.of)).at_saying(condition.span, "this is false")
-                }
-                kind => false_condition(text, kind.as_str(), condition.span),
-            });
-            None
-        }
-    }
 }
 
 fn false_condition(text: String, name: &str, span: Span) -> Diagnostic {

@@ -479,7 +479,7 @@ impl<'a> Expansion<'a> {
                 );
             }
             let description = evaluated.text("description").map(str::to_owned);
-            let output = OutputSpec { value: field.value.clone(), sensitive, description };
+            let output = OutputSpec { value: field.value.clone(), sensitive, description, needs: evaluated.all_needs() };
             self.graph.outputs.insert(label.to_string(), output);
         }
         self.graph.conditions.extend(conditions);

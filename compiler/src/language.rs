@@ -133,6 +133,7 @@ fn removed() -> BlockSchema {
     let destroy = "Whether what was made goes too; `false`: the state lets go of it, and it stays.";
     BlockSchema {
         name: "removed",
+        written: true,
         attributes: vec![AttributeRule::new(AttributeSchema::required("from", Type::Any, ChangeWord::None, from)).reference()],
         blocks: vec![one(BlockSchema {
             name: "lifecycle",
@@ -146,7 +147,14 @@ fn removed() -> BlockSchema {
 }
 
 fn check() -> BlockSchema {
-    BlockSchema { name: "check", labels: &["name"], blocks: vec![condition("assert")], later: &["data"], ..BlockSchema::default() }
+    BlockSchema {
+        name: "check",
+        written: true,
+        labels: &["name"],
+        blocks: vec![condition("assert")],
+        later: &["data"],
+        ..BlockSchema::default()
+    }
 }
 
 fn policy() -> BlockSchema {
@@ -187,6 +195,7 @@ fn cloudtik() -> BlockSchema {
     let word = ChangeWord::None;
     BlockSchema {
         name: "cloudtik",
+        written: true,
         attributes: vec![
             AttributeRule::optional("required_version", Type::String, word, "Version constraint of the tool: `>= 0.1, < 1.0`.").known(),
         ],
@@ -208,6 +217,7 @@ fn variable() -> BlockSchema {
     let word = ChangeWord::None;
     BlockSchema {
         name: "variable",
+        written: true,
         labels: &["name"],
         attributes: vec![
             AttributeRule::optional("type", Type::Any, word, "Its type: `string`, `list(number)`, `object({ … })`.").reference(),
@@ -226,6 +236,7 @@ fn output() -> BlockSchema {
     let word = ChangeWord::None;
     BlockSchema {
         name: "output",
+        written: true,
         labels: &["name"],
         attributes: vec![
             AttributeRule::new(AttributeSchema::required("value", Type::Any, word, "Its value.")),
@@ -727,6 +738,7 @@ fn runtime() -> NestedRule {
         blocks: vec![discover()],
         later: &["service", "binary"],
         open: true,
+        ..BlockSchema::default()
     })
 }
 

@@ -7,7 +7,7 @@ use cloudtik_model::{Address, Diagnostic, Diagnostics, Node, Span};
 use cloudtik_provider_api::WORKER_GROUP_KIND;
 use cloudtik_syntax::Block;
 
-use crate::declare::RESERVED_KINDS;
+use crate::declare::{Name, RESERVED_KINDS};
 use crate::evaluate::Evaluator;
 use crate::expand::{Expansion, attribute};
 use crate::scope::Instance;
@@ -100,8 +100,9 @@ pub(crate) fn read_moves(expansion: &Expansion<'_>, blocks: &[Block], found: &mu
         }
         let (before, now) = (renamed.role(Role::Before), renamed.role(Role::Now));
         let first = |role: Role, address: &Address| {
-            let same = |(of, other): &&(Role, Address)| *of == role && (other.is_within(address) || address.is_within(other));
-            named.iter().find(|(name, _)| same(name)).map(|(_, span)| *span)
+            let below = named.range((role, address.clone())..).take_while(|((of, other), _)| *of == role && other.is_within(address));
+            let whole = named.get(&(role, address.with_key(None)));
+            below.map(|(_, span)| span).next().or(whole).copied()
         };
         let twice =
             first(before, &from).map(|first| (&from, from_span, first)).or_else(|| first(now, &to).map(|first| (&to, to_span, first)));
@@ -123,7 +124,14 @@ pub(crate) fn read_moves(expansion: &Expansion<'_>, blocks: &[Block], found: &mu
 }
 
 /// Checks that what was renamed is there and its former name is not, and puts the renames into the graph. What has errors is not asked for.
-pub(crate) fn finish_moves(expansion: &mut Expansion<'_>) {
+pub(crate) fn finish_moves(expansion: &mut Expansion<'_>, removed: &[Block]) {
+    let is_removed = |to: &Address| {
+        let names = |block: &Block| {
+            let from = attribute(block, "from")?;
+            expansion.evaluator(&Instance::default()).address(&from.value, &mut Diagnostics::new())
+        };
+        removed.iter().filter_map(names).any(|from| to.is_within(&from))
+    };
     let nodes = &expansion.graph.nodes;
     let made: BTreeSet<Address> = expansion.head_configs.keys().cloned().collect();
     let failed = expansion.found.has_errors();
@@ -142,11 +150,17 @@ pub(crate) fn finish_moves(expansion: &mut Expansion<'_>) {
         let is_there = |address: &Address, node: &Node| {
             address.is_within(to) && (!is_group || matches!(node, Node::Resource(group) if &*group.kind == WORKER_GROUP_KIND))
         };
-        if nodes.keys().any(|address| address.moved(from, &of.to).is_some()) {
+        let below = |prefix: &Address| {
+            nodes.range(prefix.clone()..).take_while({
+                let prefix = prefix.clone();
+                move |(address, _)| address.is_within(&prefix)
+            })
+        };
+        if below(from).any(|(address, _)| address.moved(from, &of.to).is_some()) {
             let title = format!("`{from}` is still in the spec, so it was not renamed");
             let help = format!("take the {} of that name out, or this `moved`", if is_group { "`workers` block" } else { "block" });
             found.push(Diagnostic::error("moved-exists", title).at(of.from_span).help(help));
-        } else if nodes.iter().any(|(address, node)| is_there(address, node)) {
+        } else if below(to).any(|(address, node)| is_there(address, node)) || is_declared(expansion, to) || is_removed(to) {
             moved.insert(from.clone(), to.clone());
         } else if made.contains(&to.prefix(2)) || !failed {
             let (title, block) = match is_group {
@@ -159,6 +173,12 @@ pub(crate) fn finish_moves(expansion: &mut Expansion<'_>) {
     }
     expansion.graph.moved = moved;
     expansion.found.extend(found);
+}
+
+/// Whether a resource is declared, however many there are of it.
+fn is_declared(expansion: &Expansion<'_>, address: &Address) -> bool {
+    let name = address.segments().get(1).map(|segment| Name::Resource(address.root().into(), Arc::clone(&segment.name)));
+    Renamed::of(address) == Some(Renamed::Resource) && name.is_some_and(|name| expansion.world.declared.contains(&name))
 }
 
 /// What something is called in the end: it may have been renamed more than once. `None`: the names go round in a circle.
@@ -185,6 +205,14 @@ pub(crate) fn release(expansion: &mut Expansion<'_>, blocks: &[Block]) {
         let lifecycle = lifecycle.map(|(inner, rule)| evaluator.block(inner, &rule.schema, &mut found));
         let Some(from) = attribute(block, "from").map(|attribute| &attribute.value) else { continue };
         let Some(address) = evaluator.address(from, &mut found) else { continue };
+        if !may_be_removed(&address) {
+            found.push(
+                Diagnostic::error("removed-kind", format!("`{address}` is nothing that a plan makes"))
+                    .at(from.span)
+                    .help("name a resource, `aws_vpc.main`, or a whole block or a part of it: `cluster.c`, `workspace.w.storage.logs`"),
+            );
+            continue;
+        }
         if expansion.graph.nodes.keys().any(|node| node.is_within(&address)) {
             found.push(
                 Diagnostic::error("removed-exists", format!("`{address}` is still in the spec"))
@@ -197,6 +225,12 @@ pub(crate) fn release(expansion: &mut Expansion<'_>, blocks: &[Block]) {
     }
     expansion.graph.released = released;
     expansion.found.extend(found);
+}
+
+/// Whether something in a state may have that address: a resource, a workspace or a cluster, or what stands below one of these two.
+fn may_be_removed(address: &Address) -> bool {
+    let is_block = matches!(address.root(), "workspace" | "cluster") && address.segments().len() >= RESOURCE_SEGMENTS;
+    is_block || Renamed::of(address) == Some(Renamed::Resource)
 }
 
 fn wrong_kind(title: String) -> Diagnostic {

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use cloudtik_lang::convert;
 use cloudtik_model::spec::Field;
-use cloudtik_model::{Address, Diagnostic, Diagnostics, ObjectField, Type, Value, did_you_mean};
+use cloudtik_model::{Address, Diagnostic, Diagnostics, ObjectField, Span, Type, Value, did_you_mean};
 use cloudtik_provider_api::AttributeSchema;
-use cloudtik_syntax::Block;
+use cloudtik_syntax::{Block, Body};
 
+use crate::dynamic::{DYNAMIC, Dynamic};
 use crate::evaluate::{Evaluator, article};
 use crate::expand::attribute;
 use crate::schema::{BlockSchema, NestedRule};
@@ -30,7 +31,8 @@ fn parts(ty: &Type) -> Option<(&Parts, bool)> {
 /// The rule of an attribute that may be written as blocks too; what may stand in them, its type says.
 pub(crate) fn block_rule(schema: &AttributeSchema) -> Option<NestedRule> {
     let (_, many) = parts(&schema.ty)?;
-    Some(NestedRule { schema: BlockSchema { name: schema.name, open: true, ..BlockSchema::default() }, many })
+    let object = Some(schema.ty.clone());
+    Some(NestedRule { schema: BlockSchema { name: schema.name, open: true, object, ..BlockSchema::default() }, many })
 }
 
 /// The value of an attribute that is written as blocks, if it is.
@@ -47,6 +49,11 @@ pub(crate) fn blocks_value(
     if let Some(other) = attribute(block, schema.name) {
         let title = format!("`{}` is written as an attribute and as a block", schema.name);
         found.push(Diagnostic::error("duplicate-block", title).at(first.header).and_at(other.name.span, "the other one"));
+        return None;
+    }
+    let mut said = Diagnostics::new();
+    written.iter().for_each(|block| check_parts(&block.body, schema.name, &schema.ty, &mut said));
+    if said.has_errors() {
         return None;
     }
     let errors = found.len();
@@ -73,7 +80,7 @@ fn written_value(
     found: &mut Diagnostics,
 ) -> Value {
     let Some((parts, many)) = parts(ty) else { return Value::NULL };
-    let mut values: Vec<Value> = blocks.iter().map(|block| object(evaluator, name, parts, block, needs, found)).collect();
+    let mut values: Vec<Value> = blocks.iter().map(|block| object(evaluator, parts, block, needs, found)).collect();
     match (many, blocks) {
         (true, _) => Value::tuple(values),
         (false, [first, second, ..]) => {
@@ -86,30 +93,10 @@ fn written_value(
     }
 }
 
-fn object(
-    evaluator: &Evaluator<'_>,
-    name: &str,
-    parts: &Parts,
-    block: &Block,
-    needs: &mut BTreeSet<Address>,
-    found: &mut Diagnostics,
-) -> Value {
+fn object(evaluator: &Evaluator<'_>, parts: &Parts, block: &Block, needs: &mut BTreeSet<Address>, found: &mut Diagnostics) -> Value {
     let mut entries: BTreeMap<Arc<str>, Value> = BTreeMap::new();
-    let unknown = |what: &str, written: &cloudtik_syntax::Ident, found: &mut Diagnostics| {
-        let near = did_you_mean(&written.name, parts.keys().map(|part| &**part)).map(|near| format!("did you mean `{near}`?"));
-        let title = format!("`{name}` has no {what} `{}`", written.name);
-        found.push(
-            Diagnostic::error(if what == "block" { "unknown-block" } else { "unknown-attribute" }, title).at(written.span).maybe_help(near),
-        );
-    };
-    if let Some(label) = block.labels.first() {
-        found.push(Diagnostic::error("too-many-labels", format!("`{name}` takes no label")).at(label.span));
-    }
     for attribute in &block.body.attributes {
-        let Some(part) = parts.get(&attribute.name.name) else {
-            unknown("attribute", &attribute.name, found);
-            continue;
-        };
+        let Some(part) = parts.get(&attribute.name.name) else { continue };
         let evaluated = evaluator.expression(&attribute.value, false).and_then(|(value, referred)| {
             needs.extend(referred);
             convert(&value, &part.ty).map_err(|error| {
@@ -126,10 +113,7 @@ fn object(
     }
     let mut inner: BTreeMap<&Arc<str>, Vec<&Block>> = BTreeMap::new();
     for block in &block.body.blocks {
-        match parts.get(&block.kind.name).filter(|part| self::parts(&part.ty).is_some()) {
-            Some(_) => inner.entry(&block.kind.name).or_default().push(block),
-            None => unknown("block", &block.kind, found),
-        }
+        inner.entry(&block.kind.name).or_default().push(block);
     }
     for (name, blocks) in inner {
         let Some(part) = parts.get(name) else { continue };
@@ -141,4 +125,28 @@ fn object(
         entries.insert(Arc::clone(name), written_value(evaluator, name, &part.ty, &blocks, needs, found));
     }
     Value::object(entries)
+}
+
+/// Says everything that is wrong with the names in the block of an object.
+pub(crate) fn check_parts(body: &Body, name: &str, ty: &Type, found: &mut Diagnostics) {
+    let Some((parts, _)) = parts(ty) else { return };
+    let unknown = |what: &str, code: &'static str, written: &str, span: Span| {
+        let near = did_you_mean(written, parts.keys().map(|part| &**part)).map(|near| format!("did you mean `{near}`?"));
+        Diagnostic::error(code, format!("`{name}` has no {what} `{written}`")).at(span).maybe_help(near)
+    };
+    for written in body.attributes.iter().map(|attribute| &attribute.name).filter(|written| !parts.contains_key(&written.name)) {
+        found.push(unknown("attribute", "unknown-attribute", &written.name, written.span));
+    }
+    for block in &body.blocks {
+        let made = if &*block.kind.name == DYNAMIC { Dynamic::read(block, found) } else { None };
+        let (written, span, inside) = match &made {
+            Some(dynamic) => (&*dynamic.label.text, dynamic.label.span, &dynamic.content.body),
+            None if &*block.kind.name == DYNAMIC => continue,
+            None => (&*block.kind.name, block.kind.span, &block.body),
+        };
+        match parts.get(written).filter(|part| self::parts(&part.ty).is_some()) {
+            Some(part) => check_parts(inside, written, &part.ty, found),
+            None => found.push(unknown("block", "unknown-block", written, span)),
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cloudtik_model::{ConditionKind, Diagnostic, Key, Value, Verdict, judge};
+use cloudtik_model::{ConditionKind, Diagnostic, Expr, ExprKind, Key, Type, Value, Verdict, judge};
 use cloudtik_syntax::Block;
 
 use crate::evaluate::Whose;
@@ -21,6 +21,24 @@ pub(crate) fn judge_policies(expansion: &mut Expansion<'_>, blocks: &[Block], ch
         let Some(instances) = instances(expansion, block, changes) else { continue };
         for instance in &instances {
             judge_one(expansion, block, instance);
+        }
+    }
+}
+
+/// Looks for mistakes in policies while there is no plan: each change of it is not known then.
+pub(crate) fn check_policies(expansion: &mut Expansion<'_>, blocks: &[Block]) {
+    let change = Value::deferred(Type::Any, Expr::from(ExprKind::Fact(ADDRESS.into())));
+    let some = Instance { key: Some(Key::Name(ADDRESS.into())), each_value: Some(change), ..Instance::default() };
+    for block in blocks {
+        let (Some(condition), Some(message)) = (attribute(block, "condition"), attribute(block, "error_message")) else { continue };
+        let all =
+            if attribute(block, "for_each").is_some() { expansion.instances(block).map(|of| of.list) } else { Some(vec![some.clone()]) };
+        let Some(instance) = all.and_then(|all| all.into_iter().next()) else { continue };
+        for expr in [&condition.value, &message.value] {
+            let evaluated = expansion.evaluator(&instance).expression(expr, false);
+            if let Err(diagnostics) = evaluated {
+                expansion.found.extend(diagnostics);
+            }
         }
     }
 }
@@ -49,6 +67,10 @@ fn judge_one(expansion: &mut Expansion<'_>, block: &Block, instance: &Instance) 
     });
     let whose = Whose { kind: ConditionKind::Precondition, of: label.text.to_string(), address: None };
     let judged = evaluator.condition(&condition.value, &message.value, &whose);
+    let about = match &instance.key {
+        Some(Key::Name(key)) => format!(" of {key}"),
+        _ => String::new(),
+    };
     let (text, why) = match judged.map(|condition| judge(&condition.condition, &condition.message)) {
         Ok(Verdict::Holds) => (None, ""),
         Ok(Verdict::Fails(text)) => (Some(text), "this is false"),
@@ -57,15 +79,12 @@ fn judge_one(expansion: &mut Expansion<'_>, block: &Block, instance: &Instance) 
             (Some(text.to_owned()), "this is not known")
         }
         Err(diagnostics) => {
-            found.extend(diagnostics);
+            let note = format!("in policy \"{}\"{about}", label.text);
+            found.extend(diagnostics.into_iter().map(|diagnostic| diagnostic.note(note.clone())));
             (None, "")
         }
     };
     if let Some(text) = text {
-        let about = match &instance.key {
-            Some(Key::Name(key)) => format!(" of {key}"),
-            _ => String::new(),
-        };
         let title = format!("policy \"{}\"{about}: {text}", label.text);
         let warns = enforcement.is_some_and(|field| field.value.as_str() == Some("warn"));
         let diagnostic = if warns { Diagnostic::warning(POLICY_WARNS, title) } else { Diagnostic::error("policy-denies", title) };

@@ -8,6 +8,7 @@ use cloudtik_syntax::{Block, Body};
 
 use crate::check::check_value;
 use crate::dynamic::{DYNAMIC, Dynamic};
+use crate::object_block::check_parts;
 
 /// Characters of the label of a nested block: as long as one part of a host name, which some of them become.
 const LABEL_CHARS_MAX: usize = 63;
@@ -30,6 +31,10 @@ pub struct BlockSchema {
     pub later: &'static [&'static str],
     /// Whether any attribute may stand in it: `locals`, a resource whose kind decides, a runtime whose module decides.
     pub open: bool,
+    /// The type of the object that it writes, if it is an attribute that may be written as blocks.
+    pub object: Option<Type>,
+    /// Whether the blocks in it are written: no `dynamic` makes them.
+    pub written: bool,
 }
 
 /// How often a nested block may stand in its parent.
@@ -218,7 +223,7 @@ fn makes(block: &Block) -> &str {
 
 fn check_nested<'b>(block: &'b Block, schema: &BlockSchema, what: &str, seen: &mut Seen<'b>, found: &mut Diagnostics) {
     let name = &*block.kind.name;
-    if name == DYNAMIC && schema.name != TOP_LEVEL {
+    if name == DYNAMIC && schema.name != TOP_LEVEL && !schema.written {
         return Dynamic::check(block, schema, what, found);
     }
     let Some(rule) = schema.block(name) else {
@@ -239,7 +244,9 @@ fn check_nested<'b>(block: &'b Block, schema: &BlockSchema, what: &str, seen: &m
         found.push(Diagnostic::error("duplicate-block", title).at_saying(block.header, "the second").and_at(first, "the first"));
     }
     // Of a block whose attributes follow from its label the whole body is checked where that is looked up.
-    if !rule.schema.open || rule.schema.labels.is_empty() {
+    if let Some(ty) = &rule.schema.object {
+        check_parts(&block.body, name, ty, found);
+    } else if !rule.schema.open || rule.schema.labels.is_empty() {
         check_body(&block.body, &rule.schema, &format!("`{name}`"), block.header, found);
     }
 }

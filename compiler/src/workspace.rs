@@ -37,8 +37,9 @@ pub(crate) fn expand_workspace(expansion: &mut Expansion<'_>, name: &Name, block
         let (block, instance) = (&*block, &*instance);
         let client = client_provider(expansion, block, instance, &used);
         let evaluator = expansion.evaluator(instance);
-        let evaluated = evaluator.block(block, &schema, &mut found);
+        let mut evaluated = evaluator.block(block, &schema, &mut found);
         let conditions = evaluator.conditions(&block.body, &of_block(ConditionKind::Precondition, &address), &mut found);
+        conditions.iter().for_each(|condition| condition.condition.addresses(&mut evaluated.needs));
         check_proxy(&evaluated, &mut found);
         let wanted = attribute(block, "depends_on").map(|attribute| located(&evaluator, &attribute.value, &mut found)).unwrap_or_default();
         let real_name = found.take(real_name(&evaluated, label, instance));
@@ -154,9 +155,10 @@ fn has_attribute(expansion: &Expansion<'_>, resource: &cloudtik_model::ResourceS
     name == "*" || kind.is_some_and(|kind| kind.attribute(name).is_some())
 }
 
-/// Whose the conditions of a block are: of none of the objects that it makes, so what is not known yet is judged at the end.
-pub(crate) fn of_block(kind: ConditionKind, address: &Address) -> Whose<'static> {
-    Whose { kind, of: address.to_string(), address: None }
+/// Whose the conditions of a block are: of none of the objects that it makes. A precondition holds before the first of them is made, if it
+/// can be judged by then; all else is judged at the end.
+pub(crate) fn of_block(kind: ConditionKind, address: &Address) -> Whose<'_> {
+    Whose { kind, of: address.to_string(), address: (kind == ConditionKind::Precondition).then_some(address) }
 }
 
 /// The postconditions of a block; `self` is what references to it see.

@@ -454,7 +454,7 @@ output "o" { value = cluster.c.runtime.nginx.endpoints }
 
 #[test]
 fn postconditions_see_what_was_made() {
-    errors(
+    let graph = graph(
         r#"
 workspace "x" {
   lifecycle {
@@ -462,11 +462,18 @@ workspace "x" {
       condition     = self.name == "y"
       error_message = "it is called ${self.name}"
     }
+    postcondition {
+      condition     = self.name == "x"
+      error_message = "it holds"
+    }
   }
 }
 "#,
-        "7 condition-failed: it is called x",
     );
+    // Whoever plans judges it: a destroy asks for none.
+    let [condition] = graph.conditions.as_slice() else { panic!("{:?}", graph.conditions) };
+    let fails = cloudtik_model::Verdict::Fails("it is called x".to_owned());
+    assert_eq!((cloudtik_model::judge(&condition.condition, &condition.message), condition.of.as_str()), (fails, "workspace.x"));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use cloudtik_model::{Address, Graph, Span, State, Value};
 use cloudtik_provider_api::{ObjectAnswer, ProviderSchema};
 
-use crate::Settled;
+use crate::{Selection, Settled};
 
 /// What a read found at an address.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,6 +49,8 @@ pub struct PlanInput<'a> {
     /// Data that says of itself that it is kept, and is not given up: it stays although nothing wants it, with what it stands on, and is not
     /// made anew.
     pub keep: BTreeSet<Address>,
+    /// What the plan is about.
+    pub selection: Selection,
     /// What settlement found.
     pub settled: Vec<Settled>,
     /// Lines that a reader should know.

@@ -18,6 +18,7 @@ mod policy;
 mod removal;
 mod render;
 mod resource;
+mod selection;
 mod step;
 mod text;
 
@@ -34,4 +35,5 @@ pub use plan::{Action, AttributeChange, Change, Counts, OutputChange, PLAN_VERSI
 pub use planner::plan;
 pub use policy::changes_for_policies;
 pub use render::{RenderOptions, render_text, summary};
+pub use selection::Selection;
 pub use step::{effective_undo, resource_identity, step_identity};

@@ -81,6 +81,9 @@ pub struct Plan {
     /// What is called otherwise than in the state, which is told before anything else is done: by the address of now, the one before.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub moved: BTreeMap<Address, Address>,
+    /// Whether it is about a part only: `--target`, `--exclude`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub partial: bool,
     /// What must be true and is judged while it is carried out, because it looks at what is known only then.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
@@ -257,6 +260,14 @@ impl Plan {
             *counter += 1;
         }
         counts
+    }
+
+    /// What an address was called before, if it was called otherwise.
+    #[must_use]
+    pub fn former_address(&self, address: &Address) -> Option<Address> {
+        let prefixes = (1..=address.segments().len()).rev().map(|length| address.prefix(length));
+        let named = prefixes.flat_map(|prefix| [prefix.with_key(None), prefix]);
+        named.into_iter().find_map(|to| address.moved(&to, self.moved.get(&to)?))
     }
 
     /// Whether apply would do something that a reader should know of: what `--detailed-exitcode` asks. What is only written into the

@@ -27,11 +27,13 @@ pub fn plan(input: PlanInput<'_>) -> (Plan, Diagnostics) {
         asked: create_before_destroy(&order),
         names: BTreeMap::new(),
         kept: kept(&input),
+        taken: (!input.selection.is_whole()).then(|| input.selection.addresses(input.graph, input.state, input.mode)),
     };
     if input.mode == Mode::Normal {
         planner.find_references(&order);
-        for (_, node) in &order {
+        for (address, node) in &order {
             match node {
+                _ if !planner.takes(address) => planner.stays_as_it_is(address),
                 Node::Resource(spec) => planner.resource(spec),
                 Node::Step(spec) => planner.step(spec),
             }
@@ -79,6 +81,8 @@ pub(crate) struct Planner<'i, 'a> {
     pub(crate) names: BTreeMap<NameKey, (&'a Address, Span)>,
     /// What stays although nothing wants it: data that says so of itself, and all that it stands on; by address, whose data it is.
     pub(crate) kept: BTreeMap<&'a Address, Address>,
+    /// The addresses that the plan is about; `None`: all.
+    taken: Option<BTreeSet<Address>>,
 }
 
 /// Data that stays although nothing wants it cannot be without what it depends on: a database not without its network.
@@ -143,6 +147,21 @@ impl<'a> Planner<'_, 'a> {
         }
         self.input.graph.outputs.values().for_each(|output| output.value.addresses(&mut self.referenced));
         self.input.graph.conditions.iter().for_each(|condition| condition.condition.addresses(&mut self.referenced));
+    }
+
+    /// Whether the plan is about that address.
+    pub(crate) fn takes(&self, address: &Address) -> bool {
+        self.taken.as_ref().is_none_or(|taken| taken.contains(address))
+    }
+
+    /// Says of what the plan is not about that it will be what it was.
+    fn stays_as_it_is(&mut self, address: &Address) {
+        let object = self.input.state.resources.get(address).and_then(|entry| entry.current.as_ref());
+        if let Some(object) = object.filter(|_| self.is_referenced(address)) {
+            let mut attributes = object.attributes.entries().cloned().unwrap_or_default();
+            attributes.insert("id".into(), object.id.as_str().into());
+            self.will_be(address, Value::object(attributes));
+        }
     }
 
     /// The kind of a resource.
@@ -293,19 +312,40 @@ impl<'a> Planner<'_, 'a> {
             return open;
         }
         for condition in &self.input.graph.conditions {
-            let errors = self.diagnostics.len();
-            let value = self.resolved(&condition.condition, condition.address.as_ref(), condition.span);
-            if self.diagnostics.len() > errors {
+            if !self.takes_all(&condition.condition) || condition.address.as_ref().is_some_and(|address| !self.takes(address)) {
                 continue;
             }
-            let message = self.resolved(&condition.message, condition.address.as_ref(), condition.span);
-            match judge(&value, &message) {
-                Verdict::Holds => {}
-                Verdict::Unknown => open.push(condition.clone()),
-                Verdict::Fails(text) => self.diagnostics.push(condition.unmet(&text)),
+            let context = Context::new(&self.known);
+            let judged = resolve(&condition.condition, &context).map(|value| {
+                let message = resolve(&condition.message, &context).unwrap_or_else(|_| condition.message.clone());
+                judge(&value, &message)
+            });
+            match judged {
+                Ok(Verdict::Holds) => {}
+                Ok(Verdict::Unknown) => open.push(condition.clone()),
+                Ok(Verdict::Fails(text)) => self.diagnostics.push(condition.unmet(&text)),
+                // What cannot be worked out does not hold.
+                Err(errors) => {
+                    let texts = errors.iter().map(|error| error.title.clone()).collect::<Vec<_>>();
+                    self.diagnostics.push(condition.unmet(&texts.join("; ")));
+                }
             }
         }
         open
+    }
+
+    /// Whether the plan is about all that stands at an address and below.
+    fn takes_within(&self, prefix: &Address) -> bool {
+        let nodes = crate::order::within(&self.input.graph.nodes, prefix);
+        self.taken.is_none() || nodes.into_iter().all(|(address, _)| self.takes(address))
+    }
+
+    /// Whether the plan is about all that a value refers to.
+    fn takes_all(&self, value: &Value) -> bool {
+        let Some(taken) = &self.taken else { return true };
+        let mut addresses = BTreeSet::new();
+        value.addresses(&mut addresses);
+        addresses.is_subset(taken)
     }
 
     fn outputs(&mut self) -> BTreeMap<String, OutputChange> {
@@ -313,6 +353,9 @@ impl<'a> Planner<'_, 'a> {
         let mut outputs = BTreeMap::new();
         if self.input.mode == Mode::Normal {
             for (name, spec) in &self.input.graph.outputs {
+                if !self.takes_all(&spec.value) || !spec.needs.iter().all(|needed| self.takes_within(needed)) {
+                    continue;
+                }
                 let after = self.resolved(&spec.value, None, Span::NONE);
                 let before = state.get(name);
                 let sensitive = spec.sensitive || after.has_sensitive();
@@ -322,9 +365,9 @@ impl<'a> Planner<'_, 'a> {
                 outputs.insert(name.clone(), OutputChange { before, after: Some(after.marked(sensitive)), sensitive, changed });
             }
         }
-        for (name, output) in
-            state.iter().filter(|(name, _)| self.input.mode == Mode::Destroy || !self.input.graph.outputs.contains_key(*name))
-        {
+        // Part of a destroy takes no results away.
+        let gone = state.iter().filter(|_| self.taken.is_none());
+        for (name, output) in gone.filter(|(name, _)| self.input.mode == Mode::Destroy || !self.input.graph.outputs.contains_key(*name)) {
             let before = Some(output.value.clone().marked(output.sensitive));
             outputs.insert(name.clone(), OutputChange { before, after: None, sensitive: output.sensitive, changed: true });
         }
@@ -363,6 +406,7 @@ impl<'a> Planner<'_, 'a> {
             sources: BTreeMap::new(),
             variables: BTreeMap::new(),
             moved: BTreeMap::new(),
+            partial: !input.selection.is_whole(),
             conditions,
             expected: None,
         };

@@ -29,7 +29,7 @@ impl<'a> Planner<'_, 'a> {
     pub(crate) fn removals(&mut self) {
         let state = &self.input.state.resources;
         for (address, entry) in state {
-            if self.input.mode == Mode::Normal && self.input.graph.nodes.contains_key(address) {
+            if self.input.mode == Mode::Normal && self.input.graph.nodes.contains_key(address) || !self.takes(address) {
                 continue;
             }
             let mut change = self.removal(address, entry);
@@ -87,8 +87,10 @@ impl<'a> Planner<'_, 'a> {
             reason.clone_into(&mut change.reason);
         };
         if self.input.graph.released.iter().any(|from| address.is_within(from)) {
-            change.id = entry.current.as_ref().map(|object| object.id.clone());
-            forget(&mut change, "let go of by `removed`: it stays as it is");
+            // What a replacement left is let go of with it.
+            change.deposed.clear();
+            change.action = Action::Forget;
+            "let go of by `removed`: it stays as it is".clone_into(&mut change.reason);
             return change;
         }
         let Some(object) = &entry.current else {

@@ -93,6 +93,8 @@ fn decided(given: &[Given], plan: &PlanFlags, destroy: bool, delete_data: &Delet
         (plan.provider.provider.is_some(), "--provider"),
         (destroy, "--destroy"),
         (!plan.replace.is_empty(), "--replace"),
+        (!plan.target.is_empty() || !plan.target_file.is_empty(), "--target"),
+        (!plan.exclude.is_empty() || !plan.exclude_file.is_empty(), "--exclude"),
         (!plan.refresh, "--refresh"),
         (!plan.checks, "--checks"),
         (!delete_data.is_empty(), "--delete-data"),
@@ -445,6 +447,18 @@ pub(crate) struct PlanFlags {
     /// Make this object anew; may be repeated
     #[arg(long, value_name = "ADDRESS", value_parser = address)]
     pub(crate) replace: Vec<Address>,
+    /// Plan for this and what it cannot be without; may be repeated
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    pub(crate) target: Vec<Address>,
+    /// The same for each address in this file, one a line
+    #[arg(long, value_name = "FILE")]
+    pub(crate) target_file: Vec<PathBuf>,
+    /// Leave this out, and what cannot be without it; may be repeated
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    pub(crate) exclude: Vec<Address>,
+    /// The same for each address in this file, one a line
+    #[arg(long, value_name = "FILE")]
+    pub(crate) exclude_file: Vec<PathBuf>,
     /// Destroy workspaces, or make parts of them anew, although clusters of other projects are in them
     #[arg(long)]
     pub(crate) allow_disruption: bool,

@@ -1,8 +1,10 @@
 //! From arguments and environment to the options of the facade.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
-use cloudtik::model::{Diagnostic, MAX_FILE_BYTES};
+use cloudtik::model::{Address, Diagnostic, MAX_FILE_BYTES};
+use cloudtik::planner::Selection;
 use cloudtik::{Failure, PlanOptions, Project, ProjectOptions, VariableArgument, VariableInputs};
 
 use super::arguments::{Given, PlanFlags, ProviderFlags};
@@ -30,15 +32,37 @@ pub(crate) fn open(
 }
 
 /// What a plan is to be made of, as far as all commands that plan have it.
-pub(crate) fn plan_options(flags: &PlanFlags) -> PlanOptions {
-    PlanOptions {
+pub(crate) fn plan_options(flags: &PlanFlags) -> Result<PlanOptions, Failure> {
+    Ok(PlanOptions {
+        selection: Selection {
+            targets: with_files(&flags.target, &flags.target_file)?,
+            excludes: with_files(&flags.exclude, &flags.exclude_file)?,
+        },
         refresh: flags.refresh,
         replace: flags.replace.iter().cloned().collect(),
         parallelism: flags.parallelism,
         allow_disruption: flags.allow_disruption,
         checks: flags.checks,
         ..PlanOptions::default()
+    })
+}
+
+/// Addresses that were typed, and those in files: one a line, without blank lines and those that begin with `#`.
+fn with_files(typed: &[Address], files: &[PathBuf]) -> Result<BTreeSet<Address>, Failure> {
+    let mut all: BTreeSet<Address> = typed.iter().cloned().collect();
+    for file in files {
+        let bytes = read(file)?;
+        let text = String::from_utf8_lossy(&bytes);
+        let lines = text.lines().map(str::trim).enumerate().filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
+        for (index, line) in lines {
+            let wrong = |error: &dyn std::fmt::Display| {
+                let title = format!("`{}`, line {}: {error}", file.display(), index + 1);
+                Failure::plain(Diagnostic::error("usage", title).help("write one address a line, such as `value.x` or `cluster.c.head`"))
+            };
+            all.insert(line.parse().map_err(|error| wrong(&error))?);
+        }
     }
+    Ok(all)
 }
 
 fn variables(environment: &Environment, given: &[Given]) -> Result<VariableInputs, Failure> {

@@ -18,9 +18,9 @@ const LATER_COMMANDS: &[&str] =
 
 /// Flags of the language that this version does not have, by command.
 const LATER_FLAGS: &[(&str, &[&str])] = &[
-    ("plan", &["base", "data", "exclude", "refresh-facts", "refresh-only", "state", "target", "unset-vars"]),
-    ("apply", &["exclude", "keep-failed", "refresh-facts", "refresh-only", "state", "target"]),
-    ("destroy", &["exclude", "state", "target"]),
+    ("plan", &["base", "data", "refresh-facts", "refresh-only", "state", "unset-vars"]),
+    ("apply", &["keep-failed", "refresh-facts", "refresh-only", "state"]),
+    ("destroy", &["state"]),
     ("show", &["record", "spec"]),
 ];
 

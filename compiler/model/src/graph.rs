@@ -212,6 +212,9 @@ pub struct OutputSpec {
     pub sensitive: bool,
     /// For `output` and its listing.
     pub description: Option<String>,
+    /// What its value was made of.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub needs: BTreeSet<Address>,
 }
 
 /// What the spec wants. Acyclic; every address in `depends_on` is a node.

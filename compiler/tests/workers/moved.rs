@@ -115,7 +115,20 @@ fn what_is_removed_is_not_in_the_spec() {
     assert!(released("from = value.gone\nlifecycle { destroy = true }").is_empty());
     assert_eq!(released("from = cluster.c\nlifecycle { destroy = false }"), [address("cluster.c")].into());
     errors(
+        &removed("from = value.one.input\nlifecycle { destroy = false }"),
+        "5 removed-kind: `value.one.input` is nothing that a plan makes\n  help: name a resource, `aws_vpc.main`, or a whole block or a part of it: `cluster.c`, `workspace.w.storage.logs`",
+    );
+    errors(
         &removed("from = value.one\nlifecycle { destroy = false }"),
         "5 removed-exists: `value.one` is still in the spec\n  help: take the block out, or this `removed`",
     );
+}
+
+#[test]
+fn a_name_may_be_of_none_now_or_let_go_of() {
+    let none = "resource \"value\" \"many\" { count = 0 }\nmoved {\n  from = value.old\n  to   = value.many[0]\n}\n";
+    assert_eq!(compiled(none).graph.moved, [(address("value.old"), address("value.many[0]"))].into());
+    let left = "moved {\n  from = value.old\n  to   = value.left\n}\nremoved {\n  from = value.left\n  lifecycle { destroy = false }\n}\n";
+    let graph = compiled(left).graph;
+    assert_eq!((graph.moved, graph.released), ([(address("value.old"), address("value.left"))].into(), [address("value.left")].into()));
 }

@@ -12,7 +12,7 @@ use cloudtik_lang::{Filling, Fragment, LateValues, instantiate, instantiate_head
 use cloudtik_model::{
     Address, EventLevel, Graph, HeadConfig, Lifecycle, Node, Object, ProviderConfig, ResourceSpec, Span, State, StateEntry, Value,
 };
-use cloudtik_planner::{Action, Execution, Mode, Observation, Plan, PlanInput, execution, lint, plan};
+use cloudtik_planner::{Action, Execution, Mode, Observation, Plan, PlanInput, Selection, execution, lint, plan};
 use cloudtik_provider_api::{CLUSTER_TAG, ErrorClass, GROUP_TAG, NODE_NAME, ROLE_TAG, SEQUENCE_TAG, TEMPLATE_TAG, WORKER_ROLE};
 
 use super::Controller;
@@ -233,6 +233,7 @@ impl Controller {
             mode: if leaving { Mode::Destroy } else { Mode::Normal },
             replace: BTreeSet::new(),
             keep: BTreeSet::new(),
+            selection: Selection::default(),
             settled: Vec::new(),
             notes: Vec::new(),
             tool_version: self.tool_version.clone(),

@@ -1,6 +1,8 @@
 //! Conditions that a plan could not judge: of an object before it is made and after, of everything else when all is done.
 
-use cloudtik_model::{Condition, ConditionKind, Verdict, judge};
+use std::collections::BTreeMap;
+
+use cloudtik_model::{Address, Condition, ConditionKind, Verdict, judge};
 use cloudtik_planner::OperationKind;
 use cloudtik_provider_api::CallError;
 
@@ -8,16 +10,26 @@ use crate::engine::objects::permanent;
 use crate::engine::values;
 use crate::engine::{Engine, Unmet};
 
+/// Segments of the address of a workspace or a cluster.
+const BLOCK_SEGMENTS: usize = 2;
+
 impl Engine {
     /// What of the conditions of an operation's object does not hold.
     pub(crate) fn unmet(&mut self, id: usize, kind: ConditionKind) -> Option<CallError> {
-        if self.input.plan.conditions.is_empty() {
+        if self.conditions.is_empty() {
             return None;
         }
         let operation = self.operation(id).filter(|operation| makes(&operation.kind))?;
-        let is_of = |condition: &Condition| condition.kind == kind && condition.address.as_ref() == Some(&operation.address);
-        let conditions = self.input.plan.conditions.iter().enumerate().filter(|(_, condition)| is_of(condition));
-        let verdicts: Vec<(usize, Verdict)> = conditions.map(|(index, condition)| (index, self.verdict(condition))).collect();
+        let of_object = self.conditions.get(&operation.address).into_iter().flatten().copied();
+        // Those of a whole block hold before the first of its objects is made.
+        let block = operation.address.prefix(BLOCK_SEGMENTS);
+        let of_block = self.conditions.get(&block).filter(|_| block != operation.address).into_iter().flatten().copied();
+        let of_block = of_block.filter(|index| kind == ConditionKind::Precondition && !self.judged.contains(index));
+        let verdict = |index: usize| {
+            let condition = self.input.plan.conditions.get(index).filter(|condition| condition.kind == kind)?;
+            Some((index, self.verdict(condition)))
+        };
+        let verdicts: Vec<(usize, Verdict)> = of_object.chain(of_block).filter_map(verdict).collect();
         for (index, verdict) in verdicts {
             if let Verdict::Fails(text) = verdict {
                 self.judged.insert(index);
@@ -52,6 +64,17 @@ impl Engine {
             Err(error) => Verdict::Fails(error.message),
         }
     }
+}
+
+/// The conditions of a plan, by the object or the block that they are of.
+pub(crate) fn by_address(conditions: &[Condition]) -> BTreeMap<Address, Vec<usize>> {
+    let mut all: BTreeMap<Address, Vec<usize>> = BTreeMap::new();
+    for (index, condition) in conditions.iter().enumerate() {
+        if let Some(address) = &condition.address {
+            all.entry(address.clone()).or_default().push(index);
+        }
+    }
+    all
 }
 
 /// Whether an operation brings an object to what the spec says.

@@ -10,6 +10,7 @@ use cloudtik_provider_api::{Answer, CallError, Idempotency};
 use crate::durable::{Entry, Ledger};
 use crate::engine::batch::{Alike, Gatherer};
 use crate::engine::bucket::Bucket;
+use crate::engine::conditions::by_address;
 use crate::engine::objects::{entry_host_key, instance_entry, kind_schema};
 use crate::engine::outbox::Outbox;
 use crate::engine::work::Work;
@@ -102,6 +103,8 @@ pub struct Engine {
     /// Creates that may go together, and begin in this moment.
     pub(crate) gatherer: Gatherer<usize>,
     unsettled: BTreeMap<Address, CallError>,
+    /// Where the conditions of the plan are that are of one object or block.
+    pub(crate) conditions: BTreeMap<Address, Vec<usize>>,
     /// Conditions of the plan that were judged, by their place in it.
     pub(crate) judged: BTreeSet<usize>,
     summary: Summary,
@@ -175,6 +178,7 @@ impl Engine {
             turns: BTreeMap::new(),
             outbox: Outbox::new(),
             gatherer: Gatherer::default(),
+            conditions: by_address(&input.plan.conditions),
             judged: BTreeSet::new(),
             summary: Summary::default(),
             next_number: 1,

@@ -15,7 +15,7 @@ use cloudtik_executor::engine::{
 };
 use cloudtik_executor::{Record, SecretRef};
 use cloudtik_model::{Address, Graph};
-use cloudtik_planner::{Action, Mode, Observation, Plan, PlanInput, execution, plan};
+use cloudtik_planner::{Action, Mode, Observation, Plan, PlanInput, Selection, execution, plan};
 use cloudtik_provider_api::{
     Answer, CallError, ErrorClass, Idempotency, ObjectAnswer, Provider as _, ProviderSchema, Secret, ValueProvider,
 };
@@ -320,6 +320,7 @@ impl Rig {
             pinned: std::collections::BTreeSet::new(),
             mode,
             replace: std::collections::BTreeSet::new(),
+            selection: Selection::default(),
             settled: report.settled.clone(),
             notes: Vec::new(),
             tool_version: "test".to_owned(),

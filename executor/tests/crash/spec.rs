@@ -102,7 +102,7 @@ impl Spec {
     }
 
     pub(crate) fn output(mut self, name: &str, value: Value) -> Self {
-        self.graph.outputs.insert(name.to_owned(), OutputSpec { value, sensitive: false, description: None });
+        self.graph.outputs.insert(name.to_owned(), OutputSpec { value, sensitive: false, description: None, needs: BTreeSet::new() });
         self
     }
 

@@ -163,7 +163,7 @@ pub(crate) fn actions(change: &Change) -> &'static [&'static str] {
 
 /// What it was called before, where that is another name.
 pub(super) fn previous_address(plan: &Plan, change: &Change) -> Option<Address> {
-    plan.moved.iter().find_map(|(to, from)| change.address.moved(to, from))
+    plan.former_address(&change.address)
 }
 
 /// Terraform's word for why, where it has one.

@@ -67,7 +67,7 @@ impl Serialize for PlanJson<'_> {
             map.serialize_entry("checks", &checks::checks(plan))?;
         }
         map.serialize_entry("applyable", &(!plan.offline && plan.has_changes()))?;
-        map.serialize_entry("complete", &true)?;
+        map.serialize_entry("complete", &!plan.partial)?;
         map.serialize_entry("errored", &false)?;
         map.serialize_entry("cloudtik", &Ours(plan))?;
         map.end()

@@ -9,6 +9,7 @@ mod output;
 mod random;
 #[cfg(test)]
 mod resources;
+mod selection;
 #[cfg(test)]
 mod steps;
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! What happens to resources.
 
 use cloudtik_model::{Address, ChangeWord, Node, Object, Value};
-use cloudtik_planner::{Action, Mode, Observation, Settled};
+use cloudtik_planner::{Action, Mode, Observation, OperationKind, Settled, execution};
 
 use crate::world::{World, address, of, text, thing, value};
 
@@ -642,4 +642,21 @@ fn the_lint_finds_what_is_wrong_with_a_plan() {
         plan.changes.get_mut(&remove).unwrap().depends_on.insert(address("t_thing.b"));
     });
     assert_eq!(cyclic, ["these wait for each other, so the plan has no order: t_thing.a, t_thing.b"]);
+}
+
+#[test]
+fn what_is_let_go_of_is_not_deleted_whatever_a_replacement_left() {
+    let mut world = World::with([a()]);
+    world.converge();
+    let (at, entry) = world.state.resources.iter_mut().next().unwrap();
+    let old = entry.current.clone().unwrap();
+    entry.deposed.insert("o9".to_owned(), old);
+    let at = at.clone();
+    world.wants([]);
+    world.graph.released.insert(at);
+    let planned = world.plan().fine();
+    let change = planned.change("t_thing.a");
+    assert_eq!((change.action, change.id.as_deref(), change.deposed.len()), (Action::Forget, None, 0));
+    let operations = execution(&planned.plan, &world.state).unwrap().operations;
+    assert!(operations.iter().all(|operation| operation.kind == OperationKind::Forget), "{operations:?}");
 }

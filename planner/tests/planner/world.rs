@@ -9,7 +9,7 @@ use cloudtik_model::{
     OutputState, ProviderRef, ResourceSpec, Span, State, StateEntry, StepKind, StepSpec, Template, Type, Value,
 };
 use cloudtik_planner::{
-    Change, Mode, Observation, OperationKind, Plan, PlanInput, RenderOptions, Settled, execution, lint, plan, render_text,
+    Change, Mode, Observation, OperationKind, Plan, PlanInput, RenderOptions, Selection, Settled, execution, lint, plan, render_text,
     resource_identity, step_identity, step_inputs_preview,
 };
 use cloudtik_provider_api::{
@@ -319,7 +319,7 @@ impl World {
     }
 
     pub(crate) fn output(&mut self, name: &str, value: Value, sensitive: bool) {
-        self.graph.outputs.insert(name.to_owned(), OutputSpec { value, sensitive, description: None });
+        self.graph.outputs.insert(name.to_owned(), OutputSpec { value, sensitive, description: None, needs: BTreeSet::new() });
     }
 
     pub(crate) fn plan(&self) -> Planned {
@@ -346,6 +346,7 @@ impl World {
             pinned: BTreeSet::new(),
             mode,
             replace: self.replace.clone(),
+            selection: Selection::default(),
             settled: self.settled.clone(),
             notes: self.notes.clone(),
             tool_version: "0.1.0".to_owned(),

@@ -67,12 +67,12 @@ fn choose(command: &Command, context: &Context<'_>) -> Result<Exit, Failure> {
         }
         Command::Plan { out, destroy, offline, detailed_exitcode, json, delete_data, plan } => {
             let wants = plan::Wants { out: out.as_deref(), detailed_exitcode: *detailed_exitcode, json: *json };
-            let mut options = super::project::plan_options(plan);
+            let mut options = super::project::plan_options(plan)?;
             (options.destroy, options.offline, options.delete_data) = (*destroy, *offline, delete_data.to_options());
             plan::run(context, &wants, &options, plan)
         }
         Command::Apply { file, auto_approve, destroy, no_wait, json, delete_data, plan } => {
-            let mut options = super::project::plan_options(plan);
+            let mut options = super::project::plan_options(plan)?;
             (options.destroy, options.delete_data, options.no_wait) = (*destroy, delete_data.to_options(), *no_wait);
             if *json {
                 return apply::tell(context, file.as_deref(), &options, plan);
@@ -80,7 +80,7 @@ fn choose(command: &Command, context: &Context<'_>) -> Result<Exit, Failure> {
             apply::run(context, file.as_deref(), *auto_approve, &options, plan)
         }
         Command::Destroy { auto_approve, json, delete_data, plan } => {
-            let mut options = super::project::plan_options(plan);
+            let mut options = super::project::plan_options(plan)?;
             (options.destroy, options.delete_data) = (true, delete_data.to_options());
             if *json {
                 return apply::tell(context, None, &options, plan);

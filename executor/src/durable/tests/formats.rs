@@ -250,6 +250,7 @@ fn plan() -> Plan {
         sources: BTreeMap::from([("main.hcl".to_owned(), Arc::from("output \"x\" {}"))]),
         variables: BTreeMap::from([("password".to_owned(), secret("hunter2"))]),
         moved: BTreeMap::from([(address("a"), address("b"))]),
+        partial: false,
         conditions: vec![Condition {
             kind: ConditionKind::Postcondition,
             of: "aws_vpc.main".to_owned(),

@@ -53,6 +53,10 @@ fn wrong_blocks_are_errors() {
         "5 error unknown-attribute: `root_block_device` has no attribute `volume_sise`",
     );
     says(&instance("root_block_device {\n disk {}\n}"), "5 error unknown-block: `root_block_device` has no block `disk`");
+    says(
+        &instance("dynamic \"root_block_device\" {\n for_each = []\n content {\n volume_sise = 8\n }\n}"),
+        "7 error unknown-attribute: `root_block_device` has no attribute `volume_sise`",
+    );
     says(&instance("root_block_device \"a\" {}"), "4 error too-many-labels: `root_block_device` takes no label");
     says(
         &instance("root_block_device {}\nroot_block_device = []"),
