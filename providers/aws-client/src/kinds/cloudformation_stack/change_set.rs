@@ -152,10 +152,15 @@ pub(super) fn lines(changes: &[Change]) -> Vec<String> {
     changes.iter().filter_map(Change::resource_change).map(line).collect()
 }
 
-/// The names of the resources that are made anew.
-pub(super) fn made_anew(changes: &[Change]) -> impl Iterator<Item = &str> {
-    let anew = changes.iter().filter_map(Change::resource_change).filter(|change| change.replacement() == Some(&Replacement::True));
-    anew.filter_map(ResourceChange::logical_resource_id)
+/// Whether some resource is made anew.
+pub(super) fn makes_anew(changes: &[Change]) -> bool {
+    changes.iter().filter_map(Change::resource_change).any(|change| change.replacement() == Some(&Replacement::True))
+}
+
+/// The names of the resources that are made anew, and of those that may be, which AWS knows only once it is at it.
+pub(super) fn maybe_anew(changes: &[Change]) -> impl Iterator<Item = &str> {
+    let is_one = |change: &&ResourceChange| matches!(change.replacement(), Some(Replacement::True | Replacement::Conditional));
+    changes.iter().filter_map(Change::resource_change).filter(is_one).filter_map(ResourceChange::logical_resource_id)
 }
 
 fn line(change: &ResourceChange) -> String {
@@ -183,15 +188,15 @@ mod tests {
     #[test]
     fn what_becomes_of_a_resource_is_said() {
         for (action, replacement, said, anew) in [
-            (ChangeAction::Add, None, "is made", false),
-            (ChangeAction::Remove, None, "is removed", false),
-            (ChangeAction::Modify, Some(Replacement::False), "changes in place", false),
-            (ChangeAction::Modify, Some(Replacement::Conditional), "changes, and may be made anew", false),
-            (ChangeAction::Modify, Some(Replacement::True), "is made anew", true),
+            (ChangeAction::Add, None, "is made", (false, false)),
+            (ChangeAction::Remove, None, "is removed", (false, false)),
+            (ChangeAction::Modify, Some(Replacement::False), "changes in place", (false, false)),
+            (ChangeAction::Modify, Some(Replacement::Conditional), "changes, and may be made anew", (false, true)),
+            (ChangeAction::Modify, Some(Replacement::True), "is made anew", (true, true)),
         ] {
             let changes = [change(action, replacement)];
             assert_eq!(lines(&changes), [format!("`N` (AWS::X::Y) {said}")]);
-            assert_eq!(made_anew(&changes).next().is_some(), anew);
+            assert_eq!((makes_anew(&changes), maybe_anew(&changes).next().is_some()), anew);
         }
     }
 }

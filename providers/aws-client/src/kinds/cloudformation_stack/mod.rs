@@ -12,7 +12,7 @@ use cloudtik_aws::{kept_among, kinds, marks};
 use cloudtik_model::Value;
 use cloudtik_provider_api::{CallError, CreateRequest, ErrorClass, Found, ObjectAnswer, UpdateRequest};
 
-use self::change_set::{NO_CHANGE_SET, Wanted, executed, lines, made, made_anew, removed};
+use self::change_set::{NO_CHANGE_SET, Wanted, executed, lines, made, makes_anew, maybe_anew, removed};
 use self::release::{release, template_of};
 use self::trouble::{failure, is_busy, is_stuck};
 use super::made::unfinished;
@@ -127,7 +127,7 @@ fn now(what: &str, id: &str) -> String {
     format!("{what} {id} at {now}")
 }
 
-/// The answer to what an update does: lines, whether something is made anew, and what of that is kept.
+/// The answer to what an update does: lines, whether something is made anew, and what is kept and is made anew or may be.
 fn told(lines: Vec<String>, anew: bool, kept: BTreeSet<String>) -> Value {
     let texts = |texts: Vec<String>| Value::list(texts.into_iter().map(Value::from));
     Value::object([("notes", texts(lines)), ("anew", anew.into()), ("kept", texts(kept.into_iter().collect()))])
@@ -155,8 +155,7 @@ pub(crate) async fn preview(aws: &Aws, arguments: Given<'_>) -> Result<Value, Ca
     let set = made(aws, id, wanted, ChangeSetType::Update, &now("preview of", id)).await?;
     let Some(set) = set else { return answer(Vec::new(), false) };
     removed(aws, &set.id).await?;
-    let anew: Vec<&str> = made_anew(&set.changes).collect();
-    Ok(told(lines(&set.changes), !anew.is_empty(), kept_among(&template, anew.into_iter())))
+    Ok(told(lines(&set.changes), makes_anew(&set.changes), kept_among(&template, maybe_anew(&set.changes))))
 }
 
 fn read(tags: &[Tag]) -> BTreeMap<String, String> {
