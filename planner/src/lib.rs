@@ -27,8 +27,8 @@ pub use estimate::{Costs, Estimate, estimate};
 pub use execution::{Execution, ExecutionError, Operation, OperationKind, execution};
 pub use input::{Mode, Observation, PlanInput};
 pub use json::{
-    EventChange, EventCounts, EventResource, Importing, OutputValue, PlanJson, StateJson, TERRAFORM_VERSION, TypeJson, event_action,
-    event_changes, event_counts, event_drift,
+    EventChange, EventCounts, EventResource, Importing, OutputValue, PlanJson, ResourceNames, StateJson, TERRAFORM_VERSION, TypeJson,
+    event_action, event_changes, event_counts, event_drift,
 };
 pub use lint::lint;
 pub use plan::{Action, AttributeChange, Change, Counts, OutputChange, PLAN_VERSION, Plan, Settled};

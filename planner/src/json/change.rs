@@ -6,7 +6,7 @@ use std::sync::Arc;
 use cloudtik_model::{Address, Node, Value};
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 
-use super::resource::resource_name;
+use super::resource::NamedPlan;
 use super::value::{Each, Plain, Secret, Unknown};
 use crate::plan::{ASKED_FOR, LAST_RUN_FAILED, TRIGGERED, UNFINISHED};
 use crate::{Action, AttributeChange, Change, Plan, step_inputs_preview};
@@ -71,7 +71,7 @@ impl Serialize for Path<'_> {
 
 /// One entry of `resource_changes` or `resource_drift`.
 pub(super) struct ChangeJson<'a> {
-    plan: &'a Plan,
+    plan: &'a NamedPlan<'a>,
     change: &'a Change,
     what: What<'a>,
 }
@@ -86,7 +86,7 @@ enum What<'a> {
 }
 
 /// What is done, one after the other; of an address that has them, the replaced objects that go come first.
-pub(super) fn changes(plan: &Plan) -> impl Iterator<Item = ChangeJson<'_>> {
+pub(super) fn changes<'a>(plan: &'a NamedPlan<'a>) -> impl Iterator<Item = ChangeJson<'a>> {
     plan.changes.values().flat_map(move |change| {
         let deposed = change.deposed.iter().map(move |op_id| ChangeJson { plan, change, what: What::Deposed(op_id) });
         deposed.chain(std::iter::once(ChangeJson { plan, change, what: What::Planned }))
@@ -94,7 +94,7 @@ pub(super) fn changes(plan: &Plan) -> impl Iterator<Item = ChangeJson<'_>> {
 }
 
 /// What was changed outside.
-pub(super) fn drift(plan: &Plan) -> impl Iterator<Item = ChangeJson<'_>> {
+pub(super) fn drift<'a>(plan: &'a NamedPlan<'a>) -> impl Iterator<Item = ChangeJson<'a>> {
     let drifted = plan.changes.values().filter(|change| change.recorded.is_some());
     drifted.map(move |change| ChangeJson { plan, change, what: What::Drift })
 }
@@ -107,7 +107,7 @@ impl Serialize for ChangeJson<'_> {
         if let Some(previous) = previous_address(plan, change) {
             map.serialize_entry("previous_address", &previous)?;
         }
-        resource_name(&change.address, &change.kind).write(&mut map)?;
+        plan.names.name(&change.address, &change.kind).write(&mut map)?;
         map.serialize_entry("provider_name", change.provider.provider_type())?;
         match what {
             What::Deposed(key) => {

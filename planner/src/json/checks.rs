@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use cloudtik_model::{Address, Condition};
 use serde::Serialize;
 
-use super::resource::{Index, resource_name};
-use crate::Plan;
+use super::resource::{Index, NamedPlan};
 
 /// All conditions of one block.
 #[derive(Serialize)]
@@ -45,7 +44,7 @@ struct Place<'a> {
 const UNKNOWN: &str = "unknown";
 
 /// One for each block whose conditions are open, by what it is called.
-pub(super) fn checks(plan: &Plan) -> Vec<Check<'_>> {
+pub(super) fn checks<'a>(plan: &'a NamedPlan<'a>) -> Vec<Check<'a>> {
     let mut blocks: BTreeMap<String, Check<'_>> = BTreeMap::new();
     for condition in &plan.conditions {
         let (address, place) = whose(plan, condition);
@@ -57,9 +56,9 @@ pub(super) fn checks(plan: &Plan) -> Vec<Check<'_>> {
     blocks.into_values().collect()
 }
 
-fn whose<'a>(plan: &'a Plan, condition: &'a Condition) -> (Whose<'a>, Place<'a>) {
+fn whose<'a>(plan: &'a NamedPlan<'a>, condition: &'a Condition) -> (Whose<'a>, Place<'a>) {
     if let Some(change) = condition.address.as_ref().and_then(|address| plan.changes.get(address)) {
-        let name = resource_name(&change.address, &change.kind);
+        let name = plan.names.name(&change.address, &change.kind);
         let to_display = change.address.without_key().to_string();
         let address = Whose { kind: "resource", mode: Some(name.mode), ty: Some(name.kind), name: name.name.into_owned(), to_display };
         return (address, Place { to_display: change.address.to_string(), instance_key: name.index });

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use cloudtik_model::{Address, Expr, ExprKind, Node, ProviderConfig, ProviderRef, Value};
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 
-use super::resource::{Index, ResourceName, resource_name};
+use super::resource::{Index, NamedPlan, ResourceName};
 use super::value::{Each, Named, Plain};
-use crate::{Change, OutputChange, Plan};
+use crate::{Change, OutputChange};
 
 /// `{ "provider_config": …, "root_module": … }`
-pub(super) struct Configuration<'a>(pub(super) &'a Plan);
+pub(super) struct Configuration<'a>(pub(super) &'a NamedPlan<'a>);
 
 impl Serialize for Configuration<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -26,7 +26,7 @@ impl Serialize for Configuration<'_> {
 }
 
 struct Provider<'a> {
-    plan: &'a Plan,
+    plan: &'a NamedPlan<'a>,
     name: &'a ProviderRef,
     config: &'a ProviderConfig,
 }
@@ -43,7 +43,7 @@ impl Serialize for Provider<'_> {
     }
 }
 
-struct Module<'a>(&'a Plan);
+struct Module<'a>(&'a NamedPlan<'a>);
 
 impl Serialize for Module<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -64,7 +64,7 @@ impl Serialize for Module<'_> {
 }
 
 struct Output<'a> {
-    plan: &'a Plan,
+    plan: &'a NamedPlan<'a>,
     output: &'a OutputChange,
 }
 
@@ -81,13 +81,13 @@ impl Serialize for Output<'_> {
 
 /// A block with all of its instances, told by the first of them.
 struct Block<'a> {
-    plan: &'a Plan,
+    plan: &'a NamedPlan<'a>,
     first: &'a Change,
 }
 
 impl<'a> Block<'a> {
     /// `None` when the spec does not want it, or when another instance tells it.
-    fn of(plan: &'a Plan, change: &'a Change) -> Option<Self> {
+    fn of(plan: &'a NamedPlan<'a>, change: &'a Change) -> Option<Self> {
         let block = Self { plan, first: change };
         block.instances().next().filter(|first| first.address == change.address).map(|_| block)
     }
@@ -114,7 +114,7 @@ impl Serialize for Block<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self { plan, first } = self;
         let address = first.address.without_key();
-        let name = resource_name(&address, &first.kind);
+        let name = plan.names.name(&address, &first.kind);
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("address", &path(&name))?;
         name.write(&mut map)?;
@@ -141,7 +141,7 @@ struct Ours<'a> {
 
 /// The expression of each attribute that an instance has.
 struct Expressions<'a, F> {
-    plan: &'a Plan,
+    plan: &'a NamedPlan<'a>,
     instances: &'a F,
 }
 
@@ -161,7 +161,7 @@ impl<'a, F: Fn() -> I, I: Iterator<Item = &'a Value>> Serialize for Expressions<
 
 /// `{"constant_value": …}`, `{"references": […]}`, or nothing where instances differ, what is known of it is sensitive, or nobody is referred to.
 struct Expression<'a> {
-    plan: &'a Plan,
+    plan: &'a NamedPlan<'a>,
     values: Vec<&'a Value>,
 }
 
@@ -186,7 +186,7 @@ impl Serialize for Expression<'_> {
 }
 
 /// What an expression refers to, from the most exact to the least: `aws_subnet.a[0].id`, `aws_subnet.a[0]`, `aws_subnet.a`.
-fn refer(expr: &Expr, attribute: Option<&Arc<str>>, plan: &Plan, found: &mut Vec<String>) {
+fn refer(expr: &Expr, attribute: Option<&Arc<str>>, plan: &NamedPlan<'_>, found: &mut Vec<String>) {
     let mut add = |text: String| {
         if !found.contains(&text) {
             found.push(text);
@@ -213,8 +213,8 @@ fn refer(expr: &Expr, attribute: Option<&Arc<str>>, plan: &Plan, found: &mut Vec
     }
 }
 
-fn name_of<'a>(plan: &'a Plan, address: &'a Address) -> Option<ResourceName<'a>> {
-    plan.changes.get(address).map(|change| resource_name(address, &change.kind))
+fn name_of<'a>(plan: &'a NamedPlan<'a>, address: &'a Address) -> Option<ResourceName<'a>> {
+    plan.changes.get(address).map(|change| plan.names.name(address, &change.kind))
 }
 
 /// `TYPE.NAME`

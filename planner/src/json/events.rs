@@ -4,7 +4,7 @@ use cloudtik_model::{Address, ProviderRef};
 use serde::Serialize;
 
 use super::change::{action_reason, previous_address};
-use super::resource::{Index, resource_name};
+use super::resource::{Index, ResourceNames};
 use crate::{Action, Change, Plan};
 
 /// The resource that a message is about.
@@ -22,8 +22,8 @@ pub struct EventResource<'a> {
 impl<'a> EventResource<'a> {
     /// The one at an address.
     #[must_use]
-    pub fn new(address: &'a Address, kind: &'a str, provider: &'a ProviderRef) -> Self {
-        let name = resource_name(address, kind);
+    pub fn new(names: &ResourceNames, address: &'a Address, kind: &'a str, provider: &'a ProviderRef) -> Self {
+        let name = names.name(address, kind);
         Self {
             addr: address,
             module: "",
@@ -43,8 +43,8 @@ impl<'a> EventResource<'a> {
 
     /// The one that a change is about.
     #[must_use]
-    pub fn of(change: &'a Change) -> Self {
-        Self::new(&change.address, &change.kind, &change.provider)
+    pub fn of(names: &ResourceNames, change: &'a Change) -> Self {
+        Self::new(names, &change.address, &change.kind, &change.provider)
     }
 }
 
@@ -106,8 +106,9 @@ impl EventCounts {
 pub fn event_changes(plan: &Plan) -> impl Iterator<Item = EventChange<'_>> {
     let all = plan.changes.values().map(|change| (change, previous_address(plan, change)));
     let told = all.filter(|(change, previous)| (change.has_effect() || previous.is_some()) && !change.goes_with_its_node());
-    told.map(|(change, previous_address)| EventChange {
-        resource: EventResource::of(change),
+    let names = ResourceNames::of_plan(plan);
+    told.map(move |(change, previous_address)| EventChange {
+        resource: EventResource::of(&names, change),
         action: if change.action == Action::NoOp && previous_address.is_some() { "move" } else { event_action(change) },
         previous_address,
         reason: action_reason(change, plan.destroy).map(reason),
@@ -117,8 +118,9 @@ pub fn event_changes(plan: &Plan) -> impl Iterator<Item = EventChange<'_>> {
 
 /// What was changed outside, by address.
 pub fn event_drift(plan: &Plan) -> impl Iterator<Item = EventChange<'_>> {
-    plan.changes.values().filter(|change| change.recorded.is_some()).map(|change| EventChange {
-        resource: EventResource::of(change),
+    let names = ResourceNames::of_plan(plan);
+    plan.changes.values().filter(|change| change.recorded.is_some()).map(move |change| EventChange {
+        resource: EventResource::of(&names, change),
         previous_address: None,
         action: if change.before.is_some() { "update" } else { "delete" },
         reason: None,

@@ -6,7 +6,7 @@
 //! - A sensitive value is never written: `null` stands for it, and `true` at the same place of `before_sensitive`, `after_sensitive` or
 //!   `sensitive_values`.
 //! - An address is ours. `type` is the kind, `index` the key of the last segment, and `name` is a word that no other resource of its type
-//!   has: in `aws_vpc.x` it is `x`, in `workspace.w.network` it is `workspace_w_network`.
+//!   has: in `aws_vpc.x` it is `x`, in `workspace.w.network` it is `workspace_w_network`, or that and a number where another block has it.
 //! - `configuration` is the spec as it was expanded: what is known is a `constant_value`, what only the provider can tell has its `references`.
 //!   Addresses and references in it are `TYPE.NAME`, with which tools look for resources; `cloudtik.address` is ours.
 //! - A step is a resource whose values are its inputs, late ones as `<node.address>`. That it runs for the first time is a `create`, that it runs
@@ -26,10 +26,11 @@ use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use crate::{Counts, OutputChange, Plan};
 use change::{changes, drift, sides};
 use configuration::Configuration;
-use resource::{Planned, PriorState};
+use resource::{NamedPlan, Planned, PriorState};
 use value::{Each, Named, Plain, TypeName};
 
 pub use events::{EventChange, EventCounts, EventResource, Importing, event_action, event_changes, event_counts, event_drift};
+pub use resource::ResourceNames;
 pub use state::StateJson;
 pub use value::TypeName as TypeJson;
 
@@ -48,7 +49,7 @@ pub struct PlanJson<'a>(pub &'a Plan);
 
 impl Serialize for PlanJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let plan = self.0;
+        let plan = &NamedPlan::new(self.0);
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("format_version", PLAN_FORMAT_VERSION)?;
         map.serialize_entry("terraform_version", TERRAFORM_VERSION)?;
@@ -69,7 +70,7 @@ impl Serialize for PlanJson<'_> {
         map.serialize_entry("applyable", &(!plan.offline && plan.has_changes()))?;
         map.serialize_entry("complete", &!plan.partial)?;
         map.serialize_entry("errored", &false)?;
-        map.serialize_entry("cloudtik", &Ours(plan))?;
+        map.serialize_entry("cloudtik", &Ours(self.0))?;
         map.end()
     }
 }

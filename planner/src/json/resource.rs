@@ -1,7 +1,8 @@
 //! Resources as they will be, and as they were.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Deref;
 
 use cloudtik_model::{Address, Key, ProviderRef, Value};
 use serde::ser::{Serialize, SerializeMap, Serializer};
@@ -34,9 +35,74 @@ pub(super) enum Index<'a> {
     Name(&'a str),
 }
 
-/// What tools call the resource at an address: of `aws_vpc.x[0]` the name is `x`, of `workspace.w.network` it is `workspace_w_network`.
-pub(super) fn resource_name<'a>(address: &'a Address, kind: &'a str) -> ResourceName<'a> {
-    let name = match address.segments() {
+/// What blocks are called that would have the name of another block of their kind: by address, without a key.
+#[derive(Clone, Debug, Default)]
+pub struct ResourceNames(BTreeMap<Address, String>);
+
+impl ResourceNames {
+    /// Of resources by their kind. Who has the name in the spec keeps it; of all others that share one, the first by address.
+    pub fn of<'a>(resources: impl IntoIterator<Item = (&'a Address, &'a str)>) -> Self {
+        let mut blocks: BTreeMap<(&str, String), BTreeSet<(bool, Address)>> = BTreeMap::new();
+        for (address, kind) in resources {
+            let name = plain_name(address, kind);
+            let derived = matches!(name, Cow::Owned(_));
+            blocks.entry((kind, name.into_owned())).or_default().insert((derived, address.without_key()));
+        }
+        let mut others = BTreeMap::new();
+        let mut made = BTreeSet::new();
+        for ((kind, name), addresses) in &blocks {
+            for (_, address) in addresses.iter().skip(1) {
+                let free = (2_u64..).map(|number| format!("{name}_{number}")).find(|other| {
+                    let other = (*kind, other.clone());
+                    !blocks.contains_key(&other) && made.insert(other)
+                });
+                others.extend(free.map(|other| (address.clone(), other)));
+            }
+        }
+        Self(others)
+    }
+
+    /// Of all that a plan is about.
+    #[must_use]
+    pub fn of_plan(plan: &Plan) -> Self {
+        Self::of(plan.changes.values().map(|change| (&change.address, &*change.kind)))
+    }
+
+    /// What tools call the resource at an address.
+    pub(super) fn name<'a>(&self, address: &'a Address, kind: &'a str) -> ResourceName<'a> {
+        let other = if self.0.is_empty() { None } else { self.0.get(&address.without_key()) };
+        let index = address.key().map(|key| match key {
+            Key::Index(index) => Index::Number(*index),
+            Key::Name(name) => Index::Name(name),
+        });
+        let name = other.map_or_else(|| plain_name(address, kind), |other| Cow::Owned(other.clone()));
+        ResourceName { mode: "managed", kind, name, index }
+    }
+}
+
+/// A plan, and what tools call the resources that it is about.
+pub(super) struct NamedPlan<'a> {
+    plan: &'a Plan,
+    pub(super) names: ResourceNames,
+}
+
+impl<'a> NamedPlan<'a> {
+    pub(super) fn new(plan: &'a Plan) -> Self {
+        Self { plan, names: ResourceNames::of_plan(plan) }
+    }
+}
+
+impl Deref for NamedPlan<'_> {
+    type Target = Plan;
+
+    fn deref(&self) -> &Plan {
+        self.plan
+    }
+}
+
+/// What a resource is called for its address alone: of `aws_vpc.x[0]` the name is `x`, of `workspace.w.network` it is `workspace_w_network`.
+fn plain_name<'a>(address: &'a Address, kind: &str) -> Cow<'a, str> {
+    match address.segments() {
         [first, second] if first.key.is_none() && *first.name == *kind => Cow::Borrowed(&*second.name),
         segments => {
             let last = segments.len().saturating_sub(1);
@@ -50,12 +116,7 @@ pub(super) fn resource_name<'a>(address: &'a Address, kind: &'a str) -> Resource
             }
             Cow::Owned(words.join("_"))
         }
-    };
-    let index = address.key().map(|key| match key {
-        Key::Index(index) => Index::Number(*index),
-        Key::Name(name) => Index::Name(name),
-    });
-    ResourceName { mode: "managed", kind, name, index }
+    }
 }
 
 /// A name that references of Terraform may hold.
@@ -75,6 +136,7 @@ impl ResourceName<'_> {
 
 /// A resource with all of its values.
 pub(super) struct Resource<'a> {
+    pub(super) names: &'a ResourceNames,
     pub(super) address: &'a Address,
     pub(super) kind: &'a str,
     pub(super) provider: &'a ProviderRef,
@@ -110,8 +172,9 @@ impl Serialize for Told<'_> {
 
 impl<'a> Resource<'a> {
     /// At the address of a change, with these values.
-    fn of(change: &'a Change, values: Value) -> Self {
+    fn of(names: &'a ResourceNames, change: &'a Change, values: Value) -> Self {
         Self {
+            names,
             address: &change.address,
             kind: &change.kind,
             provider: &change.provider,
@@ -129,7 +192,7 @@ impl Serialize for Resource<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("address", self.address)?;
-        resource_name(self.address, self.kind).write(&mut map)?;
+        self.names.name(self.address, self.kind).write(&mut map)?;
         map.serialize_entry("provider_name", self.provider.provider_type())?;
         map.serialize_entry("schema_version", &self.schema_version)?;
         map.serialize_entry("values", &Plain(&self.values))?;
@@ -151,24 +214,24 @@ impl Serialize for Resource<'_> {
 }
 
 /// What there will be: `planned_values`.
-pub(super) struct Planned<'a>(pub(super) &'a Plan);
+pub(super) struct Planned<'a>(pub(super) &'a NamedPlan<'a>);
 
 impl Serialize for Planned<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let plan = self.0;
         let outputs =
             || plan.outputs.iter().filter_map(|(name, output)| Some((name, OutputValue::new(output.after.as_ref()?, output.sensitive))));
-        let resources = || plan.changes.values().filter_map(|change| Some(Resource::of(change, after(change)?)));
+        let resources = || plan.changes.values().filter_map(|change| Some(Resource::of(&plan.names, change, after(change)?)));
         module(serializer, &Named(outputs), &Each(resources))
     }
 }
 
 /// What there is, as it was found: `prior_state`.
-pub(super) struct PriorState<'a>(pub(super) &'a Plan);
+pub(super) struct PriorState<'a>(pub(super) &'a NamedPlan<'a>);
 
 impl Serialize for PriorState<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        struct Values<'a>(&'a Plan);
+        struct Values<'a>(&'a NamedPlan<'a>);
         impl Serialize for Values<'_> {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 let plan = self.0;
@@ -177,7 +240,7 @@ impl Serialize for PriorState<'_> {
                         .iter()
                         .filter_map(|(name, output)| Some((name, OutputValue::new(output.before.as_ref()?, output.sensitive))))
                 };
-                let resources = || plan.changes.values().filter_map(|change| Some(Resource::of(change, before(change)?)));
+                let resources = || plan.changes.values().filter_map(|change| Some(Resource::of(&plan.names, change, before(change)?)));
                 module(serializer, &Named(outputs), &Each(resources))
             }
         }
@@ -199,4 +262,41 @@ pub(super) fn module<S: Serializer>(serializer: S, outputs: &impl Serialize, res
     map.serialize_entry("outputs", outputs)?;
     map.serialize_entry("root_module", &Root { resources })?;
     map.end()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_blocks_of_a_kind_have_one_name() {
+        let addresses = [
+            "cluster.c.head",
+            "aws_instance.cluster_c_head",
+            "aws_instance.cluster_c_head_2",
+            "cluster.c_head.head",
+            "cluster.c.head_head",
+            "workspace.w[\"a.b\"].gate[0]",
+            "workspace.w[\"a.b\"].gate[1]",
+            "workspace.w[\"a_b\"].gate[0]",
+        ]
+        .map(|address| address.parse::<Address>().unwrap());
+        let name = |kinds: [&'static str; 8]| {
+            let names = ResourceNames::of(addresses.iter().zip(kinds));
+            addresses.iter().zip(kinds).map(|(address, kind)| names.name(address, kind).name.into_owned()).collect::<Vec<_>>()
+        };
+        let expected = [
+            "cluster_c_head_3",
+            "cluster_c_head",
+            "cluster_c_head_2",
+            "cluster_c_head_head_2",
+            "cluster_c_head_head",
+            "workspace_w_a_b_gate",
+            "workspace_w_a_b_gate",
+            "workspace_w_a_b_gate_2",
+        ];
+        assert_eq!(name(["aws_instance"; 8]), expected);
+        let apart = name(["a", "b", "c", "d", "e", "f", "f", "g"]);
+        assert_eq!([&*apart[0], &*apart[3], &*apart[7]], ["cluster_c_head", "cluster_c_head_head", "workspace_w_a_b_gate"]);
+    }
 }

@@ -4,7 +4,7 @@ use cloudtik_model::{Address, Object, State, StateEntry, Value};
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 
 use super::change::value_with_id;
-use super::resource::{More, Resource, Told, module};
+use super::resource::{More, Resource, ResourceNames, Told, module};
 use super::value::{Each, Named};
 use super::{OutputValue, STATE_FORMAT_VERSION, TERRAFORM_VERSION};
 
@@ -50,7 +50,8 @@ impl Serialize for Values<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let wanted = |address: &Address| self.within.is_empty() || self.within.iter().any(|within| address.is_within(within));
         let entries = || self.state.resources.iter().filter(|(address, _)| wanted(address));
-        let resources = || entries().flat_map(|(address, entry)| objects(address, entry));
+        let names = ResourceNames::of(self.state.resources.iter().map(|(address, entry)| (address, &*entry.kind)));
+        let resources = || entries().flat_map(|(address, entry)| objects(&names, address, entry));
         let outputs = || {
             let all = self.state.outputs.iter().filter(|_| self.within.is_empty());
             all.map(|(name, output)| (name, output.value.clone().marked(output.sensitive)))
@@ -69,12 +70,18 @@ impl Serialize for Output {
 }
 
 /// The object at an address, and the replaced ones that are not gone yet.
-fn objects<'a>(address: &'a Address, entry: &'a StateEntry) -> impl Iterator<Item = Resource<'a>> {
-    let deposed = entry.deposed.iter().map(move |(key, object)| resource(address, entry, object, Some(key)));
-    entry.current.iter().map(move |object| resource(address, entry, object, None)).chain(deposed)
+fn objects<'a>(names: &'a ResourceNames, address: &'a Address, entry: &'a StateEntry) -> impl Iterator<Item = Resource<'a>> {
+    let deposed = entry.deposed.iter().map(move |(key, object)| resource(names, address, entry, object, Some(key)));
+    entry.current.iter().map(move |object| resource(names, address, entry, object, None)).chain(deposed)
 }
 
-fn resource<'a>(address: &'a Address, entry: &'a StateEntry, object: &'a Object, deposed_key: Option<&'a str>) -> Resource<'a> {
+fn resource<'a>(
+    names: &'a ResourceNames,
+    address: &'a Address,
+    entry: &'a StateEntry,
+    object: &'a Object,
+    deposed_key: Option<&'a str>,
+) -> Resource<'a> {
     let is_step = entry.kind.starts_with("step.");
     let values = if is_step {
         object.attributes.get("inputs").cloned().unwrap_or_default()
@@ -82,6 +89,7 @@ fn resource<'a>(address: &'a Address, entry: &'a StateEntry, object: &'a Object,
         value_with_id(&object.attributes, Some(&object.id))
     };
     Resource {
+        names,
         address,
         kind: &entry.kind,
         provider: &entry.provider,

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use cloudtik::model::{Address, Diagnostics, EventLevel, OutputState, ProviderRef, SourceMap};
 use cloudtik::planner::{
-    Action, EventCounts, EventResource, OutputValue, Plan, TERRAFORM_VERSION, event_action, event_changes, event_counts, event_drift,
-    summary,
+    Action, EventCounts, EventResource, OutputValue, Plan, ResourceNames, TERRAFORM_VERSION, event_action, event_changes, event_counts,
+    event_drift, summary,
 };
 use cloudtik::{Event, Failure, Observer, OperationWord, Progress};
 use serde::Serialize;
@@ -40,6 +40,7 @@ struct Shared {
 
 #[derive(Default)]
 struct Inner {
+    names: ResourceNames,
     known: BTreeMap<Address, Known>,
     running: BTreeMap<(Address, OperationWord), Running>,
     done: EventCounts,
@@ -169,7 +170,9 @@ impl Stream {
         }
         let changes = Counted { counts: event_counts(plan), operation: "plan" };
         self.shared.tell("info", "change_summary", &summary(plan), Changes { changes });
-        self.shared.lock().known = plan
+        let mut inner = self.shared.lock();
+        inner.names = ResourceNames::of_plan(plan);
+        inner.known = plan
             .changes
             .iter()
             .filter(|(_, change)| change.action != Action::NoOp || !change.deposed.is_empty())
@@ -350,7 +353,7 @@ impl Inner {
     fn hook<'a>(&'a self, address: &'a Address, word: OperationWord, id: Option<&'a str>, elapsed: Option<Duration>) -> Option<Hook<'a>> {
         let known = self.known.get(address)?;
         Some(Hook {
-            resource: EventResource::new(address, &known.kind, &known.provider),
+            resource: EventResource::new(&self.names, address, &known.kind, &known.provider),
             action: self.action(address, word)?,
             id_key: id.map(|_| "id"),
             id_value: id,
