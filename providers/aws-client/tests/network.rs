@@ -152,7 +152,13 @@ mod tests {
         let (first, second) = (machine("i-1"), machine("i-2"));
         let to = |machine: &ObjectAnswer| of([("allocation_id", address.id.as_str().into()), ("instance_id", machine.id.as_str().into())]);
         let association = client.create("aws_eip_association", "assoc-1", to(&first));
-        assert_eq!((&*association.id, text(&association, "public_ip")), (&*address.id, text(address, "public_ip")));
+        assert!(association.id.starts_with("eipassoc-"), "{association:?}");
+        assert_eq!(text(&association, "public_ip"), text(address, "public_ip"));
+        assert_eq!(
+            client.read("aws_eip_association", &address.id).as_ref(),
+            Some(&association),
+            "it is found by the id of the address too"
+        );
         assert_eq!(client.create("aws_eip_association", "assoc-2", to(&first)), association, "a second create is harmless");
         let taken = client.try_create("aws_eip_association", "assoc-3", to(&second)).unwrap_err();
         assert_eq!(taken.class, ErrorClass::Conflict);
@@ -161,9 +167,27 @@ mod tests {
         assert_eq!(public(&first), text(address, "public_ip"));
         remove(client, "aws_eip_association", &association.id);
         assert_ne!(public(&first), text(address, "public_ip"));
+        of_cluster(client, &first, &second);
         for machine in [first, second] {
             client.call("aws_instance", Verb::Delete { id: machine.id, data: false });
         }
+    }
+
+    /// The next head of a cluster has its address before the former one goes, and what then becomes of the former one takes it from nobody.
+    fn of_cluster(client: &Client, first: &ObjectAnswer, second: &ObjectAnswer) {
+        let kind = "aws_eip_association";
+        let address = client.try_create_of(Some("w/c"), "aws_eip", "eip-2", of([("domain", "vpc".into())])).unwrap();
+        let to = |machine: &ObjectAnswer| of([("allocation_id", address.id.as_str().into()), ("instance_id", machine.id.as_str().into())]);
+        let former = client.try_create_of(Some("w/c"), kind, "assoc-4", to(first)).unwrap();
+        let other = client.try_create_of(Some("w/other"), kind, "assoc-5", to(second)).unwrap_err();
+        assert_eq!(other.class, ErrorClass::Conflict);
+        let next = client.try_create_of(Some("w/c"), kind, "assoc-6", to(second)).unwrap();
+        assert_ne!(next.id, former.id);
+        assert_eq!(client.read(kind, &former.id), None);
+        assert_eq!(client.delete(kind, &former.id).map(|error| error.class), Some(ErrorClass::Gone));
+        assert_eq!(client.read(kind, &next.id), Some(next.clone()));
+        remove(client, kind, &next.id);
+        remove(client, "aws_eip", &address.id);
     }
 
     fn endpoints(client: &Client, vpc: &str, first: &str) {

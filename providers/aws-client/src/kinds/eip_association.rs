@@ -1,48 +1,59 @@
-//! `aws_eip_association`: which machine has a public address. Its id is the address's.
+//! `aws_eip_association`: which machine has a public address.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use aws_sdk_ec2::types::Address;
 use cloudtik_aws::kinds;
-use cloudtik_provider_api::{CallError, CreateRequest, ErrorClass, Found, ObjectAnswer, UpdateRequest};
+use cloudtik_provider_api::{CLUSTER_TAG, CallError, CreateRequest, ErrorClass, Found, ObjectAnswer, UpdateRequest};
 
 use super::ec2::is_conflict;
 use super::made::unfinished;
 use crate::attributes::{Given, Said};
 use crate::aws::Aws;
 use crate::kind::{Kind, Query, gone};
+use crate::tags;
 use crate::wait::{self, Seen};
 
-/// How long an association may take to show.
+/// How long an association may take to show, or to be seen no more.
 const SHOWS_WITHIN: Duration = Duration::from_secs(60);
+
+/// What ids of addresses begin with.
+const ADDRESS: &str = "eipalloc-";
 
 pub(crate) struct EipAssociation;
 
 impl Kind for EipAssociation {
     const NAME: &'static str = kinds::EIP_ASSOCIATION;
 
-    /// An address that another machine has is not taken from it: whoever made that association does not know of this one.
+    /// The address of a cluster goes to the head that the cluster has now: one that is made before the former one goes takes it from there. Any
+    /// other that a machine has is not taken from it: whoever made that association does not know of this one.
     async fn create(aws: &Aws, request: &CreateRequest) -> Result<ObjectAnswer, CallError> {
         let given = Given(&request.attributes);
         let (address, instance) = (given.text("allocation_id")?, given.text("instance_id")?);
-        let send = aws.ec2.associate_address().allocation_id(address).instance_id(instance).allow_reassociation(false);
+        let there = found(aws, &[address.to_owned()].into()).await?.pop();
+        let former = there.as_ref().and_then(machine_of);
+        if let Some(made) = there.as_ref().filter(|_| former == Some(instance)).and_then(|there| said(aws, there)) {
+            return Ok(made);
+        }
+        let takes = there.as_ref().is_some_and(|there| is_of_same_cluster(there, request));
+        let send = aws.ec2.associate_address().allocation_id(address).instance_id(instance).allow_reassociation(takes);
         match aws.write("ec2:AssociateAddress", send.send()).await {
-            Err(error) if is_conflict(&error) => Err(elsewhere(error, association(aws, address).await?.as_ref())),
+            Err(error) if is_conflict(&error) => Err(elsewhere(error, former)),
             Err(error) => Err(error),
-            Ok(_) => shown(aws, address, instance).await,
+            Ok(_) => {
+                former.iter().for_each(|former| aws.session.set_address(former, None));
+                shown(aws, address, instance).await
+            }
         }
     }
 
     /// They carry no tags, so by a tag there are none.
     async fn find(aws: &Aws, query: &Query<'_>) -> Result<Vec<Found>, CallError> {
-        let Query::Ids(_) = query else { return Ok(Vec::new()) };
-        let mut all = Vec::new();
-        for filter in query.filters("allocation-id", "") {
-            let answer = aws.read("ec2:DescribeAddresses", || aws.ec2.describe_addresses().filters(filter.clone()).send()).await?;
-            all.extend(answer.addresses().iter().filter_map(|address| said(aws, address)));
-        }
-        Ok(all.into_iter().map(|object| Found { object, tags: BTreeMap::new() }).collect())
+        let Query::Ids(ids) = query else { return Ok(Vec::new()) };
+        let all = found(aws, ids).await?;
+        let objects = all.iter().filter_map(|address| said(aws, address));
+        Ok(objects.map(|object| Found { object, tags: BTreeMap::new() }).collect())
     }
 
     /// Nothing of it changes in place: it ends with its machine, so the next one gets one of its own.
@@ -50,36 +61,46 @@ impl Kind for EipAssociation {
         Ok(())
     }
 
+    /// Whatever has the address by another association since keeps it.
     async fn delete(aws: &Aws, id: &str) -> Result<(), CallError> {
-        let there = association(aws, id).await?.ok_or_else(|| gone(id))?;
+        let there = found(aws, &[id.to_owned()].into()).await?.pop().filter(|there| machine_of(there).is_some()).ok_or_else(|| gone(id))?;
+        let ids = there.association_id.iter().cloned().collect();
         let send = aws.ec2.disassociate_address().set_association_id(there.association_id).send();
         aws.write("ec2:DisassociateAddress", send).await?;
         // The machine has another address now, or none.
         there.instance_id.iter().for_each(|instance| aws.session.set_address(instance, None));
-        Ok(())
+        let ask = || async { Ok(if found(aws, &ids).await?.is_empty() { Seen::Done(()) } else { Seen::NotYet("still there".to_owned()) }) };
+        wait::until(id, SHOWS_WITHIN, ask).await
     }
 }
 
 /// Waits until AWS tells of an association that it made.
 async fn shown(aws: &Aws, address: &str, instance: &str) -> Result<ObjectAnswer, CallError> {
+    let ids = [address.to_owned()].into();
     let ask = || async {
-        let there = association(aws, address).await.map_err(unfinished)?;
-        let there = there.filter(|there| there.instance_id() == Some(instance)).and_then(|there| said(aws, &there));
+        let there = found(aws, &ids).await.map_err(unfinished)?.pop();
+        let there = there.filter(|there| machine_of(there) == Some(instance)).and_then(|there| said(aws, &there));
         Ok(there.map_or_else(|| Seen::NotYet("not to be seen".to_owned()), Seen::Done))
     };
     wait::until(&format!("{address} of {instance}"), SHOWS_WITHIN, ask).await
 }
 
-/// The address with what has it, if a machine has it.
-async fn association(aws: &Aws, address: &str) -> Result<Option<Address>, CallError> {
-    let ids = [address.to_owned()].into();
-    for filter in Query::Ids(&ids).filters("allocation-id", "") {
+/// Addresses, each by the id of its association or by its own.
+async fn found(aws: &Aws, ids: &BTreeSet<String>) -> Result<Vec<Address>, CallError> {
+    let (own, associations): (BTreeSet<String>, BTreeSet<String>) = ids.iter().cloned().partition(|id| id.starts_with(ADDRESS));
+    let filters = [("allocation-id", own), ("association-id", associations)];
+    let mut all = Vec::new();
+    for filter in filters.iter().flat_map(|(name, ids)| Query::Ids(ids).filters(name, "")) {
         let answer = aws.read("ec2:DescribeAddresses", || aws.ec2.describe_addresses().filters(filter.clone()).send()).await?;
-        if let Some(found) = answer.addresses.unwrap_or_default().into_iter().find(|found| machine_of(found).is_some()) {
-            return Ok(Some(found));
-        }
+        all.extend(answer.addresses.unwrap_or_default());
     }
-    Ok(None)
+    Ok(all)
+}
+
+/// Whether an address belongs to the cluster that an association is made for.
+fn is_of_same_cluster(address: &Address, request: &CreateRequest) -> bool {
+    let (marks, _) = tags::of_ec2(address.tags());
+    request.tags.get(CLUSTER_TAG).is_some_and(|cluster| marks.get(CLUSTER_TAG) == Some(cluster))
 }
 
 /// The machine that has an address. AWS writes nothing where it is something else, such as a NAT gateway.
@@ -89,15 +110,18 @@ fn machine_of(address: &Address) -> Option<&str> {
 }
 
 fn said(aws: &Aws, address: &Address) -> Option<ObjectAnswer> {
-    let (id, instance) = (address.allocation_id()?, machine_of(address)?);
+    let (id, allocation, instance) = (address.association_id()?, address.allocation_id()?, machine_of(address)?);
     // Whoever dials the machine from now on dials this.
     aws.session.set_address(instance, address.public_ip());
-    let said = Said::of(kinds::EIP_ASSOCIATION).set("allocation_id", id).set("instance_id", instance).set("public_ip", address.public_ip());
+    let said = Said::of(kinds::EIP_ASSOCIATION)
+        .set("allocation_id", allocation)
+        .set("instance_id", instance)
+        .set("public_ip", address.public_ip());
     Some(said.answer(id))
 }
 
-fn elsewhere(mut error: CallError, there: Option<&Address>) -> CallError {
-    if let Some(instance) = there.and_then(machine_of) {
+fn elsewhere(mut error: CallError, machine: Option<&str>) -> CallError {
+    if let Some(instance) = machine {
         error.message = format!("{}: {instance} has it", error.message);
     }
     error.class = ErrorClass::Conflict;

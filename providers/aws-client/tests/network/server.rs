@@ -76,15 +76,24 @@ impl Client {
 
     /// Makes an object.
     pub(crate) fn try_create(&self, kind: &str, op: &str, attributes: Value) -> Result<ObjectAnswer, CallError> {
+        self.try_create_of(None, kind, op, attributes)
+    }
+
+    /// The same, of a cluster.
+    pub(crate) fn try_create_of(&self, cluster: Option<&str>, kind: &str, op: &str, attributes: Value) -> Result<ObjectAnswer, CallError> {
+        let cluster = cluster.map(|cluster| ("cloudtik:cluster".to_owned(), cluster.to_owned()));
         let request = CreateRequest {
             op_id: op.to_owned(),
             token: op.to_owned(),
             epoch: 1,
-            tags: BTreeMap::from([
+            tags: [
                 ("cloudtik:op".to_owned(), op.to_owned()),
                 ("cloudtik:workspace".to_owned(), "w".to_owned()),
                 ("cloudtik:address".to_owned(), format!("{kind}.test[\"{op}\"]")),
-            ]),
+            ]
+            .into_iter()
+            .chain(cluster)
+            .collect(),
             attributes,
             secrets: BTreeMap::new(),
             batch: None,

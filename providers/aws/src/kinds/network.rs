@@ -65,7 +65,11 @@ pub(super) fn kinds() -> Vec<KindSchema> {
                 given("public_ip", "The address."),
             ],
             expected: seconds(1, 1, 1),
-            ..kind(names::EIP_ASSOCIATION, Idempotency::Natural, "Which machine has a public address. Its id is the address's.")
+            ..kind(
+                names::EIP_ASSOCIATION,
+                Idempotency::Natural,
+                "Which machine has a public address. It is taken over by its own id, `eipassoc-…`, or by that of the address, `eipalloc-…`.",
+            )
         },
         KindSchema {
             attributes: vec![

@@ -28,8 +28,8 @@ fn costs(kind: &str) -> Costs {
         names::VPC => at_once(2, 4, 1),
         // It is attached, and detached.
         names::INTERNET_GATEWAY => at_once(2, 2, 2),
-        // It is looked at until it shows; a delete asks which one it is.
-        names::EIP_ASSOCIATION => at_once(2, 2, 2),
+        // Both ask who has the address, before and after.
+        names::EIP_ASSOCIATION => at_once(3, 2, 3),
         names::NAT_GATEWAY => waited(2, 2, 3),
         // The list of its addresses.
         names::VPC_ENDPOINT => waited(2, 3, 2),
