@@ -42,6 +42,14 @@ impl<'a> StaticAddress<'a> {
             found.push(Diagnostic::error("aws-public-ip", title).at(at).of(&head.address).help(help));
             return None;
         }
+        if cluster.lifecycle.create_before_destroy {
+            let title =
+                "an address that stays cannot be at the former head and at the new one, and `create_before_destroy` has both at once";
+            let at = place(&head.fields, "public_ip", head.span);
+            let help = "take `create_before_destroy` out of the cluster, or write `public_ip = \"auto\"`";
+            found.push(Diagnostic::error("aws-public-ip", title).at(at).of(&head.address).help(help));
+            return None;
+        }
         let (address, association) = (cluster.address.child("eip"), cluster.address.child("eip_association"));
         Some(Self { cluster, head, workspace, name, address, association })
     }

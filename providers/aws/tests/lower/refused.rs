@@ -156,6 +156,10 @@ fn nodes_are_machines_of_aws() {
     cluster("head {\nzones = [\"us-west-2c\"]\n}", "9 error aws-zones: the workspace has no subnet in us-west-2c");
     cluster("head {\nzones = [\"us-west-2b\"]\n}", "");
     cluster("head {\npublic_ip = \"static\"\n}", "");
+    cluster(
+        "head {\npublic_ip = \"static\"\n}\nlifecycle { create_before_destroy = true }",
+        "9 error aws-public-ip: an address that stays cannot be at the former head and at the new one, and `create_before_destroy` has both at once",
+    );
     cluster("head {\ntags = { \"aws:x\" = \"y\" }\n}", "9 error reserved-tag: the tag `aws:x` begins as only those of AWS do");
     cluster(
         "head {}\nworkers \"g\" {\ninstance_types = [\"m5.large\", \"m7g.large\"]\n}",
