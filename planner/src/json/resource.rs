@@ -39,24 +39,42 @@ pub(super) enum Index<'a> {
 #[derive(Clone, Debug, Default)]
 pub struct ResourceNames(BTreeMap<Address, String>);
 
+/// The blocks that share a name, by name; of each whether its name is made of its address.
+type Sharing = BTreeMap<String, BTreeSet<(bool, Address)>>;
+
 impl ResourceNames {
-    /// Of resources by their kind. Who has the name in the spec keeps it; of all others that share one, the first by address.
-    pub fn of<'a>(resources: impl IntoIterator<Item = (&'a Address, &'a str)>) -> Self {
-        let mut blocks: BTreeMap<(&str, String), BTreeSet<(bool, Address)>> = BTreeMap::new();
+    /// Of resources by their kind. Who has the name in the spec keeps it; of all others that share one, the first by address. Only names that
+    /// are made of an address can be shared, so only these are held.
+    pub fn of<'a, I>(resources: I) -> Self
+    where
+        I: IntoIterator<Item = (&'a Address, &'a str)> + Clone,
+    {
+        let mut blocks: BTreeMap<&str, Sharing> = BTreeMap::new();
+        // Names in the spec that look as if they were made here.
+        let mut taken: BTreeSet<(&str, &str)> = BTreeSet::new();
+        for (address, kind) in resources.clone() {
+            if let Cow::Owned(name) = plain_name(address, kind) {
+                blocks.entry(kind).or_default().entry(name).or_default().insert((true, address.without_key()));
+            }
+        }
         for (address, kind) in resources {
-            let name = plain_name(address, kind);
-            let derived = matches!(name, Cow::Owned(_));
-            blocks.entry((kind, name.into_owned())).or_default().insert((derived, address.without_key()));
+            let (Cow::Borrowed(name), Some(names)) = (plain_name(address, kind), blocks.get_mut(kind)) else { continue };
+            if let Some(sharing) = names.get_mut(name) {
+                sharing.insert((false, address.without_key()));
+            } else if name.rsplit_once('_').is_some_and(|(base, _)| names.contains_key(base)) {
+                taken.insert((kind, name));
+            }
         }
         let mut others = BTreeMap::new();
-        let mut made = BTreeSet::new();
-        for ((kind, name), addresses) in &blocks {
-            for (_, address) in addresses.iter().skip(1) {
-                let free = (2_u64..).map(|number| format!("{name}_{number}")).find(|other| {
-                    let other = (*kind, other.clone());
-                    !blocks.contains_key(&other) && made.insert(other)
-                });
-                others.extend(free.map(|other| (address.clone(), other)));
+        for (kind, names) in &blocks {
+            let mut made = BTreeSet::new();
+            for (name, addresses) in names {
+                for (_, address) in addresses.iter().skip(1) {
+                    let free = (2_u64..).map(|number| format!("{name}_{number}")).find(|other| {
+                        !names.contains_key(other) && !taken.contains(&(*kind, other.as_str())) && made.insert(other.clone())
+                    });
+                    others.extend(free.map(|other| (address.clone(), other)));
+                }
             }
         }
         Self(others)
