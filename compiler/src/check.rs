@@ -133,7 +133,15 @@ fn each_text(value: &Value, check: impl Fn(&str) -> Result<(), Problem>) -> Resu
 }
 
 fn check_cidr(text: &str) -> Result<(), Problem> {
-    let wrong = || problem(format!("`{text}` is not a range of addresses"), "write an address and a prefix length: `\"10.0.0.0/16\"`");
+    let what = format!("`{text}` is not a range of addresses");
+    if let Ok(address) = text.parse::<IpAddr>() {
+        let all = if address.is_ipv4() { 32 } else { 128 };
+        return Err(problem(what, format!("write `\"{text}/{all}\"` for that address alone, or a range as in `\"10.0.0.0/16\"`")));
+    }
+    if matches!(text, "*" | "any" | "all") {
+        return Err(problem(what, "everybody is `\"0.0.0.0/0\"`"));
+    }
+    let wrong = || problem(what.clone(), "write an address and a prefix length: `\"10.0.0.0/16\"`");
     let (address, length) = text.split_once('/').ok_or_else(wrong)?;
     let address: IpAddr = address.parse().map_err(|_| wrong())?;
     let length: u32 = length.parse().map_err(|_| wrong())?;
@@ -178,10 +186,19 @@ fn check_name(text: &str, max: usize) -> Result<(), Problem> {
     if fits {
         return Ok(());
     }
-    Err(problem(
-        format!("`{text}` is not a name"),
-        format!("a name is a lower-case letter, then lower-case letters, digits and `-`; at most {max} characters"),
-    ))
+    let near = like_a_name(text).filter(|near| near.len() <= max);
+    let help = near.map_or_else(
+        || format!("a name is a lower-case letter, then lower-case letters, digits and `-`; at most {max} characters"),
+        |near| format!("a name is a lower-case letter, then lower-case letters, digits and `-`: write `\"{near}\"`"),
+    );
+    Err(problem(format!("`{text}` is not a name"), help))
+}
+
+/// The name that somebody will have meant who writes it with capitals, `_` or spaces.
+pub(crate) fn like_a_name(text: &str) -> Option<String> {
+    let near = text.to_ascii_lowercase().replace(['_', ' ', '.'], "-");
+    let fits = near.starts_with(|c: char| c.is_ascii_lowercase()) && near.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    fits.then_some(near)
 }
 
 fn check_mode(text: &str) -> Result<(), Problem> {

@@ -10,6 +10,7 @@ use cloudtik_syntax::{Attribute, Block, Body};
 use petgraph::algo::tarjan_scc;
 use petgraph::graph::DiGraph;
 
+use crate::check::like_a_name;
 use crate::scope::static_address;
 
 /// The name of a declaration.
@@ -118,13 +119,6 @@ pub(crate) struct Declarations {
 /// Sorts the top-level blocks by what they declare; duplicates are said.
 pub(crate) fn declare(body: Body, found: &mut Diagnostics) -> Declarations {
     let mut declarations = Declarations::default();
-    for attribute in &body.attributes {
-        found.push(
-            Diagnostic::error("attribute-at-top", format!("`{}` stands outside of every block", attribute.name.name))
-                .at(attribute.name.span)
-                .help(format!("write `locals {{ {0} = … }}` and use it as `local.{0}`", attribute.name.name)),
-        );
-    }
     for block in body.blocks {
         let label = |i: usize| block.labels.get(i).map(|label| Arc::clone(&label.text));
         let name = match (&*block.kind.name, label(0), label(1)) {
@@ -196,7 +190,10 @@ fn add_named(blocks: &mut Vec<Block>, block: Block, found: &mut Diagnostics) {
 }
 
 fn declared_twice(name: &str, second: Span, first: Span) -> Diagnostic {
-    Diagnostic::error("duplicate-name", format!("`{name}` is declared twice")).at_saying(second, "the second").and_at(first, "the first")
+    Diagnostic::error("duplicate-name", format!("`{name}` is declared twice"))
+        .at_saying(second, "the second")
+        .and_at(first, "the first")
+        .help("give one of them another name, or leave it out")
 }
 
 /// Roots of references that no kind of resource may be called.
@@ -248,9 +245,10 @@ fn check_label(label: &str, dashes: bool, place: Span, found: &mut Diagnostics) 
         first && chars.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || (!dashes && (c.is_alphanumeric() || c == '_')));
     if !fits {
         let rule = if dashes {
-            "a lower-case letter, then lower-case letters, digits and `-`"
+            let near = like_a_name(label).map_or_else(String::new, |near| format!(": write `\"{near}\"`"));
+            format!("a lower-case letter, then lower-case letters, digits and `-`{near}")
         } else {
-            "a letter, then letters, digits, `_` and `-`"
+            "a letter, then letters, digits, `_` and `-`".to_owned()
         };
         found.push(Diagnostic::error("bad-name", format!("`{label}` is not a name")).at(place).help(format!("a name is {rule}")));
     }

@@ -16,6 +16,7 @@ use crate::expand::{attribute, located};
 use crate::load::Reads;
 use crate::schema::{AttributeRule, BlockSchema};
 use crate::scope::{BlockScope, Instance, World, static_address, value_key};
+use crate::wrong_type::wrong_type;
 
 /// What the evaluation of blocks has at hand.
 pub(crate) struct Evaluator<'a> {
@@ -120,8 +121,7 @@ impl Evaluator<'_> {
         let value = match convert(&value, &rule.schema.ty) {
             Ok(value) => value.marked(rule.schema.sensitive),
             Err(error) => {
-                let title = format!("`{name}` is {} and {} was given", article(&rule.schema.ty), value.describe());
-                found.push(Diagnostic::error("wrong-type", title).at(span).note(error.to_string()));
+                found.push(wrong_type(name, &rule.schema.ty, &value, &error, span));
                 return None;
             }
         };

@@ -170,7 +170,8 @@ impl<'a> Expansion<'a> {
             Some(Ok(ty)) => ty,
             Some(Err(diagnostics)) => {
                 found.extend(diagnostics);
-                Type::Any
+                self.found.extend(found);
+                return;
             }
             None => Type::Any,
         };
@@ -504,7 +505,8 @@ impl<'a> Expansion<'a> {
             self.found.push(
                 Diagnostic::error("count-and-for-each", "a block has `count` or `for_each`, not both")
                     .at(for_each.name.span)
-                    .and_at(count.name.span, "the other one"),
+                    .and_at(count.name.span, "the other one")
+                    .help("leave one of them out; of a map or a set `for_each` makes one for each key"),
             );
             return None;
         }

@@ -35,6 +35,7 @@ mod steps;
 mod version;
 mod workers;
 mod workspace;
+mod wrong_type;
 
 pub use compile::{Compiled, NodeTimeouts, compile, compile_with_changes};
 pub use import::{Import, Imported, Imports};

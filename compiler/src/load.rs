@@ -75,13 +75,7 @@ pub(crate) fn read_text(sources: &dyn SourceSet, name: &str, found: &mut Diagnos
 
 /// What is said of a file that cannot be read.
 pub(crate) fn unreadable(error: &ReadError) -> Diagnostic {
-    let diagnostic = Diagnostic::error("unreadable-file", error.to_string());
-    match error {
-        ReadError::Failed { .. } => diagnostic.help("check that the file exists and that you may read it"),
-        ReadError::TooLarge { .. } => diagnostic.help("keep data out of the spec, or split the file"),
-        ReadError::NotFound(_) => diagnostic.help("paths are relative to the project's folder"),
-        ReadError::Outside(_) => diagnostic.help("copy the file into the project: only files below it are read"),
-    }
+    Diagnostic::error("unreadable-file", error.to_string()).help(error.help())
 }
 
 /// Reads of files during evaluation, each recorded with its digest.

@@ -10,9 +10,10 @@ use cloudtik_provider_api::AttributeSchema;
 use cloudtik_syntax::{Block, Body};
 
 use crate::dynamic::{DYNAMIC, Dynamic};
-use crate::evaluate::{Evaluator, article};
+use crate::evaluate::Evaluator;
 use crate::expand::attribute;
 use crate::schema::{BlockSchema, NestedRule};
+use crate::wrong_type::wrong_type;
 
 type Parts = BTreeMap<Arc<str>, ObjectField>;
 
@@ -64,8 +65,7 @@ pub(crate) fn blocks_value(
     match convert(&value, &schema.ty) {
         Ok(value) => Some(Field::new(value.marked(schema.sensitive), first.header)),
         Err(error) => {
-            let title = format!("`{}` is {} and {} was given", schema.name, article(&schema.ty), value.describe());
-            found.push(Diagnostic::error("wrong-type", title).at(first.header).note(error.to_string()));
+            found.push(wrong_type(schema.name, &schema.ty, &value, &error, first.header));
             None
         }
     }
@@ -99,10 +99,8 @@ fn object(evaluator: &Evaluator<'_>, parts: &Parts, block: &Block, needs: &mut B
         let Some(part) = parts.get(&attribute.name.name) else { continue };
         let evaluated = evaluator.expression(&attribute.value, false).and_then(|(value, referred)| {
             needs.extend(referred);
-            convert(&value, &part.ty).map_err(|error| {
-                let title = format!("`{}` is {} and {} was given", attribute.name.name, article(&part.ty), value.describe());
-                Diagnostic::error("wrong-type", title).at(attribute.value.span).note(error.to_string()).into()
-            })
+            convert(&value, &part.ty)
+                .map_err(|error| wrong_type(&attribute.name.name, &part.ty, &value, &error, attribute.value.span).into())
         });
         match evaluated {
             Ok(value) => {

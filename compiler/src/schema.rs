@@ -171,7 +171,10 @@ impl BlockSchema {
         } else if self.later.contains(&name) {
             not_in_effect(name, span)
         } else {
-            Diagnostic::error("unknown-block", format!("{what} has no block `{name}`")).at(span).maybe_help(suggestion(name, self))
+            let elsewhere = (self.name == TOP_LEVEL).then(|| terraform_block(name)).flatten();
+            Diagnostic::error("unknown-block", format!("{what} has no block `{name}`"))
+                .at(span)
+                .maybe_help(elsewhere.map(str::to_owned).or_else(|| suggestion(name, self)))
         }
     }
 }
@@ -189,6 +192,10 @@ pub(crate) fn check_body(body: &Body, schema: &BlockSchema, what: &str, header: 
                 .help(format!("write `{name} {}{{ … }}` without `=`", label_hint(&block.schema)))
         } else if schema.later.contains(&name) {
             not_in_effect(name, attribute.name.span)
+        } else if schema.name == TOP_LEVEL {
+            Diagnostic::error("attribute-at-top", format!("`{name}` stands outside of every block"))
+                .at(attribute.name.span)
+                .help(format!("write `locals {{ {name} = … }}` and use it as `local.{name}`"))
         } else {
             Diagnostic::error("unknown-attribute", format!("{what} has no attribute `{name}`"))
                 .at(attribute.name.span)
@@ -261,7 +268,9 @@ pub(crate) fn check_labels(block: &Block, schema: &BlockSchema, found: &mut Diag
             1 => "one label".to_owned(),
             n => format!("{n} labels"),
         };
-        found.push(Diagnostic::error("too-many-labels", format!("`{name}` takes {takes}")).at(extra.span));
+        let kept: String = block.labels.iter().take(wanted.len()).map(|label| format!("\"{}\" ", label.text)).collect();
+        let help = format!("write `{name} {kept}{{ … }}`");
+        found.push(Diagnostic::error("too-many-labels", format!("`{name}` takes {takes}")).at(extra.span).help(help));
         return false;
     }
     if let Some(missing) = wanted.get(block.labels.len()) {
@@ -295,6 +304,17 @@ pub(crate) fn not_in_effect(name: &str, span: Span) -> Diagnostic {
     Diagnostic::error("not-in-effect", format!("`{name}` is not in effect in this version"))
         .at(span)
         .note("the language has it; this version would ignore it, so it is refused")
+}
+
+/// What is written instead of a block of Terraform's that a project has not.
+fn terraform_block(name: &str) -> Option<&'static str> {
+    match name {
+        "terraform" => Some("`cloudtik { … }` has `required_version` and `state`; providers are part of the program"),
+        "backend" => Some("where the state is kept is said by `state \"local\" { … }` in `cloudtik { … }`"),
+        "required_providers" => Some("leave it out: providers are part of the program"),
+        "ephemeral" => Some("`ephemeral = true` stands in a `variable` or an `output`"),
+        _ => None,
+    }
 }
 
 fn suggestion(name: &str, schema: &BlockSchema) -> Option<String> {

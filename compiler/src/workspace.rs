@@ -8,7 +8,7 @@ use cloudtik_model::{Address, ConditionKind, Diagnostic, Diagnostics, Lifecycle,
 use cloudtik_provider_api::{Lowered, Provider};
 use cloudtik_syntax::Block;
 
-use crate::check::check_value;
+use crate::check::{check_value, like_a_name};
 use crate::declare::{CLIENT_PROVIDER, Name, named_by};
 use crate::dynamic::{Unrolled, unrolled};
 use crate::evaluate::{Evaluated, Whose};
@@ -179,11 +179,11 @@ pub(crate) fn real_name(evaluated: &Evaluated, label: &str, instance: &Instance)
         (None, Some(cloudtik_model::Key::Index(index))) => format!("{label}-{index}"),
         (None, Some(cloudtik_model::Key::Name(key))) => format!("{label}-{key}"),
     };
-    // Of a label that is no name it has been said where it is declared.
+    // Of a label that is no name it has been said where it is declared; the provider is told one that it need not say it again of.
     let said = check_value(&label.into(), Check::Name(usize::MAX)).is_err();
     match check_value(&name.as_str().into(), Check::Name(NAME_CHARS_MAX)) {
         Ok(()) => Ok(name),
-        Err(_) if said => Ok(name),
+        Err(_) if said => Ok(like_a_name(&name).unwrap_or(name)),
         Err(problem) => Err(Diagnostic::error("bad-name", format!("its real name would be `{name}`, and that is no name"))
             .at(evaluated.span)
             .maybe_help(problem.help)

@@ -229,7 +229,10 @@ main.hcl:6:10 unknown-kind: there is no kind of resource `aws_vpc`
 fn duplicates_name_both_places() {
     let (_, map, found) =
         run(&[("a.hcl", "variable \"x\" { default = 1 }\n"), ("b.hcl", "variable \"x\" { default = 2 }\n")], &VariableInputs::default());
-    assert_eq!(describe(&map, &found), "b.hcl:1:1 duplicate-name: `var.x` is declared twice\n");
+    assert_eq!(
+        describe(&map, &found),
+        "b.hcl:1:1 duplicate-name: `var.x` is declared twice\n  help: give one of them another name, or leave it out\n"
+    );
     let other = found.iter().next().and_then(|diagnostic| diagnostic.labels.first()).and_then(|label| map.describe(label.span));
     assert_eq!(other.as_deref(), Some("a.hcl:1:1"));
 }

@@ -315,8 +315,14 @@ fn what_names_no_configuration() {
 
 #[test]
 fn what_is_no_configuration() {
-    errors(&format!("{TWO}provider \"toy\" {{\n alias = \"west\"\n}}\n"), "9 duplicate-name: `toy.west` is declared twice");
-    errors("provider \"toy\" {}\nprovider \"toy\" {}\n", "2 duplicate-name: `provider \"toy\"` is declared twice");
+    errors(
+        &format!("{TWO}provider \"toy\" {{\n alias = \"west\"\n}}\n"),
+        "9 duplicate-name: `toy.west` is declared twice (give one of them another name, or leave it out)",
+    );
+    errors(
+        "provider \"toy\" {}\nprovider \"toy\" {}\n",
+        "2 duplicate-name: `provider \"toy\"` is declared twice (give one of them another name, or leave it out)",
+    );
     errors(
         "variable \"x\" {\n default = \"y\"\n}\nprovider \"toy\" {\n alias = var.x\n}\n",
         "5 bad-alias: `alias` is written, not computed (write a name in quotes: `alias = \"west\"`; `for_each` beside it makes one for each key)",

@@ -2,8 +2,9 @@
 
 use std::cmp::Ordering;
 
-use cloudtik_model::{BinaryOp, Diagnostics, Expr, ExprKind, Number, NumberError, Span, Type, UnaryOp, Value};
+use cloudtik_model::{BinaryOp, Diagnostic, Diagnostics, Expr, ExprKind, Number, NumberError, Span, Type, UnaryOp, Value};
 
+use crate::convert;
 use crate::evaluate::{Eval, Evaluator, Locals, error, keep, required};
 use crate::residual::{operand, operand_or_failure, residual};
 
@@ -33,6 +34,12 @@ impl Evaluator<'_> {
         let (Some(a), Some(b)) = (a, b) else { return Err(errors) };
         if matches!(op, BinaryOp::Equal | BinaryOp::NotEqual) {
             return self.equality(op, (&a, left.span), (&b, right.span), span);
+        }
+        if op == BinaryOp::Add && (is_text(&a) || is_text(&b)) {
+            return Err(Diagnostic::error("wrong-type", "`+` adds numbers, and this is text")
+                .at(if is_text(&a) { left.span } else { right.span })
+                .help("text is put together in a template: `\"${first}-${second}\"`")
+                .into());
         }
         let what = |side: &str| format!("the {side} operand of `{}`", op.as_str());
         let a = keep(required(&a, &Type::Number, left.span, &what("left")), &mut errors);
@@ -84,6 +91,11 @@ impl Evaluator<'_> {
         let kind = ExprKind::Binary { op, left: operand(&a, left.span).into(), right: operand_or_failure(&b, right.span).into() };
         Ok(residual(Type::Bool, kind, span, sensitive))
     }
+}
+
+/// A text that is no number.
+fn is_text(value: &Value) -> bool {
+    value.as_str().is_some() && convert(value, &Type::Number).is_err()
 }
 
 fn both(op: BinaryOp, a: (&Value, Span), b: (&Value, Span), ty: Type, span: Span, sensitive: bool) -> Value {

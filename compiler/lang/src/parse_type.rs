@@ -49,8 +49,24 @@ fn read(expr: &Expr, depth: u8) -> Eval<Type> {
 }
 
 fn quoted(text: &str, span: Span) -> Eval<Type> {
-    let help = if NAMES.contains(&text) { text } else { "string" };
-    Err(Diagnostic::error("wrong-type", "a type is written without quotes").at(span).help(format!("write `{help}`")).into())
+    let diagnostic = Diagnostic::error("wrong-type", "a type is written without quotes").at(span);
+    Err(match nearest(text) {
+        Some(name) => diagnostic.help(format!("write `{name}`")),
+        None => diagnostic.note(format!("the types are {}", NAMES.join(", "))),
+    }
+    .into())
+}
+
+/// The type that is called so elsewhere, or nearly so here.
+fn nearest(name: &str) -> Option<&'static str> {
+    match name.to_ascii_lowercase().as_str() {
+        "int" | "integer" | "float" | "double" => Some("number"),
+        "str" | "text" => Some("string"),
+        "boolean" => Some("bool"),
+        "array" => Some("list"),
+        "dict" | "hash" => Some("map"),
+        lower => NAMES.into_iter().find(|known| *known == lower).or_else(|| did_you_mean(name, NAMES)),
+    }
 }
 
 fn example(name: &str) -> &'static str {
@@ -65,7 +81,7 @@ fn example(name: &str) -> &'static str {
 
 fn unknown(name: &str, span: Span) -> Diagnostics {
     let diagnostic = Diagnostic::error("wrong-type", format!("there is no type `{name}`")).at(span);
-    match did_you_mean(name, NAMES) {
+    match nearest(name) {
         Some(near) => diagnostic.help(format!("did you mean `{near}`?")).into(),
         None => diagnostic.note(format!("the types are {}", NAMES.join(", "))).into(),
     }

@@ -210,7 +210,11 @@ fn element<'v>(items: &'v [Value], of: &Value, key: &Value, place: Span) -> Eval
         n => format!("has {n} elements"),
     };
     let title = format!("{shown} is out of range: {} {length}", of.describe().replacen("a ", "the ", 1));
-    error("index-out-of-range", title, place)
+    let help = items.len().checked_sub(1).map(|last| match last {
+        0 => "the only index is 0".to_owned(),
+        last => format!("indices go from 0 to {last}"),
+    });
+    Err(Diagnostic::error("index-out-of-range", title).at(place).maybe_help(help).into())
 }
 
 fn open_index(of: &Value, key: &Value, place: Span, span: Span) -> Eval<Value> {

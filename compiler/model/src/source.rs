@@ -35,6 +35,19 @@ pub enum ReadError {
     },
 }
 
+impl ReadError {
+    /// What to do about it.
+    #[must_use]
+    pub const fn help(&self) -> &'static str {
+        match self {
+            Self::NotFound(_) => "paths are relative to the project's folder",
+            Self::Outside(_) => "copy the file into the project: only files below it are read",
+            Self::TooLarge { .. } => "keep data out of the spec, or split the file",
+            Self::Failed { .. } => "check that the file exists and that you may read it",
+        }
+    }
+}
+
 /// The files of a project, by their path below its root with `/` between the parts.
 pub trait SourceSet: Send + Sync {
     /// The names of the files that stand in the root itself, sorted.

@@ -265,6 +265,10 @@ impl<'f, 's> Found<'f, 's> {
         let title = match operator {
             "" => "the expression is not complete".to_owned(),
             "." => "a name is missing after `.`".to_owned(),
+            "%" => {
+                let help = "a percentage is text: `\"10%\"`; the rest of a division has two operands: `a % b`";
+                return Some(self.error("incomplete-expression", "an operand is missing after `%`").help(help));
+            }
             "..." => return Some(self.error("invalid-expression", "`...` stands after the last argument of a call only")),
             operator => format!("an operand is missing after `{operator}`"),
         };

@@ -557,8 +557,14 @@ impl<'t> Scanner<'t> {
                 let end = (self.pos + length).min(self.text.len());
                 let given = slice(self.text, self.pos, end);
                 let help = match given.as_bytes().get(1) {
-                    Some(b'u') => "`\\u` is followed by four hexadecimal digits that name a character".to_owned(),
-                    Some(b'U') => "`\\U` is followed by eight hexadecimal digits that name a character".to_owned(),
+                    Some(b'u') => {
+                        "`\\u` is followed by four hexadecimal digits that name a character; a backslash itself is written `\\\\`"
+                            .to_owned()
+                    }
+                    Some(b'U') => {
+                        "`\\U` is followed by eight hexadecimal digits that name a character; a backslash itself is written `\\\\`"
+                            .to_owned()
+                    }
                     _ => format!("escapes are \\n \\r \\t \\\" \\\\ \\uXXXX \\UXXXXXXXX; a backslash itself is written `\\{given}`"),
                 };
                 self.error(Diagnostic::error("invalid-escape", format!("`{given}` is no escape")).at(self.span(self.pos, end)).help(help));

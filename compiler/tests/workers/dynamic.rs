@@ -165,7 +165,7 @@ fn wrong_forms_are_errors() {
     );
     of(
         "dynamic \"workers\" {\nfor_each = [1]\nlabels = [\"A\"]\ncontent {}\n}\n",
-        "8 bad-name: `A` is not a name\n  help: a name is a lower-case letter, then lower-case letters, digits and `-`; at most 63 characters",
+        "8 bad-name: `A` is not a name\n  help: a name is a lower-case letter, then lower-case letters, digits and `-`: write `\"a\"`",
     );
 }
 

@@ -211,7 +211,7 @@ impl Evaluator<'_> {
 }
 
 fn unreadable(fault: &ReadError, place: Span) -> Diagnostics {
-    Diagnostic::error("unreadable-file", fault.to_string()).at(place).into()
+    Diagnostic::error("unreadable-file", fault.to_string()).at(place).help(fault.help()).into()
 }
 
 /// Errors with nothing but what they say, at another place.

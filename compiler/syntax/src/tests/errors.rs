@@ -735,9 +735,9 @@ left: b
 1:6 "\\q" invalid-escape: `\q` is no escape
   help: escapes are \n \r \t \" \\ \uXXXX \UXXXXXXXX; a backslash itself is written `\\q`
 1:9 "\\u12" invalid-escape: `\u12` is no escape
-  help: `\u` is followed by four hexadecimal digits that name a character
+  help: `\u` is followed by four hexadecimal digits that name a character; a backslash itself is written `\\`
 1:14 "\\Uffffffff" invalid-escape: `\Uffffffff` is no escape
-  help: `\U` is followed by eight hexadecimal digits that name a character
+  help: `\U` is followed by eight hexadecimal digits that name a character; a backslash itself is written `\\`
 "#,
     );
     check_errors(

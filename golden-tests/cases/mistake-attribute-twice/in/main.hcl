@@ -1,0 +1,10 @@
+provider "aws" {
+  region = "us-west-2"
+}
+
+workspace "lab" {
+  network {
+    mode = "peered"
+    mode = "shared"
+  }
+}

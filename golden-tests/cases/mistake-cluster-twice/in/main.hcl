@@ -1,0 +1,13 @@
+provider "local" {}
+
+workspace "lab" {}
+
+cluster "etl" {
+  workspace = workspace.lab
+  head {}
+}
+
+cluster "etl" {
+  workspace = workspace.lab
+  head {}
+}

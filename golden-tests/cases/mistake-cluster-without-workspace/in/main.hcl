@@ -1,0 +1,7 @@
+provider "local" {}
+
+workspace "lab" {}
+
+cluster "etl" {
+  head {}
+}

@@ -1,0 +1,7 @@
+provider "aws" {
+  region = "us-west-2"
+}
+
+workspace "lab" {
+  name: "lab"
+}

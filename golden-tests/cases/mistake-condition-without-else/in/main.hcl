@@ -1,0 +1,7 @@
+variable "prod" {
+  default = true
+}
+
+output "n" {
+  value = var.prod ? 3
+}

@@ -1,0 +1,5 @@
+resource "value" "user" {
+  for_each = toset(["ana", "bo"])
+  count    = 2
+  input    = each.value
+}

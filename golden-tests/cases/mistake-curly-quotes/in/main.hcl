@@ -1,0 +1,9 @@
+provider "aws" {
+  region = "us-west-2"
+}
+
+workspace "lab" {
+  network {
+    mode = “peered”
+  }
+}

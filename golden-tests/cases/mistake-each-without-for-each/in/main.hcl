@@ -1,0 +1,3 @@
+resource "value" "user" {
+  input = each.key
+}

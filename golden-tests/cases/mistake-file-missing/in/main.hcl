@@ -1,0 +1,7 @@
+locals {
+  greeting = file("greetings/ana.txt")
+}
+
+output "greeting" {
+  value = local.greeting
+}

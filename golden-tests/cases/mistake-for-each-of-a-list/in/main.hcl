@@ -1,0 +1,4 @@
+resource "value" "user" {
+  for_each = ["ana", "bo"]
+  input    = each.value
+}

@@ -1,0 +1,3 @@
+output "m" {
+  value = { for k, v in { a = 1 } : k = v }
+}

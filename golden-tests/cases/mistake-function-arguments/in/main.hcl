@@ -1,0 +1,6 @@
+output "n" {
+  value = join(["a", "b"])
+}
+output "m" {
+  value = upper("a", "b")
+}

@@ -1,0 +1,4 @@
+output "n" 
+{
+  value = 1
+}

@@ -1,0 +1,8 @@
+provider "local" {}
+
+workspace "lab" {}
+
+cluster "etl" {
+  workspace = workspace.lab
+  head "main" {}
+}

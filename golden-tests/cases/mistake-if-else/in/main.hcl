@@ -1,0 +1,7 @@
+variable "prod" {
+  default = true
+}
+
+output "n" {
+  value = if var.prod then 3 else 1
+}

@@ -1,0 +1,7 @@
+variable "zones" {
+  default = ["a", "b"]
+}
+
+output "z" {
+  value = var.zones[2]
+}

@@ -1,0 +1,7 @@
+locals {
+  team = "data"
+}
+
+output "team" {
+  value = locals.team
+}

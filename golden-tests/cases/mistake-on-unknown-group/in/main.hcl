@@ -1,0 +1,13 @@
+provider "local" {}
+
+workspace "lab" {}
+
+cluster "etl" {
+  workspace = workspace.lab
+  head {}
+  workers "a" {
+  }
+  runtime "nginx" {
+    on = ["worker"]
+  }
+}

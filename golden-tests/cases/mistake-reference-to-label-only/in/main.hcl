@@ -1,0 +1,8 @@
+provider "local" {}
+
+workspace "lab" {}
+
+cluster "etl" {
+  workspace = lab
+  head {}
+}

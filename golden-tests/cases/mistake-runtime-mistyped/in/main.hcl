@@ -1,0 +1,9 @@
+provider "local" {}
+
+workspace "lab" {}
+
+cluster "etl" {
+  workspace = workspace.lab
+  head {}
+  runtime "ngnix" {}
+}

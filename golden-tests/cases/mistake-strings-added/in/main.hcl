@@ -1,0 +1,7 @@
+variable "team" {
+  default = "data"
+}
+
+output "name" {
+  value = var.team + "-lab"
+}

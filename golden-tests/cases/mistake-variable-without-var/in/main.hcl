@@ -1,0 +1,10 @@
+variable "region" {
+  type    = string
+  default = "us-west-2"
+}
+
+provider "aws" {
+  region = region
+}
+
+workspace "lab" {}
