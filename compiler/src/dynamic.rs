@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use cloudtik_model::{Address, Diagnostic, Diagnostics, Expr, ExprKind, ForKind, Span, TemplatePart, Value, ValueKind};
+use cloudtik_model::{Address, Diagnostic, Diagnostics, Expr, ExprKind, Span, Value, ValueKind};
 use cloudtik_syntax::{Attribute, Block, Body, Label};
 
 use crate::evaluate::{Evaluator, marked_inside, unknown_at_plan_time};
@@ -304,55 +304,14 @@ impl Bound {
     }
 
     fn expr(&self, expr: &Expr) -> Expr {
-        let shared = |of: &Arc<Expr>| Arc::new(self.expr(of));
-        let all = |items: &[Expr]| items.iter().map(|item| self.expr(item)).collect();
-        let kind = match &expr.kind {
-            ExprKind::Variable(name) => match self.names.get(name) {
-                Some(value) => ExprKind::Literal(value.clone()),
-                None => return expr.clone(),
-            },
-            ExprKind::Literal(_) | ExprKind::Reference(_) | ExprKind::Late(_) | ExprKind::Fact(_) => return expr.clone(),
-            ExprKind::Template(parts) => ExprKind::Template(self.parts(parts)),
-            ExprKind::Attribute { of, name } => ExprKind::Attribute { of: shared(of), name: Arc::clone(name) },
-            ExprKind::Index { of, key } => ExprKind::Index { of: shared(of), key: shared(key) },
-            ExprKind::Splat { of, each } => ExprKind::Splat { of: shared(of), each: shared(each) },
-            ExprKind::Unary { op, of } => ExprKind::Unary { op: *op, of: shared(of) },
-            ExprKind::Binary { op, left, right } => ExprKind::Binary { op: *op, left: shared(left), right: shared(right) },
-            ExprKind::Conditional { condition, yes, no } => {
-                ExprKind::Conditional { condition: shared(condition), yes: shared(yes), no: shared(no) }
+        match &expr.kind {
+            ExprKind::Variable(name) => {
+                self.names.get(name).map_or_else(|| expr.clone(), |value| Expr::new(ExprKind::Literal(value.clone()), expr.span))
             }
-            ExprKind::Tuple(items) => ExprKind::Tuple(all(items)),
-            ExprKind::Object(items) => ExprKind::Object(items.iter().map(|(key, value)| (self.expr(key), self.expr(value))).collect()),
-            ExprKind::Call { name, args, expand } => ExprKind::Call { name: Arc::clone(name), args: all(args), expand: *expand },
-            ExprKind::Convert { to, of } => ExprKind::Convert { to: to.clone(), of: shared(of) },
-            ExprKind::For(of) => {
-                let inner = self.without(of.key_variable.iter().chain([&of.value_variable]));
-                ExprKind::For(Box::new(ForKind {
-                    collection: self.expr(&of.collection),
-                    key: of.key.as_ref().map(|key| inner.expr(key)),
-                    value: inner.expr(&of.value),
-                    condition: of.condition.as_ref().map(|condition| inner.expr(condition)),
-                    ..(**of).clone()
-                }))
-            }
-        };
-        Expr::new(kind, expr.span)
-    }
-
-    fn parts(&self, parts: &[TemplatePart]) -> Vec<TemplatePart> {
-        let part = |part: &TemplatePart| match part {
-            TemplatePart::Text(_) => part.clone(),
-            TemplatePart::Value(expr) => TemplatePart::Value(self.expr(expr)),
-            TemplatePart::If { condition, yes, no } => {
-                TemplatePart::If { condition: self.expr(condition), yes: self.parts(yes), no: self.parts(no) }
-            }
-            TemplatePart::For { key_variable, value_variable, collection, body } => TemplatePart::For {
-                key_variable: key_variable.clone(),
-                value_variable: Arc::clone(value_variable),
-                collection: self.expr(collection),
-                body: self.without(key_variable.iter().chain([value_variable])).parts(body),
-            },
-        };
-        parts.iter().map(part).collect()
+            _ => expr.map_children(&mut |child, hidden| match hidden {
+                [] => self.expr(child),
+                hidden => self.without(hidden).expr(child),
+            }),
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cloudtik_lang::to_json_text;
-use cloudtik_model::{Address, Diagnostic, Expr, ExprKind, ForKind, Input, LateName, StepSpec, TemplatePart, Type, Value, ValueKind};
+use cloudtik_model::{Address, Diagnostic, Expr, ExprKind, Input, LateName, StepSpec, TemplatePart, Type, Value, ValueKind};
 use cloudtik_runtime_modules::preview_with;
 
 /// What is taken out of a configuration.
@@ -158,7 +158,6 @@ impl Exprs<'_> {
     }
 
     fn expr(&mut self, expr: &Expr) -> Expr {
-        let shared = |expr: Expr| Arc::new(expr);
         match &expr.kind {
             ExprKind::Literal(value) if value.is_known() && !value.has_sensitive() && !self.hidden => expr.clone(),
             ExprKind::Literal(value) => {
@@ -170,66 +169,35 @@ impl Exprs<'_> {
                 expr.clone()
             }
             ExprKind::Attribute { of, name } => {
-                if let ExprKind::Reference(address) = &of.kind {
-                    self.aside.refer(address, name, self.hidden);
-                    return expr.clone();
-                }
-                ExprKind::Attribute { of: shared(self.expr(of)), name: Arc::clone(name) }.into()
+                let ExprKind::Reference(address) = &of.kind else { return self.below(expr) };
+                self.aside.refer(address, name, self.hidden);
+                expr.clone()
             }
-            ExprKind::Variable(_) | ExprKind::Late(_) | ExprKind::Fact(_) => expr.clone(),
-            ExprKind::Template(parts) => ExprKind::Template(self.parts(parts)).into(),
-            ExprKind::Index { of, key } => ExprKind::Index { of: shared(self.expr(of)), key: shared(self.expr(key)) }.into(),
-            ExprKind::Splat { of, each } => ExprKind::Splat { of: shared(self.expr(of)), each: shared(self.expr(each)) }.into(),
-            ExprKind::Unary { op, of } => ExprKind::Unary { op: *op, of: shared(self.expr(of)) }.into(),
-            ExprKind::Binary { op, left, right } => {
-                ExprKind::Binary { op: *op, left: shared(self.expr(left)), right: shared(self.expr(right)) }.into()
-            }
-            ExprKind::Conditional { condition, yes, no } => {
-                ExprKind::Conditional { condition: shared(self.expr(condition)), yes: shared(self.expr(yes)), no: shared(self.expr(no)) }
-                    .into()
-            }
-            ExprKind::Tuple(items) => ExprKind::Tuple(items.iter().map(|item| self.expr(item)).collect()).into(),
-            ExprKind::Object(items) => ExprKind::Object(items.iter().map(|(key, item)| (self.expr(key), self.expr(item))).collect()).into(),
-            ExprKind::For(inner) => ExprKind::For(Box::new(ForKind {
-                key_variable: inner.key_variable.clone(),
-                value_variable: Arc::clone(&inner.value_variable),
-                collection: self.expr(&inner.collection),
-                key: inner.key.as_ref().map(|key| self.expr(key)),
-                value: self.expr(&inner.value),
-                grouping: inner.grouping,
-                condition: inner.condition.as_ref().map(|condition| self.expr(condition)),
-            }))
-            .into(),
-            ExprKind::Call { name, args, expand } => {
-                let args = args.iter().map(|argument| self.expr(argument)).collect();
-                ExprKind::Call { name: Arc::clone(name), args, expand: *expand }.into()
-            }
-            ExprKind::Convert { to, of } => ExprKind::Convert { to: to.clone(), of: shared(self.expr(of)) }.into(),
-        }
-    }
-
-    fn parts(&mut self, parts: &[TemplatePart]) -> Vec<TemplatePart> {
-        parts.iter().map(|part| self.part(part)).collect()
-    }
-
-    fn part(&mut self, part: &TemplatePart) -> TemplatePart {
-        match part {
             // What is known and secret was joined with the text around it.
-            TemplatePart::Text(text) if self.hidden && !text.is_empty() => {
-                let path = self.part_path();
-                TemplatePart::Value(self.aside.value(&Value::from(Arc::clone(text)), &path, true).to_expr())
-            }
-            TemplatePart::Text(text) => TemplatePart::Text(Arc::clone(text)),
-            TemplatePart::Value(expr) => TemplatePart::Value(self.expr(expr)),
-            TemplatePart::If { condition, yes, no } => {
-                TemplatePart::If { condition: self.expr(condition), yes: self.parts(yes), no: self.parts(no) }
-            }
-            TemplatePart::For { key_variable, value_variable, collection, body } => TemplatePart::For {
-                key_variable: key_variable.clone(),
-                value_variable: Arc::clone(value_variable),
-                collection: self.expr(collection),
-                body: self.parts(body),
-            },
+            ExprKind::Template(parts) if self.hidden => self.below(&Expr::new(ExprKind::Template(texts_as_values(parts)), expr.span)),
+            _ => self.below(expr),
         }
     }
+
+    fn below(&mut self, expr: &Expr) -> Expr {
+        expr.map_children(&mut |child, _| self.expr(child))
+    }
+}
+
+/// A template whose texts are values too.
+fn texts_as_values(parts: &[TemplatePart]) -> Vec<TemplatePart> {
+    let part = |part: &TemplatePart| match part {
+        TemplatePart::Text(text) if !text.is_empty() => TemplatePart::Value(Expr::literal(Arc::clone(text))),
+        TemplatePart::Text(_) | TemplatePart::Value(_) => part.clone(),
+        TemplatePart::If { condition, yes, no } => {
+            TemplatePart::If { condition: condition.clone(), yes: texts_as_values(yes), no: texts_as_values(no) }
+        }
+        TemplatePart::For { key_variable, value_variable, collection, body } => TemplatePart::For {
+            key_variable: key_variable.clone(),
+            value_variable: Arc::clone(value_variable),
+            collection: collection.clone(),
+            body: texts_as_values(body),
+        },
+    };
+    parts.iter().map(part).collect()
 }

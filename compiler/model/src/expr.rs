@@ -311,6 +311,44 @@ impl Expr {
         }
     }
 
+    /// The expression with what `f` makes of each expression directly below it. `f` is told which variables of a loop have a meaning there
+    /// that they have not around this expression.
+    #[must_use]
+    pub fn map_children(&self, f: &mut dyn FnMut(&Self, &[Arc<str>]) -> Self) -> Self {
+        let mut each = |of: &Self| f(of, &[]);
+        let kind = match &self.kind {
+            ExprKind::Literal(_) | ExprKind::Variable(_) | ExprKind::Reference(_) | ExprKind::Late(_) | ExprKind::Fact(_) => {
+                self.kind.clone()
+            }
+            ExprKind::Template(parts) => ExprKind::Template(map_parts(parts, &[], f)),
+            ExprKind::Attribute { of, name } => ExprKind::Attribute { of: each(of).into(), name: Arc::clone(name) },
+            ExprKind::Index { of, key } => ExprKind::Index { of: each(of).into(), key: each(key).into() },
+            ExprKind::Splat { of, each: item } => ExprKind::Splat { of: each(of).into(), each: each(item).into() },
+            ExprKind::Unary { op, of } => ExprKind::Unary { op: *op, of: each(of).into() },
+            ExprKind::Binary { op, left, right } => ExprKind::Binary { op: *op, left: each(left).into(), right: each(right).into() },
+            ExprKind::Conditional { condition, yes, no } => {
+                ExprKind::Conditional { condition: each(condition).into(), yes: each(yes).into(), no: each(no).into() }
+            }
+            ExprKind::Tuple(items) => ExprKind::Tuple(items.iter().map(each).collect()),
+            ExprKind::Object(items) => ExprKind::Object(items.iter().map(|(key, value)| (each(key), each(value))).collect()),
+            ExprKind::Call { name, args, expand } => {
+                ExprKind::Call { name: Arc::clone(name), args: args.iter().map(each).collect(), expand: *expand }
+            }
+            ExprKind::Convert { to, of } => ExprKind::Convert { to: to.clone(), of: each(of).into() },
+            ExprKind::For(of) => {
+                let bound: Vec<Arc<str>> = of.key_variable.iter().chain([&of.value_variable]).cloned().collect();
+                ExprKind::For(Box::new(ForKind {
+                    collection: each(&of.collection),
+                    key: of.key.as_ref().map(|key| f(key, &bound)),
+                    value: f(&of.value, &bound),
+                    condition: of.condition.as_ref().map(|condition| f(condition, &bound)),
+                    ..(**of).clone()
+                }))
+            }
+        };
+        Self::new(kind, self.span)
+    }
+
     /// Every address that a residual expression refers to.
     pub fn addresses(&self, found: &mut std::collections::BTreeSet<Address>) {
         match &self.kind {
@@ -350,6 +388,26 @@ fn template_children<'a>(parts: &'a [TemplatePart], f: &mut dyn FnMut(&'a Expr))
             }
         }
     }
+}
+
+fn map_parts(parts: &[TemplatePart], bound: &[Arc<str>], f: &mut dyn FnMut(&Expr, &[Arc<str>]) -> Expr) -> Vec<TemplatePart> {
+    let part = |part: &TemplatePart| match part {
+        TemplatePart::Text(_) => part.clone(),
+        TemplatePart::Value(expr) => TemplatePart::Value(f(expr, bound)),
+        TemplatePart::If { condition, yes, no } => {
+            TemplatePart::If { condition: f(condition, bound), yes: map_parts(yes, bound, f), no: map_parts(no, bound, f) }
+        }
+        TemplatePart::For { key_variable, value_variable, collection, body } => {
+            let inner: Vec<Arc<str>> = bound.iter().chain(key_variable).chain([value_variable]).cloned().collect();
+            TemplatePart::For {
+                key_variable: key_variable.clone(),
+                value_variable: Arc::clone(value_variable),
+                collection: f(collection, bound),
+                body: map_parts(body, &inner, f),
+            }
+        }
+    };
+    parts.iter().map(part).collect()
 }
 
 impl PartialEq for Expr {
