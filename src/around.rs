@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use cloudtik_controller_client::{LoginKey, Reach};
-use cloudtik_executor::driver::{Clouds, login_pair};
-use cloudtik_executor::durable::Vault;
+use cloudtik_executor::driver::{Clouds, login_key_file, login_pair};
+use cloudtik_executor::durable::{DurableError, Vault};
 use cloudtik_model::{Address, ControllerEvent, ControllerReply, ControllerRequest, NodeReply, NodeRequest, ProviderRef, State, Value};
 use cloudtik_provider_api::{
     Answer, BoxFuture, CLUSTER_TAG, Call, CallError, Connection, DialTarget, ErrorClass, Found, HEAD_CONTROLLER_KIND, HEAD_ROLE,
@@ -65,6 +65,12 @@ impl Around {
     pub(crate) fn begin(&self, observer: Arc<dyn Observer>, interrupt: Interrupt, waits: bool, leaves: BTreeSet<Address>) {
         let mut run = self.run();
         *run = About { observer, interrupt, waits, settles: false, leaves, known: std::mem::take(&mut run.known) };
+    }
+
+    /// Whether the key that logs in to the nodes of a cluster is here.
+    pub(crate) fn has_login_key(&self, cluster: &Address) -> Result<bool, DurableError> {
+        let vault = self.vault.lock().unwrap_or_else(PoisonError::into_inner);
+        vault.read_secret(&login_key_file(cluster)).map(|key| key.is_some())
     }
 
     /// The key that logs in to the nodes of a cluster.

@@ -6,14 +6,19 @@ use std::sync::Arc;
 
 use cloudtik_compiler::{Compiled, Import, Imported};
 use cloudtik_executor::engine::ADDRESS_TAG;
-use cloudtik_model::{Address, ChangeWord, Diagnostic, Diagnostics, Node, Object, ProviderRef, ResourceSpec, State, StateEntry, Value};
-use cloudtik_provider_api::{Answer, Call, Found, Idempotency, KindSchema, Verb};
+use cloudtik_model::{
+    Address, Adopted, ChangeWord, Diagnostic, Diagnostics, Node, Object, ProviderRef, ResourceSpec, State, StateEntry, Value,
+};
+use cloudtik_provider_api::{Answer, CLUSTER_TAG, Call, Facts, Found, Idempotency, KindSchema, Verb};
 
 use crate::Failure;
 use crate::world::{World, refused, strange};
 
 /// What makes an object one: two of a kind that one provider has have two ids.
 type ObjectKey = (ProviderRef, Arc<str>, String);
+
+/// What is taken over: entries of the state, and what is to be remembered of clusters.
+pub(crate) type TakenOver = (BTreeMap<Address, StateEntry>, Facts);
 
 /// An address that takes something over.
 struct Wanted<'a> {
@@ -23,15 +28,17 @@ struct Wanted<'a> {
 }
 
 impl World<'_> {
-    /// The objects that are taken over, as entries of a state. What is in the state already is not looked for.
+    /// The objects that are taken over, as entries of a state, and what is to be remembered of clusters. What is in the state already is not
+    /// looked for.
     ///
     /// # Errors
     /// A provider does not answer; inside, what is wrong with the blocks.
-    pub(crate) fn imported(
-        &self,
-        compiled: &Compiled,
-        state: &State,
-    ) -> Result<Result<BTreeMap<Address, StateEntry>, Diagnostics>, Failure> {
+    pub(crate) fn imported(&self, compiled: &Compiled, state: &State) -> Result<Result<TakenOver, Diagnostics>, Failure> {
+        let mut problems = Diagnostics::new();
+        let clusters = match self.clusters(compiled, state)? {
+            Ok(clusters) => clusters,
+            Err(wrong) => return Ok(Err(wrong)),
+        };
         let is_there = |address: &Address| state.resources.get(address).is_some_and(|entry| entry.current.is_some());
         let wanted: Vec<Wanted<'_>> = compiled
             .imports
@@ -44,18 +51,19 @@ impl World<'_> {
             })
             .collect();
         let found = self.found(&wanted)?;
-        let mut problems = Diagnostics::new();
+        let uid = |mark: &str| clusters.get(mark).map_or_else(|| state.cluster_uid(mark), |cluster| cluster.uid.clone());
         let mut taken = known(state);
         let mut entries = BTreeMap::new();
         for (wanted, objects) in wanted.iter().zip(&found) {
-            match wanted.one(objects, &mut taken) {
+            match wanted.one(objects, &uid, &mut taken) {
                 Ok(Some(object)) => drop(entries.insert(wanted.spec.address.clone(), wanted.entry(object))),
                 Ok(None) => {}
                 Err(problem) => problems.push(problem),
             }
         }
         problems.extend(empty_workspaces(&wanted, &entries, state));
-        Ok(if problems.has_errors() { Err(problems) } else { Ok(entries) })
+        let facts = clusters.into_iter().map(|(mark, adopted)| (Adopted::key(&mark), adopted.to_fact())).collect();
+        Ok(if problems.has_errors() { Err(problems) } else { Ok((entries, facts)) })
     }
 
     /// What was found for each: ids of one kind are asked for with one call.
@@ -142,11 +150,18 @@ impl Wanted<'_> {
     }
 
     /// The one object that is meant. Of a workspace that is taken over whole a part may be missing.
-    fn one<'f>(&self, found: &'f [Found], taken: &mut BTreeMap<ObjectKey, Address>) -> Result<Option<&'f Found>, Diagnostic> {
+    fn one<'f>(
+        &self,
+        found: &'f [Found],
+        uid: &dyn Fn(&str) -> String,
+        taken: &mut BTreeMap<ObjectKey, Address>,
+    ) -> Result<Option<&'f Found>, Diagnostic> {
         let (address, span) = (&self.spec.address, self.import.span);
+        let mark = |(name, value): (&String, &String)| (name.clone(), if name == CLUSTER_TAG { uid(value) } else { value.clone() });
+        let marks: Vec<(String, String)> = self.spec.marks.iter().map(mark).collect();
         let is_meant = |found: &&Found| match self.import.object {
             Imported::Id(_) => true,
-            Imported::Marked => self.spec.marks.iter().all(|(name, value)| found.tags.get(name) == Some(value)),
+            Imported::Marked => marks.iter().all(|(name, value)| found.tags.get(name) == Some(value)),
         };
         let meant: Vec<&Found> = found.iter().filter(is_meant).collect();
         let one = match (meant.as_slice(), &self.import.object) {
@@ -225,7 +240,7 @@ fn empty_workspaces(wanted: &[Wanted<'_>], entries: &BTreeMap<Address, StateEntr
     let has_some = |whole: &Address| entries.keys().chain(state.resources.keys()).any(|address| address.is_within(whole));
     let nothing = |(whole, wanted): (&Address, &Wanted<'_>)| {
         let title = format!("provider `{}` has nothing that belongs to `{whole}`", wanted.spec.provider);
-        let help = "look up the workspace's name, its region and its account; or take the `import` out to have it made";
+        let help = "look up its name, its region and its account; or take the `import` out to have it made";
         Diagnostic::error("import-nothing", title).at(wanted.import.span).help(help)
     };
     wholes.into_iter().filter(|(whole, _)| !has_some(whole)).map(nothing).collect()

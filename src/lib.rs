@@ -27,6 +27,7 @@
 //!
 //! `examples/library.rs` shows the same for a cluster, with what happens on the way.
 
+mod adopt;
 mod around;
 mod checks;
 mod clusters;
@@ -49,6 +50,7 @@ mod project;
 mod providers;
 mod run;
 mod starter;
+mod state;
 mod tenants;
 mod world;
 
@@ -72,6 +74,7 @@ pub use options::{DeleteData, PlanOptions, ProjectOptions};
 pub use prepared::{Applied, Prepared};
 pub use project::{Compilation, Planned, Project};
 pub use starter::{StarterFile, examples, starter};
+pub use state::{Migrated, Pushed, StateEdit};
 
 /// Our version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -7,7 +7,7 @@ use cloudtik_executor::driver::{Clouds, Driven, HandlebarsRenderer, NodeTimeouts
 use cloudtik_executor::durable::{DurableError, SessionStore};
 use cloudtik_executor::engine::{AddressStatus, Engine, EngineInput, Limits, SettlementReport, Summary, Unmet};
 use cloudtik_executor::{Intent, OpKind, Record};
-use cloudtik_model::{Address, Diagnostic, Diagnostics, OutputState, SourceMap};
+use cloudtik_model::{Address, Adopted, Diagnostic, Diagnostics, OutputState, SourceMap};
 use cloudtik_planner::{Action, Execution, OperationKind, Plan, execution};
 use cloudtik_provider_api::{CallError, HEAD_CONTROLLER_KIND};
 
@@ -91,6 +91,10 @@ impl Prepared<'_> {
             return Ok(Applied { outputs, ..Applied::default() });
         }
         let run_started = self.settlement.started;
+        let adopted = self.planned.plan.facts.iter().filter_map(|(key, fact)| Adopted::of_fact(key, fact));
+        if let Some(epoch) = adopted.map(|adopted| adopted.epoch).max() {
+            self.store.outlive(epoch);
+        }
         if !run_started {
             self.store.begin_run(&self.run_id).map_err(|error| durable(&error))?;
         }

@@ -30,6 +30,7 @@ use crate::preflight::{SilentHead, heads_answer, silent_heads};
 use crate::prepared::Prepared;
 use crate::providers::{providers, schemas, with_controller};
 use crate::run::{Run, run};
+use crate::state::place;
 use crate::tenants::no_tenants;
 use crate::world::{World, clouds};
 use crate::{DiskSources, Event, Failure, FailureKind, Interrupt, Observer, PlanOptions, ProjectOptions, Silent, VERSION};
@@ -227,7 +228,7 @@ impl Project {
     }
 
     /// Where the state lies: the spec may say so.
-    fn data(&self, compiled: &Compiled) -> DataDir {
+    pub(crate) fn data(&self, compiled: &Compiled) -> DataDir {
         let data = DataDir::new(&self.folder, Some(&self.options.data_dir));
         match &compiled.state_path {
             Some(path) => data.with_state(self.folder.join(path)),
@@ -237,12 +238,22 @@ impl Project {
 
     /// The same without a spec that was compiled before; errors of the spec are of no concern to whoever only looks at the state, except
     /// for those because of which nobody knows where it lies.
-    fn data_of_spec(&self) -> Result<DataDir, Failure> {
-        let (compiled, sources, diagnostics) = self.compile_any(&Facts::new());
-        if compiled.state_failed { Err(Failure::error(diagnostics, sources)) } else { Ok(self.data(&compiled)) }
+    pub(crate) fn data_of_spec(&self) -> Result<DataDir, Failure> {
+        self.placed(&self.compiled_for_state()?)
     }
 
-    /// Keys lie in the data folder, wherever the state does.
+    pub(crate) fn compiled_for_state(&self) -> Result<Compiled, Failure> {
+        let (compiled, sources, diagnostics) = self.compile_any(&Facts::new());
+        if compiled.state_failed { Err(Failure::error(diagnostics, sources)) } else { Ok(compiled) }
+    }
+
+    /// Where the state lies, if it does not lie elsewhere.
+    fn placed(&self, compiled: &Compiled) -> Result<DataDir, Failure> {
+        self.check_place(compiled)?;
+        Ok(self.data(compiled))
+    }
+
+    /// What plans are sealed with lies in the data folder, wherever the state does.
     fn vault(&self) -> Vault {
         Vault::of(&DataDir::new(&self.folder, Some(&self.options.data_dir)), Box::new(OsEntropy))
     }
@@ -256,12 +267,13 @@ impl Project {
         let first = self.compile_for(options, &Facts::new())?;
         if options.offline {
             let mut snapshot = Ledger::new(State { version: cloudtik_model::STATE_VERSION, ..State::default() });
-            let around = self.around();
+            let around = self.around(&self.data(&first.0));
             let clouds = self.clouds(&first.0, &snapshot.state, &around);
             return self.planned(options, observer, first, &mut snapshot, Vec::new(), &self.world(&clouds, &around));
         }
-        let mut snapshot = self.snapshot(&self.data(&first.0))?;
-        let around = self.around();
+        let data = self.placed(&first.0)?;
+        let mut snapshot = self.snapshot(&data)?;
+        let around = self.around(&data);
         let clouds = self.clouds(&first.0, &snapshot.ledger.state, &around);
         let mut report = SettlementReport::default();
         if !snapshot.ledger.open.is_empty() {
@@ -283,8 +295,10 @@ impl Project {
     pub fn prepare(&self, options: &PlanOptions, observer: &dyn Observer) -> Result<Prepared<'_>, Failure> {
         observer.event(&Event::Stage("reading the spec".to_owned()));
         let first = self.compile_for(options, &Facts::new())?;
-        let mut store = self.lock(&self.data(&first.0), if options.destroy { "destroy" } else { "apply" })?;
-        let around = self.around();
+        let data = self.placed(&first.0)?;
+        let mut store = self.lock(&data, if options.destroy { "destroy" } else { "apply" })?;
+        data.remember_place(place(&first.0)).map_err(|error| durable(&error))?;
+        let around = self.around(&data);
         let clouds = self.clouds(&first.0, store.state(), &around);
         let timeouts = timeouts(&first.0);
         if !store.open_intents().is_empty() {
@@ -310,10 +324,12 @@ impl Project {
             return Err(Failure::plain(Diagnostic::error("offline-plan", title).help("make it without `--offline` to apply it")));
         }
         let compiled = self.compile_saved(&plan)?;
-        let store = self.lock(&self.data(&compiled), "apply")?;
+        let data = self.placed(&compiled)?;
+        let store = self.lock(&data, "apply")?;
+        data.remember_place(place(&compiled)).map_err(|error| durable(&error))?;
         self.check_saved(&plan, &store, file)?;
         let planned = plan.providers.iter().map(|(name, config)| (name, &config.attributes));
-        let around = self.around();
+        let around = self.around(&data);
         around.know(store.state());
         // The plan was made with the spec's, which may differ from those that are remembered.
         let configs: BTreeMap<&ProviderRef, &Value> = store.state().providers.iter().chain(planned).collect();
@@ -382,7 +398,7 @@ impl Project {
         Ok(())
     }
 
-    fn lock(&self, data: &DataDir, command: &str) -> Result<SessionStore, Failure> {
+    pub(crate) fn lock(&self, data: &DataDir, command: &str) -> Result<SessionStore, Failure> {
         if !self.options.lock {
             let title = format!("`{command}` without the lock is refused: two of them at once would each undo what the other does");
             return Err(Failure::plain(
@@ -472,14 +488,16 @@ impl Project {
         World { clouds, schemas: &self.schemas, around }
     }
 
-    fn around(&self) -> Arc<Around> {
-        Around::new(self.vault(), Arc::clone(&self.schemas))
+    /// The keys of nodes lie beside the state.
+    fn around(&self, data: &DataDir) -> Arc<Around> {
+        Around::new(Vault::of(data, Box::new(OsEntropy)), Arc::clone(&self.schemas))
     }
 
     /// The state, and clouds for whatever made what is in it: for commands that look at what is there and need no spec.
     pub(crate) fn looking(&self) -> Result<(State, Arc<Clouds>, Arc<Around>), Failure> {
-        let state = self.snapshot(&self.data_of_spec()?)?.ledger.state;
-        let around = self.around();
+        let data = self.data_of_spec()?;
+        let state = self.snapshot(&data)?.ledger.state;
+        let around = self.around(&data);
         around.know(&state);
         let clouds = clouds(&self.providers, state.providers.iter(), &self.folder, &around);
         Ok((state, clouds, around))
@@ -504,7 +522,7 @@ impl Project {
             observer.event(&Event::Stage("comparing with the world".to_owned()));
             world.observe(&ledger.state)?
         };
-        let imports = self.take_over(options, &compiled, &sources, ledger, world)?;
+        let (imports, adopted) = self.take_over(options, &compiled, &sources, ledger, world)?;
         let locate = |span| sources.describe(span);
         let inside = kept_inside(&ledger.state, &self.schemas);
         let keep = kept(&ledger.state, &inside, options);
@@ -520,6 +538,11 @@ impl Project {
             );
         }
         notes.extend(moved.iter().map(|(to, from)| format!("{from} is now {to}")));
+        let heads = imports.keys().filter(|address| address.root() == "cluster" && **address == address.prefix(2).child("head"));
+        notes.extend(heads.map(|head| {
+            let cluster = head.prefix(2);
+            format!("{cluster} is taken over: what its steps did on {head} is seen there and not done again, and its workers stay")
+        }));
         notes.extend(kept_names);
         if options.offline && !compiled.imports.is_empty() {
             notes.push("what `import` names was not looked for: without a network it is shown as if it were made".to_owned());
@@ -536,8 +559,8 @@ impl Project {
             observed: &observed,
             imports: &imports,
             schemas: &|name| self.schemas.get(name),
-            pinned: compiled.pinned.iter().filter(|key| facts.contains_key(*key)).cloned().collect(),
-            facts,
+            pinned: compiled.pinned.iter().filter(|key| facts.contains_key(*key)).chain(adopted.keys()).cloned().collect(),
+            facts: facts.into_iter().chain(adopted).collect(),
             mode: if options.destroy { Mode::Destroy } else { Mode::Normal },
             replace: options.replace.clone(),
             keep: keep.clone(),
@@ -595,7 +618,8 @@ impl Project {
         estimate(&execution(plan, state).ok()?, limits(options).parallelism, self)
     }
 
-    /// Takes what is imported into the ledger, in memory, and gives its addresses with the places of their `import`.
+    /// Takes what is imported into the ledger, in memory, and gives its addresses with the places of their `import`, and what is to be remembered
+    /// of clusters.
     fn take_over(
         &self,
         options: &PlanOptions,
@@ -603,15 +627,15 @@ impl Project {
         sources: &SourceMap,
         ledger: &mut Ledger,
         world: &World<'_>,
-    ) -> Result<BTreeMap<Address, Span>, Failure> {
+    ) -> Result<(BTreeMap<Address, Span>, Facts), Failure> {
         if options.destroy || options.offline || compiled.imports.is_empty() {
-            return Ok(BTreeMap::new());
+            return Ok((BTreeMap::new(), Facts::new()));
         }
-        let entries = world.imported(compiled, &ledger.state)?.map_err(|problems| Failure::error(problems, sources.clone()))?;
+        let (entries, facts) = world.imported(compiled, &ledger.state)?.map_err(|problems| Failure::error(problems, sources.clone()))?;
         let place = |address: &Address| compiled.imports.get(address).map_or(Span::NONE, |import| import.span);
         let imports = entries.keys().map(|address| (address.clone(), place(address))).collect();
         ledger.state.resources.extend(entries);
-        Ok(imports)
+        Ok((imports, facts))
     }
 
     /// Compiles again with the facts of the state and those that the provider answers, until no question is open.

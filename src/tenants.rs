@@ -105,7 +105,11 @@ fn clusters_of_others(
 /// Whether a node is this project's. Workers carry the lineage of who made them, the controller on their head; the uid of their cluster begins
 /// with the project's.
 fn is_of(found: &Found, state: &State) -> bool {
-    let of_cluster = found.tags.get(CLUSTER_TAG).and_then(|uid| uid.split('/').next());
+    let uid = found.tags.get(CLUSTER_TAG);
+    if uid.is_some_and(|uid| state.adopted().any(|adopted| adopted.uid == *uid)) {
+        return true;
+    }
+    let of_cluster = uid.and_then(|uid| uid.split('/').next());
     of_cluster.or_else(|| found.tags.get(LINEAGE_TAG).map(String::as_str)).is_some_and(|lineage| lineage == state.lineage)
 }
 

@@ -18,25 +18,8 @@ use std::fs;
 use std::path::Path;
 
 use aws::specs::Mode;
-use aws::{APPLY, DESTROY, World};
+use aws::{APPLY, DESTROY, World, planned};
 use cloudtik_aws_testing::{Config, Predecessor};
-use serde_json::Value as Json;
-
-/// What a plan does: by address `create`, `import`, `import, update`, and whatever else it should not do.
-fn planned(world: &World) -> BTreeMap<String, String> {
-    let (ran, _) = world.expect(0, &["plan", "--json"]);
-    let json: Json = serde_json::from_str(&ran.stdout).unwrap();
-    let word = |change: &Json| {
-        let action = change["change"]["actions"].as_array().unwrap().iter().map(|action| action.as_str().unwrap()).collect::<Vec<_>>();
-        match (change["change"]["importing"].is_null(), action.join(" and ").as_str()) {
-            (true, action) => action.to_owned(),
-            (false, "no-op") => "import".to_owned(),
-            (false, action) => format!("import, {action}"),
-        }
-    };
-    let changes = json["resource_changes"].as_array().unwrap().iter();
-    changes.map(|change| (change["address"].as_str().unwrap().to_owned(), word(change))).filter(|(_, word)| word != "no-op").collect()
-}
 
 /// Those of a plan that do something else.
 fn others<'p>(planned: &'p BTreeMap<String, String>, word: &str) -> Vec<(&'p str, &'p str)> {
@@ -144,6 +127,46 @@ fn a_resource_is_taken_over_by_its_id() {
     world.is_settled();
     world.expect(0, &DESTROY);
     world.is_as(&before, "destroyed");
+}
+
+/// A cluster is found by its name in its workspace, and what nobody knows of it is said.
+#[test]
+fn a_cluster_that_cannot_be_spoken_to_is_refused() {
+    let Some(world) = World::new(Config::quick()) else { return };
+    let image = world.server.ec2("DescribeImages", &[]).unwrap().texts("imageId").remove(0);
+    let launch = |tags: &[(&str, &str)]| {
+        let mut parameters =
+            vec![("ImageId".to_owned(), image.clone()), ("TagSpecification.1.ResourceType".to_owned(), "instance".to_owned())];
+        parameters.extend(["MinCount", "MaxCount"].map(|name| (name.to_owned(), "1".to_owned())));
+        for (number, (key, value)) in tags.iter().enumerate() {
+            let tag = format!("TagSpecification.1.Tag.{}", number + 1);
+            parameters.extend([(format!("{tag}.Key"), (*key).to_owned()), (format!("{tag}.Value"), (*value).to_owned())]);
+        }
+        let parameters: Vec<(&str, &str)> = parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        world.server.ec2("RunInstances", &parameters).unwrap().texts("instanceId").remove(0)
+    };
+    let spec = |more: &str| {
+        world.stage.spec(&format!(
+            "provider \"aws\" {{}}\n\nworkspace \"w\" {{}}\n\ncluster \"etl\" {{\n  workspace = workspace.w\n  name = \"c\"\n  head {{\n    image = \"{image}\"\n  \
+             }}\n}}\n\nimport {{\n  to = cluster.etl\n  id = \"c\"\n{more}}}\n"
+        ));
+    };
+    spec("");
+    world.stage.fails(1, &["plan"], &["import-nothing", "no head of a cluster `w/c`", "main.hcl:15"]);
+    let theirs = launch(&[("cloudtik-cluster-name", "c"), ("cloudtik-node-kind", "head")]);
+    world.stage.fails(1, &["plan"], &["import-predecessor", &theirs, "`cloudtik stop`"]);
+    let head = [("cloudtik:cluster", "former/w/c"), ("cloudtik:role", "head"), ("cloudtik-cluster-name", "c")];
+    let ours = launch(&head);
+    launch(&[("cloudtik:cluster", "former/v/c"), ("cloudtik:role", "head")]);
+    world.stage.fails(1, &["plan"], &["import-keys", "nobody knows the host key of the head of `cluster.etl`", &ours]);
+    spec("  host_key = \"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f\"\n");
+    world.stage.fails(
+        1,
+        &["plan"],
+        &["import-keys", "no key is here that logs in to the head of `cluster.etl`", "cluster.etl.ed25519.pub"],
+    );
+    launch(&head);
+    world.stage.fails(1, &["plan"], &["several-found", "2 heads are of a cluster `w/c`", &ours]);
 }
 
 /// At the server itself: what the proxy adds is how AWS behaves, and this is about names.

@@ -18,7 +18,7 @@ mod support;
 use std::process::Command;
 use std::time::Duration;
 
-use aws::{APPLY, DESTROY, REGION, World, written};
+use aws::{APPLY, DESTROY, REGION, World, planned, written};
 use cloudtik_aws_testing::{Config, Machines};
 use nix::sys::signal::Signal;
 use support::quickstart::workers_of;
@@ -167,6 +167,56 @@ cluster "c" {{
         self.world.expect(0, &["plan", "--detailed-exitcode"]);
     }
 
+    /// The state is lost, and the keys are not: the cluster is taken over whole. Nothing of it is made anew, and no worker goes.
+    #[track_caller]
+    fn comes_back(&self, workers: &[(String, String)]) {
+        let (stage, head) = (&self.world.stage, self.world.id(HEAD));
+        let made = self.world.snapshot();
+        for entry in std::fs::read_dir(stage.data()).unwrap().map(|entry| entry.unwrap().path()) {
+            let name = entry.file_name().unwrap().to_str().unwrap();
+            if name.starts_with("state.json") {
+                std::fs::remove_file(&entry).unwrap();
+            } else if name == "journal" {
+                std::fs::remove_dir_all(&entry).unwrap();
+            }
+        }
+        let path = stage.project().join("main.hcl");
+        let without = std::fs::read_to_string(&path).unwrap();
+        let with = |name: &str| {
+            let block = |to: &str, id: &str| format!("\nimport {{\n  to = {to}\n  id = \"{id}\"\n}}\n");
+            stage.spec(&format!("{without}{}{}", block("workspace.w", "w"), block("cluster.c", name)));
+        };
+        with("d");
+        stage.fails(1, &["plan"], &["import-name", "`id` is the name of the cluster, and `cluster.c` is called `c`"]);
+        with("c");
+        let keys = stage.data().join("keys");
+        std::fs::rename(&keys, keys.with_extension("away")).unwrap();
+        stage.fails(1, &["plan"], &["import-keys", &head, "`cluster.c.ed25519` and `cluster.c.ed25519.pub`"]);
+        std::fs::rename(keys.with_extension("away"), &keys).unwrap();
+
+        let plan = planned(&self.world);
+        for (address, word) in &plan {
+            let is_told = address.contains(".step.")
+                || address.contains(".controller.")
+                || address.contains("head_controller")
+                || address == "cluster.c.workers.web";
+            let wanted = if is_told { "create" } else { "import" };
+            // What AWS does not tell of an instance is written once more.
+            assert!(word == wanted || (address == HEAD && word == "import, update"), "{address}: {plan:?}");
+        }
+        assert!(plan.contains_key(HEAD) && plan.contains_key("cluster.c.launch_template[\"web\"]"), "{plan:?}");
+        self.apply();
+        assert_eq!(self.world.id(HEAD), head);
+        assert_eq!(self.workers(), workers);
+        let mut came = self.world.came(&made);
+        came.retain(|_, count| *count != 0);
+        assert!(came.is_empty(), "{came:?}");
+        self.are_serving();
+        self.is_settled();
+        stage.spec(&without);
+        self.is_settled();
+    }
+
     /// Holds that nginx answers on each of the workers.
     #[track_caller]
     fn are_serving(&self) {
@@ -234,6 +284,8 @@ fn a_cluster_comes_is_mended_and_goes() {
     for (_, address) in &workers {
         assert!(said.stdout.contains(&format!("ip-{}", address.replace('.', "-"))), "{}", said.text());
     }
+
+    nodes.comes_back(&workers);
 
     // The head has the rights of its instance, and no others: nothing of the client's is there.
     let head = nodes.world.id(HEAD);

@@ -57,6 +57,8 @@ pub struct Compiled {
     pub variables: BTreeMap<String, Value>,
     /// Where the state lies, if the spec says so.
     pub state_path: Option<String>,
+    /// The expression of that path, as it is written: two environments of one spec have it in common.
+    pub state_written: Option<String>,
     /// Whether the spec says where the state lies and it could not be read: no state may be touched then, least of all another one.
     pub state_failed: bool,
     /// How long connections may take, by node; for others the defaults.
@@ -186,7 +188,11 @@ fn settings(expansion: &Expansion<'_>, block: &Block, input: &CompileInput<'_>, 
                         .at(state.field("path").span)
                         .help("write one such as `\"state/production.json\"`"),
                 ),
-                path => compiled.state_path = path.map(str::to_owned),
+                path => {
+                    compiled.state_path = path.map(str::to_owned);
+                    let written = expansion.reads.map.borrow().text(state.field("path").span).map(str::to_owned);
+                    compiled.state_written = written.filter(|_| path.is_some());
+                }
             },
             "s3" | "gcs" | "azure" | "postgres" => found.push(not_in_effect(&format!("state \"{}\"", state.label), span)),
             other => found.push(

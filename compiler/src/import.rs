@@ -1,5 +1,6 @@
 //! `import`: what is there already and is to be managed from now on. A resource, or a part of a workspace, is taken over by its id; a workspace
-//! is taken over whole, with the ids that its provider knows its parts by. Whether the objects are there is asked by whoever makes calls.
+//! is taken over whole, with the ids that its provider knows its parts by; a cluster is taken over whole by its marks. Whether the objects are
+//! there is asked by whoever makes calls.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -19,8 +20,10 @@ use crate::scope::Instance;
 pub struct Import {
     /// Which one.
     pub object: Imported,
-    /// The workspace that is taken over whole, if it is part of one: then it need not be there.
+    /// The workspace or cluster that is taken over whole, if it is part of one: then it need not be there.
     pub whole: Option<Address>,
+    /// Of a cluster's head, the host key that the block says it shows.
+    pub host_key: Option<Arc<str>>,
     /// Where its `import` says which.
     pub span: Span,
 }
@@ -103,9 +106,14 @@ fn read(expansion: &mut Expansion<'_>, block: &Block, instance: &Instance, all: 
         if let Err(error) = check_part(expansion, block, instance, &spec, to_span) {
             return expansion.found.push(error);
         }
-        all.parts.insert(to, Import { object: Imported::Id(text.to_owned()), whole: None, span: id.span });
-    } else if expansion.workspaces.contains_key(&to) {
-        whole(expansion, &to, text, id.span, all);
+        all.parts.insert(to, Import { object: Imported::Id(text.to_owned()), whole: None, host_key: None, span: id.span });
+    } else if let Some((spec, _)) = expansion.workspaces.get(&to) {
+        let (name, place) = (real_name(&spec.address, &spec.fields), spec.span);
+        whole(expansion, &to, (text, &name, place), None, id.span, all);
+    } else if let Some((spec, _)) = expansion.clusters.iter().find(|(spec, _)| spec.address == to) {
+        let (name, place) = (real_name(&spec.address, &spec.fields), spec.span);
+        let host_key = evaluated.text("host_key").map(Arc::from);
+        whole(expansion, &to, (text, &name, place), host_key, id.span, all);
     } else if let Some(error) = unknown(expansion, &to, to_span) {
         expansion.found.push(error);
     }
@@ -132,8 +140,8 @@ fn check_part(expansion: &mut Expansion<'_>, block: &Block, instance: &Instance,
     }
     let refused = |why: &str| Diagnostic::error("import-kind", format!("`{}` cannot be imported: {why}", spec.address)).at(at);
     if spec.address.root() == "cluster" || spec.provider.provider_type() == CONTROLLER_PROVIDER {
-        return Err(refused("nobody else knows the keys that the nodes of a cluster are reached with")
-            .help("import the workspace, and let `apply` make the cluster in it"));
+        return Err(refused("a cluster is taken over whole")
+            .help(format!("write `to = {}`, with the cluster's name as its `id`", spec.address.prefix(2))));
     }
     let kinds = expansion.input.providers.get(spec.provider.provider_type()).map(|provider| &provider.schema().kinds);
     if kinds.and_then(|kinds| kinds.get(&*spec.kind)).is_some_and(|kind| kind.class == Idempotency::Pure) {
@@ -142,18 +150,28 @@ fn check_part(expansion: &mut Expansion<'_>, block: &Block, instance: &Instance,
     Ok(())
 }
 
-/// A workspace with all of its parts.
-fn whole(expansion: &mut Expansion<'_>, address: &Address, id: &str, span: Span, all: &mut Written) {
-    let Some((spec, _)) = expansion.workspaces.get(address) else { return };
-    let name = real_name(&spec.address, &spec.fields);
-    if id != &*name {
-        let title = format!("`id` is the name of the workspace, and `{address}` is called `{name}`");
-        let help = format!("write `name = \"{id}\"` in the workspace, or `id = \"{name}\"` here");
-        return expansion.found.push(Diagnostic::error("import-name", title).at(span).and_at(spec.span, "the workspace").help(help));
+/// A workspace, or a cluster, with all of its parts. What a controller does is no part of it: that is told to the head that is found.
+fn whole(
+    expansion: &mut Expansion<'_>,
+    address: &Address,
+    (id, name, place): (&str, &str, Span),
+    host_key: Option<Arc<str>>,
+    span: Span,
+    all: &mut Written,
+) {
+    if id != name {
+        let block = address.root();
+        let title = format!("`id` is the name of the {block}, and `{address}` is called `{name}`");
+        let help = format!("write `name = \"{id}\"` in the {block}, or `id = \"{name}\"` here");
+        return expansion.found.push(Diagnostic::error("import-name", title).at(span).and_at(place, format!("the {block}")).help(help));
     }
+    let head = address.child("head");
     let there = expansion.there.get(address);
     for (part, node) in expansion.graph.nodes.iter().filter(|(part, _)| part.is_within(address)) {
-        let Node::Resource(_) = node else { continue };
+        let Node::Resource(spec) = node else { continue };
+        if spec.provider.provider_type() == CONTROLLER_PROVIDER {
+            continue;
+        }
         let object = match there {
             Some(ids) => match ids.get(part) {
                 Some(id) => Imported::Id(id.clone()),
@@ -161,7 +179,8 @@ fn whole(expansion: &mut Expansion<'_>, address: &Address, id: &str, span: Span,
             },
             None => Imported::Marked,
         };
-        all.wholes.insert(part.clone(), Import { object, whole: Some(address.clone()), span });
+        let host_key = host_key.clone().filter(|_| *part == head);
+        all.wholes.insert(part.clone(), Import { object, whole: Some(address.clone()), host_key, span });
     }
 }
 
@@ -172,11 +191,9 @@ fn unknown(expansion: &Expansion<'_>, to: &Address, at: Span) -> Option<Diagnost
     if declared.is_some_and(|name| expansion.world.failed.contains(&name)) {
         return None;
     }
-    if to.root() == "cluster" {
-        let title = format!("`{to}` cannot be imported: nobody else knows the keys that the nodes of a cluster are reached with");
-        return Some(Diagnostic::error("import-kind", title).at(at).help("import the workspace, and let `apply` make the cluster in it"));
-    }
-    let all: Vec<String> = expansion.graph.nodes.keys().chain(expansion.workspaces.keys()).map(ToString::to_string).collect();
+    let clusters = expansion.clusters.iter().map(|(spec, _)| &spec.address);
+    let all: Vec<String> =
+        expansion.graph.nodes.keys().chain(expansion.workspaces.keys()).chain(clusters).map(ToString::to_string).collect();
     let help = match did_you_mean(&to.to_string(), all.iter().map(String::as_str)) {
         Some(near) => format!("did you mean `{near}`?"),
         None => "write the block first: what is imported is managed as the spec says from then on".to_owned(),

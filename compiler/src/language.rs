@@ -178,13 +178,15 @@ fn import() -> BlockSchema {
     let note = ChangeWord::None;
     let [_, for_each, _] = meta();
     let to = AttributeSchema::required("to", Type::Any, note, "Where it is in the spec: `workspace.w`, `aws_vpc.main`.");
-    let id = "The name of a workspace, or the provider's id of anything else.";
+    let id = "The name of a workspace or a cluster, or the provider's id of anything else.";
+    let host_key = "The host key of a cluster's head, `ssh-ed25519 …`, where its controller does not publish it.";
     BlockSchema {
         name: "import",
         attributes: vec![
             AttributeRule::new(to).reference(),
             AttributeRule::new(AttributeSchema::required("id", Type::String, note, id)),
             AttributeRule::optional("provider", Type::Any, note, "Which provider configuration; that of the block without it.").reference(),
+            AttributeRule::optional("host_key", Type::String, note, host_key).known(),
             for_each,
         ],
         ..BlockSchema::default()

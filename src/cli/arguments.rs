@@ -38,7 +38,11 @@ impl Arguments {
         let mut tree = Syntax::command().term_width(width.min(HELP_WIDTH_MAX));
         let matches = tree.try_get_matches_from_mut(words.0)?;
         let parsed = Syntax::from_arg_matches(&matches)?;
-        let given = matches.subcommand().map(|(_, matches)| in_order(matches)).unwrap_or_default();
+        let mut innermost = &matches;
+        while let Some((_, inner)) = innermost.subcommand() {
+            innermost = inner;
+        }
+        let given = in_order(innermost);
         let command = match parsed.command {
             Some(command) => command,
             None if parsed.version => Command::Version { json: false },
@@ -275,19 +279,10 @@ pub(crate) enum Command {
         #[command(flatten)]
         variables: VariableFlags,
     },
-    /// Look at what the state has, by address
+    /// Look at the state, or change what it says; nothing in the world changes
     State {
-        /// What to do
-        #[arg(value_enum, value_name = "ACTION")]
+        #[command(subcommand)]
         action: StateAction,
-        /// Where; everything below an address is meant with it
-        #[arg(value_name = "ADDRESS", value_parser = address, required_if_eq("action", "show"))]
-        addresses: Vec<Address>,
-        /// Print what `show` shows as JSON
-        #[arg(long)]
-        json: bool,
-        #[command(flatten)]
-        variables: VariableFlags,
     },
     /// Show the outputs of the last apply
     Output {
@@ -383,12 +378,86 @@ pub(crate) enum LocalAction {
 }
 
 /// What to do with the state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Subcommand)]
 pub(crate) enum StateAction {
-    /// Show the addresses that it has.
-    List,
-    /// Show what exists at some of them.
-    Show,
+    /// List the addresses that it has
+    List {
+        /// Where; everything below an address is meant with it
+        #[arg(value_name = "ADDRESS", value_parser = address)]
+        addresses: Vec<Address>,
+        #[command(flatten)]
+        variables: VariableFlags,
+    },
+    /// Show what exists at some addresses
+    Show {
+        /// Where; everything below an address is meant with it
+        #[arg(value_name = "ADDRESS", value_parser = address, required = true)]
+        addresses: Vec<Address>,
+        /// Print it as JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        variables: VariableFlags,
+    },
+    /// Call what is at one address by another one
+    Mv {
+        /// A resource, `workspace.w`, `cluster.c` or `module.m`
+        #[arg(value_name = "SOURCE", value_parser = address)]
+        from: Address,
+        /// What it is called in the spec now
+        #[arg(value_name = "DESTINATION", value_parser = address)]
+        to: Address,
+        #[command(flatten)]
+        edit: EditFlags,
+    },
+    /// Let go of what is at some addresses: it stays, and cloudtik forgets it
+    Rm {
+        /// Where; everything below an address is meant with it
+        #[arg(value_name = "ADDRESS", value_parser = address, required = true)]
+        addresses: Vec<Address>,
+        #[command(flatten)]
+        edit: EditFlags,
+    },
+    /// Print it as it lies in its store, sensitive values sealed
+    Pull {
+        #[command(flatten)]
+        variables: VariableFlags,
+    },
+    /// Put a file in its place
+    Push {
+        /// What `pull` printed; `-` for standard input
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Also one of another lineage, or an older one
+        #[arg(long)]
+        force: bool,
+        #[command(flatten)]
+        lock: LockFlags,
+        #[command(flatten)]
+        variables: VariableFlags,
+    },
+    /// Move it to where the spec says now
+    Migrate {
+        #[command(flatten)]
+        lock: LockFlags,
+        #[command(flatten)]
+        variables: VariableFlags,
+    },
+}
+
+/// How the state is edited.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct EditFlags {
+    /// Change nothing: say what would change
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Write the state as it was to this file too
+    #[arg(long, value_name = "FILE")]
+    pub(crate) backup: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) lock: LockFlags,
+    #[command(flatten)]
+    variables: VariableFlags,
 }
 
 /// How a graph is written.
@@ -465,12 +534,8 @@ pub(crate) struct PlanFlags {
     /// Operations that run at once
     #[arg(long, value_name = "N", value_parser = parallelism)]
     pub(crate) parallelism: Option<usize>,
-    /// Whether to hold the lock of the state
-    #[arg(long, value_name = "BOOL", default_value_t = true, default_missing_value = "true", num_args = 0..=1, require_equals = true, hide_default_value = true, action = clap::ArgAction::Set, value_parser = truth)]
-    pub(crate) lock: bool,
-    /// How long to wait for the lock, for example `10s`
-    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "0s", hide_default_value = true)]
-    pub(crate) lock_timeout: Duration,
+    #[command(flatten)]
+    pub(crate) lock: LockFlags,
     /// Whether somebody may be asked
     #[arg(long, value_name = "BOOL", default_value_t = true, default_missing_value = "true", num_args = 0..=1, require_equals = true, hide_default_value = true, action = clap::ArgAction::Set, value_parser = truth)]
     pub(crate) input: bool,
@@ -479,6 +544,17 @@ pub(crate) struct PlanFlags {
     pub(crate) verbose: bool,
     #[command(flatten)]
     pub(crate) provider: ProviderFlags,
+}
+
+/// How the lock of the state is held.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct LockFlags {
+    /// Whether to hold the lock of the state
+    #[arg(long, value_name = "BOOL", default_value_t = true, default_missing_value = "true", num_args = 0..=1, require_equals = true, hide_default_value = true, action = clap::ArgAction::Set, value_parser = truth)]
+    pub(crate) lock: bool,
+    /// How long to wait for the lock, for example `10s`
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "0s", hide_default_value = true)]
+    pub(crate) lock_timeout: Duration,
 }
 
 /// Which kept data goes.

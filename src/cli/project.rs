@@ -7,7 +7,7 @@ use cloudtik::model::{Address, Diagnostic, MAX_FILE_BYTES};
 use cloudtik::planner::Selection;
 use cloudtik::{Failure, PlanOptions, Project, ProjectOptions, VariableArgument, VariableInputs};
 
-use super::arguments::{Given, PlanFlags, ProviderFlags};
+use super::arguments::{Given, LockFlags, PlanFlags, ProviderFlags};
 use super::environment::Environment;
 use super::values::reason;
 
@@ -16,7 +16,7 @@ pub(crate) fn open(
     environment: &Environment,
     given: &[Given],
     provider: Option<&ProviderFlags>,
-    plan: Option<&PlanFlags>,
+    lock: Option<&LockFlags>,
 ) -> Result<Project, Failure> {
     let mut options = ProjectOptions::new(".");
     if let Some(data_dir) = &environment.data_dir {
@@ -24,9 +24,9 @@ pub(crate) fn open(
     }
     options.variables = variables(environment, given)?;
     options.provider = provider.and_then(|flags| flags.provider.clone());
-    if let Some(plan) = plan {
-        options.lock = plan.lock;
-        options.lock_timeout = plan.lock_timeout;
+    if let Some(lock) = lock {
+        options.lock = lock.lock;
+        options.lock_timeout = lock.lock_timeout;
     }
     Ok(Project::open(options))
 }

@@ -34,7 +34,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("metadata", "all functions are in the guide, and `cloudtik console` works them out"),
     ("modules", "modules need no download: they are folders of the project"),
     ("providers", "providers are built in; `cloudtik version` says which version this is"),
-    ("push", "the state lies where the spec says; `cloudtik apply` writes it"),
+    ("push", "use `cloudtik state push`"),
     ("refresh", "`cloudtik plan` looks at what exists; `cloudtik apply` writes what it found into the state"),
     ("taint", "use `cloudtik apply --replace ADDRESS`"),
     (
@@ -139,6 +139,19 @@ pub(crate) fn check_command(command: &str, tree: &Command) -> Result<(), Answer>
     Err(match did_you_mean(command, known()) {
         Some(near) => wrong_with_help(title, format!("did you mean `cloudtik {near}`?")),
         None => wrong_with_help(title, "`cloudtik --help` lists the commands"),
+    })
+}
+
+/// Whether a command that is several, such as `state`, has this one.
+pub(crate) fn check_action(command: &str, action: &str, tree: &Command) -> Result<(), Answer> {
+    let known: Vec<&str> = tree.get_subcommands().map(Command::get_name).chain(["help"]).collect();
+    if known.len() == 1 || known.contains(&action) {
+        return Ok(());
+    }
+    let title = format!("there is no command `{command} {action}`");
+    Err(match did_you_mean(action, known) {
+        Some(near) => wrong_with_help(title, format!("did you mean `cloudtik {command} {near}`?")),
+        None => wrong_with_help(title, format!("`cloudtik {command} --help` lists the commands")),
     })
 }
 

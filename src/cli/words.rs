@@ -37,6 +37,11 @@ impl Words {
             given.extend(split(text).map_err(|problem| usage::wrong(format!("`{variable}`: {problem}")))?.into_iter().map(OsString::from));
         }
         given.extend(typed);
+        if let Some(own) = tree.find_subcommand(&command)
+            && let Some(action) = given.first().and_then(|word| word.to_str()).filter(|word| !word.starts_with('-'))
+        {
+            usage::check_action(&command, action, own)?;
+        }
         known.normalize(given, &mut words)?;
         Ok(Self(words))
     }
@@ -69,7 +74,10 @@ struct Flags<'a> {
 
 impl<'a> Flags<'a> {
     fn of(tree: &Command, command: &'a str) -> Self {
-        let own = tree.find_subcommand(command).into_iter().flat_map(Command::get_arguments);
+        // Of a command that is several, the flags of all of them: one name is one flag.
+        let own = || tree.find_subcommand(command).into_iter();
+        let below = own().flat_map(Command::get_subcommands).flat_map(Command::get_arguments);
+        let own = own().flat_map(Command::get_arguments).chain(below);
         let (mut switches, mut with_value) = (Vec::new(), vec!["-C".to_owned()]);
         for argument in tree.get_arguments().chain(own) {
             let Some(long) = argument.get_long() else { continue };

@@ -241,3 +241,19 @@ pub fn table(title: &str, calls: &[Request]) -> String {
     let changing = calls.iter().filter(|call| call.write).count();
     format!("{title}: {} calls, {changing} of them to change something, {errors} errors\n  {}", calls.len(), parts.join(", "))
 }
+
+/// What a plan does: by address `create`, `import`, `import, update`, and whatever else it should not do.
+pub fn planned(world: &World) -> BTreeMap<String, String> {
+    let (ran, _) = world.expect(0, &["plan", "--json"]);
+    let json: Json = serde_json::from_str(&ran.stdout).unwrap();
+    let word = |change: &Json| {
+        let action = change["change"]["actions"].as_array().unwrap().iter().map(|action| action.as_str().unwrap()).collect::<Vec<_>>();
+        match (change["change"]["importing"].is_null(), action.join(" and ").as_str()) {
+            (true, action) => action.to_owned(),
+            (false, "no-op") => "import".to_owned(),
+            (false, action) => format!("import, {action}"),
+        }
+    };
+    let changes = json["resource_changes"].as_array().unwrap().iter();
+    changes.map(|change| (change["address"].as_str().unwrap().to_owned(), word(change))).filter(|(_, word)| word != "no-op").collect()
+}

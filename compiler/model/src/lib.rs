@@ -4,6 +4,7 @@
 //! no clock, environment or randomness: whoever needs one of these brings it in as a value.
 
 mod address;
+mod adopted;
 mod condition;
 mod controller;
 mod diagnostic;
@@ -26,6 +27,7 @@ mod value;
 mod wire;
 
 pub use address::{Address, AddressError, Key, Segment};
+pub use adopted::Adopted;
 pub use condition::{Condition, ConditionKind, Verdict, judge};
 pub use controller::{
     CONTROLLER_VERSION, ControllerCall, ControllerEvent, ControllerReply, ControllerRequest, ControllerStatus, EventLevel, GroupStatus,

@@ -23,6 +23,8 @@ use crate::{ControllerId, HeadTarget, LoginKey};
 
 /// The tag that names the address of an object.
 const ADDRESS_TAG: &str = "cloudtik:address";
+/// The tag that names the state that an object belongs to.
+const LINEAGE_TAG: &str = "cloudtik:lineage";
 
 impl Inner {
     pub(crate) async fn create_controller(self: &Arc<Self>, address: &Address, request: &CreateRequest) -> Result<ObjectAnswer, CallError> {
@@ -32,7 +34,11 @@ impl Inner {
             .cloned()
             .ok_or_else(|| CallError::new(ErrorClass::Permanent, "no-cluster", format!("{address} carries no mark of its cluster")))?;
         let id = ControllerId { uid, epoch: request.epoch };
-        self.take_over(address, &id, &request.attributes).await?;
+        let lineage = request.tags.get(LINEAGE_TAG).map(String::as_str);
+        let is_adopted = lineage.is_some() && id.uid.split('/').next() != lineage;
+        if !is_adopted || !self.goes_on(address, &id, &request.attributes).await? {
+            self.take_over(address, &id, &request.attributes).await?;
+        }
         Ok(ObjectAnswer { id: id.to_string(), attributes: request.attributes.clone() })
     }
 
@@ -55,16 +61,35 @@ impl Inner {
         Ok(ObjectAnswer { id: request.id.clone(), attributes: request.attributes.clone() })
     }
 
-    /// A new head: no older one may launch any more, this one is told what to keep, and workers that are there let it in.
-    async fn take_over(self: &Arc<Self>, address: &Address, id: &ControllerId, attributes: &Value) -> Result<(), CallError> {
+    /// A head that was taken over with its cluster follows a configuration already, and its workers let it in. It is told the next one, in an
+    /// epoch of ours: whoever applied before us is fenced off. False: it follows nothing yet.
+    async fn goes_on(&self, address: &Address, id: &ControllerId, attributes: &Value) -> Result<bool, CallError> {
         let head = self.target(address, attributes)?;
+        let status = self.link.status(&head, START_TIMEOUT).await?;
+        if status.generation == 0 || status.draining {
+            return Ok(false);
+        }
+        self.fence(address, &head, id).await?;
+        self.remember(&head, status.last_event);
+        let push = self.push_of(&head, id, attributes, Some(status.generation))?;
+        self.push(&head, push).await?;
+        Ok(true)
+    }
+
+    async fn fence(&self, address: &Address, head: &HeadTarget, id: &ControllerId) -> Result<(), CallError> {
         let verb = Verb::Fence { cluster: id.uid.clone(), epoch: id.epoch, ends: false };
         let call = Call { provider: self.provider.clone(), address: address.clone(), kind: head.kind.as_str().into(), verb };
         match self.reach.call(call).await {
-            Answer::Done => {}
-            Answer::Failed(error) => return Err(error),
-            other => return Err(CallError::new(ErrorClass::Permanent, "answer", format!("a fence was answered by {other:?}"))),
+            Answer::Done => Ok(()),
+            Answer::Failed(error) => Err(error),
+            other => Err(CallError::new(ErrorClass::Permanent, "answer", format!("a fence was answered by {other:?}"))),
         }
+    }
+
+    /// A new head: no older one may launch any more, this one is told what to keep, and workers that are there let it in.
+    async fn take_over(self: &Arc<Self>, address: &Address, id: &ControllerId, attributes: &Value) -> Result<(), CallError> {
+        let head = self.target(address, attributes)?;
+        self.fence(address, &head, id).await?;
         // What is there before the push: the new head may begin to launch with it.
         let workers = self.instances(address, &id.uid, Some(&head.kind)).await?;
         self.remember(&head, 0);
@@ -85,14 +110,18 @@ impl Inner {
         let digest: Digest = text(attributes, "digest")?.parse().map_err(|_| wrong("digest"))?;
         let secrets = attributes.get("secrets").and_then(Value::entries).into_iter().flatten();
         let secrets = secrets.map(|(name, value)| Some((name.to_string(), value.as_str()?.to_owned()))).collect::<Option<BTreeMap<_, _>>>();
-        let references = attributes.get("references").filter(|references| !references.is_null());
+        let references = attributes.get("references").and_then(Value::entries).into_iter().flatten();
+        let references = references.map(|(address, value)| (Arc::clone(address), value.clone()));
+        // What the head shows is published by its controller.
+        let shown = Value::object([("host_key", Value::from(head.host_key.as_str()))]);
+        let shown = (Arc::from(format!("{}.head.step.host_key", head.cluster)), shown);
         Ok(PushConfig {
             uid: id.uid.clone(),
             epoch: id.epoch,
             follows,
             config,
             digest,
-            references: references.cloned().unwrap_or_else(|| Value::object::<&str>([])),
+            references: Value::object(std::iter::once(shown).chain(references)),
             secrets: secrets.ok_or_else(|| wrong("secrets"))?,
             operator_keys: vec![self.reach.login_key(&head.cluster)?.public],
         })

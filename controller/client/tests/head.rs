@@ -75,6 +75,24 @@ async fn a_create_fences_pushes_and_is_found_again() {
     assert_eq!(read, Answer::Read(None));
 }
 
+/// The uid is of another lineage than the project: the cluster was taken over, and its head is told the next configuration.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_that_was_taken_over_goes_on() {
+    let (fake, attributes) = head().await;
+    fake.add("i-1", WORKER_ROLE).await;
+    fake.world().status.generation = 3;
+    let Verb::Create(mut request) = create(9, attributes) else { panic!() };
+    request.tags.insert("cloudtik:lineage".to_owned(), "mine".to_owned());
+    let made = object(fake.cloud().call(controller(Verb::Create(request))).await);
+    assert_eq!(made.id, format!("{UID}#9"));
+    let world = fake.world();
+    assert_eq!(world.fences, [(UID.to_owned(), 9)]);
+    assert_eq!(world.pushes.iter().map(|push| push.follows).collect::<Vec<_>>(), [Some(3)]);
+    let step = "cluster.c.head.step.host_key";
+    assert!(world.pushes[0].references.get(step).is_some_and(|shown| shown.get("host_key").is_some()), "its controller publishes it");
+    assert_eq!(world.steps.len(), 0, "its workers let it in already");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_controller_is_not_forgotten_while_its_workers_live() {
     let (fake, _) = head().await;

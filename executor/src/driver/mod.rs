@@ -374,6 +374,12 @@ fn key_name(node: &Address) -> String {
     cluster.chars().map(|c| if c.is_ascii_alphanumeric() || matches!(c, '-' | '.') { c } else { '_' }).collect()
 }
 
+/// The name of the file with the private half of the key that logs in to the nodes of a cluster.
+#[must_use]
+pub fn login_key_file(cluster: &Address) -> String {
+    format!("{}.ed25519", key_name(cluster))
+}
+
 /// The public half of the key that logs in to the nodes of a cluster, made on first need.
 ///
 /// # Errors

@@ -251,6 +251,18 @@ pub enum DurableError {
         /// Why.
         source: io::Error,
     },
+    /// The file that remembers where the state lies is none of ours.
+    #[error("{} does not say where the state lies", path.display())]
+    PlaceDamaged {
+        /// The file.
+        path: PathBuf,
+    },
+    /// What is open would be lost with the state that it belongs to.
+    #[error("{open} operations of an interrupted run are open, and the state cannot be replaced under them")]
+    Unsettled {
+        /// How many.
+        open: usize,
+    },
     /// Records were given before the run began.
     #[error("a record was written before the run began")]
     NotBegun,
@@ -319,6 +331,8 @@ impl DurableError {
             Self::PlanVersion { .. } => "plan-version",
             Self::Encode { .. } => "encode",
             Self::Entropy { .. } => "entropy",
+            Self::PlaceDamaged { .. } => "state-place",
+            Self::Unsettled { .. } => "state-unsettled",
             Self::NotBegun => "run-not-begun",
         }
     }
@@ -361,6 +375,8 @@ impl DurableError {
             Self::SecretMissing { .. } | Self::SecretDiffers { .. } => {
                 "the operation is not repeated; cloudtik looks for what it made instead".to_owned()
             }
+            Self::PlaceDamaged { path } => format!("remove {}: then the state is looked for where the spec says", path.display()),
+            Self::Unsettled { .. } => "run `cloudtik apply`: it finds out what was done, and closes them".to_owned(),
             Self::SecretTaken { path } => format!("move {} away if nothing needs it any more", path.display()),
             Self::SecretName { .. } | Self::KeyGeneration { .. } | Self::Encode { .. } | Self::Entropy { .. } | Self::NotBegun => {
                 return None;

@@ -163,6 +163,15 @@ impl Ledger {
         self.dependents = None;
     }
 
+    /// Lets go of everything at an address, also of what was replaced there and is not gone yet.
+    pub fn forget(&mut self, address: &Address) {
+        if let Some(slot) = self.state.resources.get_mut(address) {
+            slot.current = None;
+            slot.deposed.clear();
+            self.drop_if_empty(address);
+        }
+    }
+
     /// What a fold to disk forgets: the edges that would come back. A ledger that is loaded does not know them either.
     pub(crate) fn forget_handed(&mut self) {
         self.handed.clear();

@@ -5,7 +5,7 @@
 //! loses nothing that was acknowledged.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cloudtik_model::State;
@@ -108,6 +108,35 @@ impl SessionStore {
         Err(DurableError::StateMoved { path: states.path() })
     }
 
+    /// The state as it lies in its store, with the journal folded in: sensitive values are in their envelopes. `None`: there is none yet.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn pull(folder: &DataDir, entropy: Box<dyn Entropy>) -> Result<Option<Vec<u8>>, DurableError> {
+        let mut snapshot = Self::snapshot(folder, entropy)?;
+        let state = &snapshot.ledger.state;
+        if state.lineage.is_empty() {
+            return Ok(None);
+        }
+        let (_, mut states) = file_stores(folder, Arc::new(OsDisk::default()));
+        let path = states.path();
+        // Sealing is different each time: what is stored already is given as it is.
+        if let Some(bytes) = states.load()?
+            && state_store::decode(&path, &bytes, &mut snapshot.vault)? == *state
+        {
+            return Ok(Some(bytes));
+        }
+        state_store::encode(state, &mut snapshot.vault).map(Some)
+    }
+
+    /// Reads a state that somebody gives: its sensitive values are in envelopes of this project's key, or written as `{"$sensitive": …}`.
+    ///
+    /// # Errors
+    /// It is no state; a newer version; the key is another one.
+    pub fn read_state(&mut self, path: &Path, bytes: &[u8]) -> Result<State, DurableError> {
+        state_store::decode(path, bytes, &mut self.vault)
+    }
+
     /// Over stores of memory.
     ///
     /// # Errors
@@ -173,6 +202,11 @@ impl SessionStore {
     #[must_use]
     pub const fn epoch(&self) -> u64 {
         self.epoch
+    }
+
+    /// The next run is in a later epoch than this one, which somebody else's was.
+    pub fn outlive(&mut self, epoch: u64) {
+        self.epoch = self.epoch.max(epoch);
     }
 
     /// How often something was made durable through this.
@@ -251,9 +285,30 @@ impl SessionStore {
         self.journal.delete_segments(folded)
     }
 
+    /// Puts another state in the place of this one, which stays beside it as every predecessor does. No serial, epoch or number of a record is
+    /// used again, whatever the other state says of itself.
+    ///
+    /// # Errors
+    /// [`DurableError::Unsettled`]; what the system says.
+    pub fn replace(&mut self, state: State) -> Result<(), DurableError> {
+        if !self.ledger.open.is_empty() {
+            return Err(DurableError::Unsettled { open: self.ledger.open.len() });
+        }
+        self.commit()?;
+        let former = self.ledger.state.folded.clone();
+        let folded = [former, state.folded.clone()].into_iter().flatten().max_by_key(|folded| folded.sequence);
+        let sequence = folded.as_ref().map_or(0, |folded| folded.sequence);
+        let state = State { epoch: state.epoch.max(self.epoch), folded, ..state };
+        self.store(state.clone(), sequence)?;
+        let serial = self.ledger.state.serial;
+        (self.next, self.epoch) = (sequence + 1, state.epoch);
+        self.ledger = Ledger::new(State { serial, ..state });
+        self.journal.delete_segments(sequence)
+    }
+
     fn store(&mut self, mut state: State, sequence: u64) -> Result<(), DurableError> {
         let former = self.stored_serial;
-        state.serial = former.unwrap_or(0).saturating_add(1);
+        state.serial = state.serial.max(former.unwrap_or(0).saturating_add(1));
         let bytes = state_store::encode(&state, &mut self.vault)?;
         self.states.save(former, &bytes)?;
         self.stored_serial = Some(state.serial);

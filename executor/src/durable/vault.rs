@@ -186,6 +186,27 @@ impl Vault {
         self.files.remove(name)
     }
 
+    /// Takes what another vault keeps, its data key too, to go on with a state that is moved here. What is here already stays.
+    ///
+    /// # Errors
+    /// [`DurableError::SecretTaken`] when something of the same name is another one; what the system says.
+    pub fn take_all(&mut self, other: &Self) -> Result<(), DurableError> {
+        for name in other.files.names()? {
+            let (own, Some(bytes)) = (name == STATE_KEY || check_name(&name).is_ok(), other.files.read(&name)?) else { continue };
+            if own && !self.files.create(&name, &bytes)? && self.files.read(&name)?.as_ref() != Some(&bytes) {
+                return Err(DurableError::SecretTaken { path: self.files.path(&name) });
+            }
+        }
+        self.key = None;
+        Ok(())
+    }
+
+    /// Where the file of a secret is, for messages.
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.files.path(name)
+    }
+
     /// The names of the secrets and key pairs, sorted; the data key is none of them.
     ///
     /// # Errors

@@ -260,9 +260,8 @@ impl Engine {
     fn marks(&self, spec: &ResourceSpec, op_id: &str) -> BTreeMap<String, String> {
         let lineage = &self.ledger.state.lineage;
         let mut tags = spec.marks.clone();
-        // Only so are two clusters of one name in two projects two clusters to a provider that has both.
         if let Some(mark) = tags.get_mut(CLUSTER_TAG) {
-            *mark = format!("{lineage}/{mark}");
+            *mark = self.ledger.state.cluster_uid(mark);
         }
         tags.extend(self.input.marks.clone());
         tags.insert(ADDRESS_TAG.to_owned(), spec.address.to_string());

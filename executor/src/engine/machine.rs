@@ -281,6 +281,10 @@ impl Engine {
         if !known {
             self.write([Record::Facts { facts, providers }], None);
         }
+        // Heads that are taken over are known before their first step is done.
+        for adopted in self.ledger.state.adopted() {
+            self.host_keys.entry(adopted.head).or_insert(adopted.host_key);
+        }
     }
 
     /// Writes records: into the ledger now, into the journal with the next append.

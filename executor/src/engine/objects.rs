@@ -83,7 +83,8 @@ pub(crate) fn step_object(
 /// The host key that the first contact with an instance left, if there was one.
 #[must_use]
 pub fn host_key(state: &State, instance_id: &str) -> Option<String> {
-    state.resources.values().find_map(|entry| entry_host_key(entry, instance_id))
+    let shown = state.resources.values().find_map(|entry| entry_host_key(entry, instance_id));
+    shown.or_else(|| state.adopted().find(|adopted| adopted.head == instance_id).map(|adopted| adopted.host_key))
 }
 
 /// The host key in a state entry, if it is the first contact with this instance.

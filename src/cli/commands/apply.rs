@@ -75,7 +75,7 @@ pub(crate) fn tell(context: &Context<'_>, file: Option<&Path>, options: &PlanOpt
 
 /// The project in this folder, without a question to anybody.
 fn unasked(context: &Context<'_>, flags: &PlanFlags) -> Result<Project, Failure> {
-    project::open(context.environment, context.given, Some(&flags.provider), Some(flags))
+    project::open(context.environment, context.given, Some(&flags.provider), Some(&flags.lock))
 }
 
 fn open(

@@ -37,7 +37,7 @@ pub(crate) fn line() -> Option<String> {
 /// The project in this folder. Where somebody can be asked, they are asked for the values that are missing; where nobody can, that they are
 /// is the spec's error.
 pub(crate) fn open(context: &Context<'_>, flags: &PlanFlags) -> Result<Project, Failure> {
-    let open = |given: &[Given]| project::open(context.environment, given, Some(&flags.provider), Some(flags));
+    let open = |given: &[Given]| project::open(context.environment, given, Some(&flags.provider), Some(&flags.lock));
     let project = open(context.given)?;
     let environment = context.environment;
     if !flags.input || !environment.input() || environment.in_automation() || !is_terminal(context.printer) {

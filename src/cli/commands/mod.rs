@@ -22,7 +22,7 @@ use std::sync::Arc;
 use cloudtik::Failure;
 use cloudtik::model::Diagnostic;
 
-use super::arguments::{Arguments, Command, Given, LocalAction, StateAction};
+use super::arguments::{Arguments, Command, Given, LocalAction};
 use super::environment::Environment;
 use super::printer::Printer;
 use super::progress::Stream;
@@ -88,8 +88,7 @@ fn choose(command: &Command, context: &Context<'_>) -> Result<Exit, Failure> {
             apply::run(context, None, *auto_approve, &options, plan)
         }
         Command::Show { file, json, .. } => show::run(context, file.as_deref(), *json),
-        Command::State { action: StateAction::List, addresses, .. } => state::list(context, addresses),
-        Command::State { action: StateAction::Show, addresses, json, .. } => state::show(context, addresses, *json),
+        Command::State { action } => state::run(context, action),
         Command::Output { name, json, raw, .. } => output::run(context, name.as_deref(), *json, *raw),
         Command::Status { cluster, json } => status::run(context, cluster.as_deref(), *json),
         Command::Events { cluster, after, limit, json } => events::run(context, cluster.as_deref(), *after, *limit, *json),

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use cloudtik_model::{Address, Digest, NodeAction, Object, ProviderRef, Value};
+use cloudtik_model::{Address, Digest, NodeAction, Object, ProviderRef, State, Value};
 use cloudtik_provider_api::{CallError, ErrorClass};
 
 use super::disk_memory::MemoryDisk;

@@ -43,6 +43,32 @@ fn a_run_from_nothing_to_nothing() {
     assert_eq!(names(&disk), ["state.json", "state.json.1.bak", "state.json.2.bak"]);
 }
 
+/// Whatever the other state says of itself, nothing that counts goes back.
+#[test]
+fn a_state_takes_the_place_of_another() {
+    let disk = MemoryDisk::default();
+    let mut session = on_disk(&disk).unwrap();
+    session.begin_run("r1").unwrap();
+    session.append(vec![pure("a", &[], Value::NULL), pure("b", &["a"], secret("s"))]).unwrap();
+    let older = State { serial: 1, epoch: 0, folded: None, ..session.state().clone() };
+    session.replace(older).unwrap();
+    let (serial, lineage) = (session.state().serial, session.state().lineage.clone());
+    drop(session);
+
+    let mut session = on_disk(&disk).unwrap();
+    assert_eq!((serial, session.state().serial, session.state().epoch, session.ledger().sequence()), (3, 3, 1, 2));
+    assert_eq!(session.state().resources.len(), 2);
+    // It may come from elsewhere, and be further.
+    let further = State { serial: 9, lineage: "another".to_owned(), ..session.state().clone() };
+    session.replace(further).unwrap();
+    assert_eq!((session.state().serial, session.state().lineage == lineage), (9, false));
+    assert_eq!(session.begin_run("r2").unwrap(), 2);
+    session.append(vec![intent("o1", "x", &[], create(Value::NULL, false))]).unwrap();
+    let state = session.state().clone();
+    assert!(matches!(session.replace(state), Err(DurableError::Unsettled { open: 1 })));
+    assert_eq!(on_disk(&disk).unwrap().state().serial, 9);
+}
+
 #[test]
 fn an_open_intent_survives_commits_and_is_found_by_the_next_run() {
     let backend = MemoryBackend::default();
