@@ -2,9 +2,10 @@
 
 use cloudtik_compiler::{Compiled, compile};
 use cloudtik_executor::engine::Objects;
-use cloudtik_lang::{Context, resolve};
+use cloudtik_lang::{Context, Impure, resolve};
 use cloudtik_model::{Diagnostics, SourceMap, Value};
 
+use crate::project::moment;
 use crate::{Failure, Project};
 
 /// What expressions are.
@@ -24,12 +25,13 @@ impl Project {
     /// The spec's and the state's; those of an expression stand for its value.
     pub fn evaluate(&self, expressions: &[String]) -> Result<Answers, Failure> {
         let state = self.state_or_none()?;
-        let (Compiled { answers, .. }, sources, found) = compile(&self.compile_input(&state.facts, expressions));
+        let moment = moment()?;
+        let (Compiled { answers, .. }, sources, found) = compile(&self.compile_input(&state.facts, expressions, &moment.time));
         if found.iter().any(|diagnostic| diagnostic.is_error() && diagnostic.code != "empty-project") {
             return Err(Failure::error(found, sources));
         }
         let objects = Objects(&state);
-        let context = Context::new(&objects);
+        let context = Context::new(&objects).with_impure(Impure::Applied(&moment));
         let answers = answers.into_iter().map(|answer| resolve(&answer?, &context)).collect();
         Ok(Answers { answers, sources })
     }

@@ -6,6 +6,7 @@ use cloudtik_model::spec::WorkspaceSpec;
 use cloudtik_model::{Address, Diagnostic, Diagnostics, SourceMap, Value};
 use cloudtik_provider_api::Facts;
 
+use crate::project::now;
 use crate::{Failure, Project};
 
 /// The document.
@@ -25,7 +26,7 @@ impl Project {
     /// # Errors
     /// The spec's; there is no such workspace; the format cannot say what the workspace is.
     pub fn emit(&self, format: &str, of: Option<&Address>) -> Result<Emitted, Failure> {
-        let (compiled, sources, mut warnings) = self.compile_with(&Facts::new())?;
+        let (compiled, sources, mut warnings) = self.compile_with(&Facts::new(), &now())?;
         let workspace = match chosen(&compiled.workspaces, of, format) {
             Ok(workspace) => workspace,
             Err(wrong) => return Err(Failure::error(Diagnostics::from_iter([wrong]), sources)),

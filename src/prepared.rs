@@ -7,12 +7,13 @@ use cloudtik_executor::driver::{Clouds, Driven, HandlebarsRenderer, NodeTimeouts
 use cloudtik_executor::durable::{DurableError, SessionStore};
 use cloudtik_executor::engine::{AddressStatus, Engine, EngineInput, Limits, SettlementReport, Summary, Unmet};
 use cloudtik_executor::{Intent, OpKind, Record};
+use cloudtik_lang::Moment;
 use cloudtik_model::{Address, Adopted, Diagnostic, Diagnostics, OutputState, SourceMap};
 use cloudtik_planner::{Action, Execution, OperationKind, Plan, execution};
 use cloudtik_provider_api::{CallError, HEAD_CONTROLLER_KIND};
 
 use crate::around::Around;
-use crate::project::{durable, started};
+use crate::project::{durable, moment, started};
 use crate::run::{Run, run};
 use crate::{Event, Failure, FailureKind, Interrupt, Observer, Planned, Project, VERSION};
 
@@ -103,7 +104,8 @@ impl Prepared<'_> {
         observer
             .event(&Event::Operations(execution.operations.iter().filter(|operation| operation.kind != OperationKind::Waypoint).count()));
         self.around.begin(Arc::clone(&observer), interrupt.clone(), !self.no_wait, leaves(&self.planned.plan));
-        let mut engine = Engine::new(self.engine_input(run_started, execution));
+        let moment = moment()?;
+        let mut engine = Engine::new(self.engine_input(run_started, execution, moment));
         let driven = run(
             &mut engine,
             Run {
@@ -148,7 +150,7 @@ impl Prepared<'_> {
         Ok(())
     }
 
-    fn engine_input(&mut self, started: bool, execution: Execution) -> EngineInput {
+    fn engine_input(&mut self, started: bool, execution: Execution, moment: Moment) -> EngineInput {
         let ledger = self.store.ledger().clone();
         let plan = std::mem::take(&mut self.planned.plan);
         let command = if plan.destroy { "destroy" } else { "apply" };
@@ -160,6 +162,7 @@ impl Prepared<'_> {
             schemas: Arc::clone(&self.project.schemas),
             limits: self.limits.clone(),
             run_id: self.run_id.clone(),
+            moment,
             epoch: self.store.epoch(),
             launch_epoch: None,
             command: command.to_owned(),

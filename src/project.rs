@@ -15,6 +15,7 @@ use cloudtik_executor::durable::{
     DataDir, DurableError, Entry, Holder, Ledger, OsEntropy, SessionStore, Snapshot, StateLock, Vault, load_plan, random_id, save_plan,
 };
 use cloudtik_executor::engine::{Limits, SettleMode, Settlement, SettlementInput, SettlementReport, broken_batches};
+use cloudtik_lang::{Moment, utc_text};
 use cloudtik_model::{
     Address, Diagnostic, Diagnostics, Graph, HeadConfig, Key, MemorySources, Node, ProviderRef, SourceMap, SourceSet as _, Span, State,
     StateEntry, Value, Verdict, judge,
@@ -150,7 +151,7 @@ impl Project {
     /// # Errors
     /// The spec's.
     pub fn compile(&self) -> Result<Compilation, Failure> {
-        let (compiled, sources, mut warnings) = self.compile_with(&Facts::new())?;
+        let (compiled, sources, mut warnings) = self.compile_with(&Facts::new(), &now())?;
         warnings.extend(unmet(&compiled.graph));
         if warnings.has_errors() {
             return Err(Failure::error(warnings, sources));
@@ -158,8 +159,8 @@ impl Project {
         Ok(Compilation { graph: compiled.graph, head_configs: compiled.head_configs, notes: compiled.notes, warnings, sources })
     }
 
-    pub(crate) fn compile_with(&self, facts: &Facts) -> Result<(Compiled, SourceMap, Diagnostics), Failure> {
-        let (compiled, sources, mut diagnostics) = self.compile_any(facts);
+    pub(crate) fn compile_with(&self, facts: &Facts, time: &str) -> Result<(Compiled, SourceMap, Diagnostics), Failure> {
+        let (compiled, sources, mut diagnostics) = compile(&self.compile_input(facts, &[], time));
         if diagnostics.has_errors() {
             diagnostics.extend(unmet(&compiled.graph));
             diagnostics.sort();
@@ -168,11 +169,7 @@ impl Project {
         Ok((compiled, sources, diagnostics))
     }
 
-    fn compile_any(&self, facts: &Facts) -> (Compiled, SourceMap, Diagnostics) {
-        compile(&self.compile_input(facts, &[]))
-    }
-
-    pub(crate) fn compile_input<'a>(&'a self, facts: &'a Facts, expressions: &'a [String]) -> CompileInput<'a> {
+    pub(crate) fn compile_input<'a>(&'a self, facts: &'a Facts, expressions: &'a [String], plan_time: &'a str) -> CompileInput<'a> {
         CompileInput {
             sources: &self.sources,
             variables: &self.options.variables,
@@ -180,6 +177,7 @@ impl Project {
             facts,
             provider_override: self.options.provider.as_deref(),
             tool_version: VERSION,
+            plan_time,
             expressions,
         }
     }
@@ -188,12 +186,12 @@ impl Project {
     /// among its variables. None where the spec has errors of another sort, which come first.
     #[must_use]
     pub fn missing_variables(&self) -> Vec<MissingVariable> {
-        missing_variables(&self.compile_input(&Facts::new(), &[]))
+        missing_variables(&self.compile_input(&Facts::new(), &[], &now()))
     }
 
     /// The spec, as a plan wants it: a destroy works without one.
-    fn compile_for(&self, options: &PlanOptions, facts: &Facts) -> Result<(Compiled, SourceMap, Diagnostics), Failure> {
-        match self.compile_with(facts) {
+    fn compile_for(&self, options: &PlanOptions, facts: &Facts, time: &str) -> Result<(Compiled, SourceMap, Diagnostics), Failure> {
+        match self.compile_with(facts, time) {
             Err(failure) if options.destroy && failure.diagnostics.iter().any(|diagnostic| diagnostic.code == "empty-project") => {
                 Ok((Compiled::default(), failure.sources, Diagnostics::new()))
             }
@@ -243,7 +241,7 @@ impl Project {
     }
 
     pub(crate) fn compiled_for_state(&self) -> Result<Compiled, Failure> {
-        let (compiled, sources, diagnostics) = self.compile_any(&Facts::new());
+        let (compiled, sources, diagnostics) = compile(&self.compile_input(&Facts::new(), &[], &now()));
         if compiled.state_failed { Err(Failure::error(diagnostics, sources)) } else { Ok(compiled) }
     }
 
@@ -264,7 +262,7 @@ impl Project {
     /// The spec's, the state's, the provider's.
     pub fn plan(&self, options: &PlanOptions, observer: &dyn Observer) -> Result<Planned, Failure> {
         observer.event(&Event::Stage("reading the spec".to_owned()));
-        let first = self.compile_for(options, &Facts::new())?;
+        let first = self.compile_for(options, &Facts::new(), &now())?;
         if options.offline {
             let mut snapshot = Ledger::new(State { version: cloudtik_model::STATE_VERSION, ..State::default() });
             let around = self.around(&self.data(&first.0));
@@ -294,7 +292,7 @@ impl Project {
     /// The spec's, the state's, the provider's; [`FailureKind::LockHeld`].
     pub fn prepare(&self, options: &PlanOptions, observer: &dyn Observer) -> Result<Prepared<'_>, Failure> {
         observer.event(&Event::Stage("reading the spec".to_owned()));
-        let first = self.compile_for(options, &Facts::new())?;
+        let first = self.compile_for(options, &Facts::new(), &now())?;
         let data = self.placed(&first.0)?;
         let mut store = self.lock(&data, if options.destroy { "destroy" } else { "apply" })?;
         data.remember_place(place(&first.0)).map_err(|error| durable(&error))?;
@@ -354,6 +352,7 @@ impl Project {
         // A folder without a spec is fine; one with another spec is refused when the two are compared.
         let there = plan.sources.keys().any(|name| self.sources.read(name).is_ok());
         let variables = VariableInputs { values: plan.variables.clone(), ..VariableInputs::default() };
+        let time = plan.time.clone().unwrap_or_else(now);
         let (compiled, sources, diagnostics) = compile(&CompileInput {
             sources: if there { &self.sources } else { &embedded },
             variables: &variables,
@@ -361,6 +360,7 @@ impl Project {
             facts: &plan.facts,
             provider_override: self.options.provider.as_deref(),
             tool_version: VERSION,
+            plan_time: &time,
             expressions: &[],
         });
         if compiled.state_failed { Err(Failure::error(diagnostics, sources)) } else { Ok(compiled) }
@@ -573,6 +573,7 @@ impl Project {
         });
         plan.notes.extend(notes_of_kept(&plan, &keep, &inside));
         plan.moved = moved;
+        plan.time = compiled.shows_plan_time.then(|| compiled.plan_time.clone());
         plan.sources.clone_from(&compiled.sources);
         plan.variables.clone_from(&compiled.variables);
         if diagnostics.has_errors() {
@@ -580,7 +581,8 @@ impl Project {
         }
         warnings.extend(diagnostics);
         if compiled.has_policies {
-            let (_, sources, judged) = compile_with_changes(&self.compile_input(&plan.facts, &[]), &changes_for_policies(&plan));
+            let (_, sources, judged) =
+                compile_with_changes(&self.compile_input(&plan.facts, &[], &compiled.plan_time), &changes_for_policies(&plan));
             if judged.has_errors() {
                 return Err(Failure::error(judged, sources));
             }
@@ -648,6 +650,7 @@ impl Project {
         world: &World<'_>,
     ) -> Result<(Compiled, SourceMap, Diagnostics, Facts), Failure> {
         let (mut compiled, mut sources, mut warnings) = first;
+        let time = compiled.plan_time.clone();
         let mut facts = Facts::new();
         if compiled.questions.is_empty() {
             return Ok((compiled, sources, warnings, facts));
@@ -656,7 +659,7 @@ impl Project {
         let known: Facts = asked.filter_map(|key| Some((key.clone(), state.facts.get(key)?.clone()))).collect();
         if !known.is_empty() {
             facts.extend(known);
-            (compiled, sources, warnings) = self.compile_for(options, &facts)?;
+            (compiled, sources, warnings) = self.compile_for(options, &facts, &time)?;
         }
         for _ in 0..ROUNDS_MAX {
             if options.destroy {
@@ -669,7 +672,7 @@ impl Project {
             }
             observer.event(&Event::Stage("asking the provider".to_owned()));
             facts.extend(world.facts(&compiled.questions)?);
-            (compiled, sources, warnings) = self.compile_for(options, &facts)?;
+            (compiled, sources, warnings) = self.compile_for(options, &facts, &time)?;
         }
         let title = format!("look-ups that need each other's answers go {ROUNDS_MAX} deep and do not end");
         Err(Failure::plain(Diagnostic::error("look-ups", title).help("use fewer `data` blocks that need each other")))
@@ -828,8 +831,21 @@ fn new_run_id() -> Result<String, Failure> {
 
 /// Seconds since 1970, as a lock's holder says since when.
 fn timestamp() -> String {
-    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    format!("{seconds}")
+    seconds().to_string()
+}
+
+fn seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// The time as specs show it.
+pub(crate) fn now() -> String {
+    utc_text(seconds())
+}
+
+/// When something is carried out, and what is drawn then.
+pub(crate) fn moment() -> Result<Moment, Failure> {
+    Ok(Moment { time: now().into(), seed: new_run_id()?.into() })
 }
 
 /// Conditions of a spec that are false whatever is there.

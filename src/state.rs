@@ -9,7 +9,7 @@ use cloudtik_executor::durable::{DataDir, Ledger, NamedPlace, OsEntropy, Session
 use cloudtik_model::{Address, Diagnostic, State, did_you_mean};
 use cloudtik_provider_api::{Facts, HEAD_CONTROLLER_KIND};
 
-use crate::project::durable;
+use crate::project::{durable, now};
 use crate::{Failure, Project};
 
 /// The name before the name of a module.
@@ -219,7 +219,7 @@ impl Project {
     fn data_at(&self, place: Option<NamedPlace>) -> DataDir {
         let Some(NamedPlace { written, path }) = place else { return self.data(&Compiled::default()) };
         let expressions = [written];
-        let (compiled, ..) = compile(&self.compile_input(&Facts::new(), &expressions));
+        let (compiled, ..) = compile(&self.compile_input(&Facts::new(), &expressions, &now()));
         let means = compiled.answers.into_iter().next().and_then(Result::ok).and_then(|path| path.as_str().map(str::to_owned));
         self.data(&Compiled { state_path: Some(means.unwrap_or(path)), ..Compiled::default() })
     }

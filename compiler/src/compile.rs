@@ -1,6 +1,5 @@
 //! The stages, one after the other; each goes on after an error, so that one run shows all of them.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -67,6 +66,10 @@ pub struct Compiled {
     pub head_configs: BTreeMap<Address, HeadConfig>,
     /// The workspaces as they were lowered.
     pub workspaces: BTreeMap<Address, WorkspaceSpec>,
+    /// The time of the plan, as the input had it.
+    pub plan_time: String,
+    /// Whether something shows it.
+    pub shows_plan_time: bool,
     /// Whether it has policies, which [`compile_with_changes`] judges.
     pub has_policies: bool,
     /// What the expressions are that somebody asks about, in their order.
@@ -100,7 +103,7 @@ fn compiled(input: &CompileInput<'_>, changes: Option<&[Value]>) -> (Compiled, S
         _ => None,
     });
     let given = gather(input, &declared.collect(), &mut map, &mut found);
-    let reads = Reads { sources: input.sources, digests: RefCell::default(), map: RefCell::new(map) };
+    let reads = Reads::new(input, map);
     let mut expansion = Expansion::new(input, &reads, given, &declarations);
     // What is part of a cycle has been said; what needs it is left out without a second error.
     let ordered: BTreeSet<&Name> = names.iter().collect();
@@ -136,7 +139,9 @@ fn compiled(input: &CompileInput<'_>, changes: Option<&[Value]>) -> (Compiled, S
     found.sort();
     notes.sort();
     notes.dedup();
-    let Reads { digests, map, .. } = reads;
+    let Reads { digests, map, planning, .. } = reads;
+    input.plan_time.clone_into(&mut compiled.plan_time);
+    compiled.shows_plan_time = planning.shows_time();
     compiled.graph = graph;
     // What is in the state may have been made through one that nothing of the spec uses any more.
     if input.provider_override.is_none() {

@@ -72,6 +72,7 @@ pub(crate) fn add_controller(expansion: &mut Expansion<'_>, parts: Parts<'_>) {
     let mut found = Diagnostics::new();
     let mut aside = Aside::new(parts.cluster);
     let mut config = found.take(head_config(&parts, &mut aside));
+    found.take(aside.check_impure(parts.evaluated.span));
     for group in config.iter_mut().flat_map(|config| config.groups.values_mut()) {
         group.moved_from = label_before(&expansion.moves, &group.node.address);
     }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use cloudtik_lang::from_json_text;
+use cloudtik_lang::{from_json_text, impure_calls};
 use cloudtik_model::spec::WorkspaceUse;
 use cloudtik_model::{Address, ChangeWord, Diagnostic, Diagnostics, ProviderRef, Type, Value};
 use cloudtik_provider_api::{
@@ -143,7 +143,7 @@ impl<'b> Looked<'b> {
             if !field.value.is_known() {
                 let mut addresses = BTreeSet::new();
                 field.value.addresses(&mut addresses);
-                if !addresses.is_empty() {
+                if !addresses.is_empty() || !impure_calls(&field.value).is_empty() {
                     expansion.found.push(unknown_at_plan_time(name, &field.value, field.span));
                     return None;
                 }

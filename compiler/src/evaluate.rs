@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use cloudtik_lang::{Context, convert, evaluate};
+use cloudtik_lang::{convert, evaluate, impure_calls};
 use cloudtik_model::spec::{Field, Fields};
 use cloudtik_model::{
     Address, Condition, ConditionKind, Diagnostic, Diagnostics, Expr, ExprKind, Lifecycle, Span, Type, Value, ValueKind, Verdict, judge,
@@ -88,7 +88,7 @@ impl Evaluator<'_> {
     /// An expression of any type.
     pub(crate) fn expression(&self, expr: &Expr, late: bool) -> Result<(Value, BTreeSet<Address>), Diagnostics> {
         let scope = BlockScope::new(self.world, self.instance, late);
-        let value = evaluate(expr, &Context::new(&scope).with_files(self.reads))?;
+        let value = evaluate(expr, &self.reads.context(&scope))?;
         if value.is_too_deep() {
             let limit = cloudtik_model::MAX_DEPTH;
             return Err(Diagnostic::error("too-deep", format!("the value is nested deeper than {limit} levels")).at(expr.span).into());
@@ -308,7 +308,9 @@ pub(crate) fn unknown_at_plan_time(name: &str, value: &Value, span: Span) -> Dia
     value.addresses(&mut addresses);
     let mut late = BTreeSet::new();
     value.late_names(&mut late);
-    let from: Vec<String> = addresses.iter().map(|a| format!("`{a}`")).chain(late.iter().map(|l| format!("`{l}`"))).collect();
+    let calls = impure_calls(value);
+    let from = addresses.iter().map(|a| format!("`{a}`")).chain(late.iter().map(|l| format!("`{l}`")));
+    let from: Vec<String> = from.chain(calls.iter().map(|call| format!("`{call}()`"))).collect();
     if from.is_empty() {
         // What waits for an answer only: expansion comes before the questions.
         return Diagnostic::error(

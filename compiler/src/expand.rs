@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use cloudtik_lang::{Context, Variables, convert, evaluate, parse_type};
+use cloudtik_lang::{Context, Variables, convert, evaluate, impure_calls, parse_type};
 use cloudtik_model::spec::WorkspaceUse;
 use cloudtik_model::{
     Address, ConditionKind, Diagnostic, Diagnostics, Expr, ExprKind, Graph, HeadConfig, Key, Lifecycle, Node, Origin, OutputSpec,
@@ -652,7 +652,10 @@ pub(crate) fn object_value(kind: &KindSchema, address: &Address, attributes: &Va
             set.or_else(|| derived.iter().find(|(name, _)| *name == schema.name).map(|(_, value)| value.clone())).unwrap_or_else(|| {
                 if schema.is_computed() { reference(schema.name, schema.ty.clone()).marked(schema.sensitive) } else { Value::NULL }
             });
-        all.insert(schema.name.into(), value);
+        // What is filled at apply may be left as it was there: the object says what it has become.
+        let is_filled_later = !impure_calls(&value).is_empty();
+        let referred = || reference(schema.name, schema.ty.clone()).marked(schema.sensitive || value.has_sensitive());
+        all.insert(schema.name.into(), if is_filled_later { referred() } else { value });
     }
     Value::object(all)
 }

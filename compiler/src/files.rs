@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use cloudtik_lang::{Context, Files as _, Variables, convert, evaluate};
+use cloudtik_lang::{Files as _, Variables, convert, evaluate};
 use cloudtik_model::{
     Address, Artifact, ArtifactSource, Diagnostic, Diagnostics, Digest, Expr, ExprKind, Input, Key, LateName, Segment, Span, StepKind,
     StepSpec, TemplatePart, Type, Value, did_you_mean,
@@ -267,7 +267,7 @@ fn render(expansion: &Expansion<'_>, entry: &Entry, path: &str, text: &str, vari
     let variables = marked_inside(variables);
     let names = variables.entries().into_iter().flatten().map(|(name, value)| (Arc::clone(name), value.clone()));
     let scope = Variables::new(names);
-    evaluate(&template, &Context::new(&scope).with_files(expansion.reads)).map_err(first)
+    evaluate(&template, &expansion.reads.context(&scope)).map_err(first)
 }
 
 fn file_step(context: &NodeContext<'_>, entry: &Entry, remote: &str, content: Content) -> Option<StepSpec> {

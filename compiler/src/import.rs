@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use cloudtik_lang::{ReferenceStep, references};
+use cloudtik_lang::{ReferenceStep, impure_calls, references};
 use cloudtik_model::{Address, Diagnostic, Diagnostics, Node, ResourceSpec, Span, did_you_mean};
 use cloudtik_provider_api::{CONTROLLER_PROVIDER, Idempotency, real_name};
 use cloudtik_syntax::Block;
@@ -94,7 +94,7 @@ fn read(expansion: &mut Expansion<'_>, block: &Block, instance: &Instance, all: 
         let mut addresses = BTreeSet::new();
         id.value.addresses(&mut addresses);
         // What waits for an answer is read again once there is one.
-        if !addresses.is_empty() {
+        if !addresses.is_empty() || !impure_calls(&id.value).is_empty() {
             expansion.found.push(unknown_at_plan_time("id", &id.value, id.span));
         }
         return;

@@ -23,6 +23,8 @@ pub struct CompileInput<'a> {
     pub provider_override: Option<&'a str>,
     /// Our version, for `required_version`.
     pub tool_version: &'a str,
+    /// The time of the plan, as RFC 3339 writes it: what `plantimestamp` gives.
+    pub plan_time: &'a str,
     /// Expressions that somebody asks about: each is evaluated with all names of the project.
     pub expressions: &'a [String],
 }

@@ -1,10 +1,14 @@
 //! From the files of a project to one body: which files count, and what their text is.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use cloudtik_lang::{Context, Impure, Planning, Scope};
 use cloudtik_model::{Diagnostic, Diagnostics, Digest, ReadError, SourceMap, SourceSet, Span};
 use cloudtik_syntax::{Body, decode, parse_file};
+
+use crate::input::CompileInput;
 
 /// The end of the name of a file that holds values, not spec.
 pub(crate) const VALUES_ENDING: &str = ".vars.hcl";
@@ -81,11 +85,23 @@ pub(crate) fn unreadable(error: &ReadError) -> Diagnostic {
 /// Reads of files during evaluation, each recorded with its digest.
 pub(crate) struct Reads<'a> {
     pub(crate) sources: &'a dyn SourceSet,
-    pub(crate) digests: std::cell::RefCell<BTreeMap<String, Digest>>,
-    pub(crate) map: std::cell::RefCell<SourceMap>,
+    pub(crate) digests: RefCell<BTreeMap<String, Digest>>,
+    pub(crate) map: RefCell<SourceMap>,
+    /// What impure functions are told.
+    pub(crate) planning: Planning,
 }
 
-impl Reads<'_> {
+impl<'a> Reads<'a> {
+    /// Nothing has been read.
+    pub(crate) fn new(input: &CompileInput<'a>, map: SourceMap) -> Self {
+        Self { sources: input.sources, digests: RefCell::default(), map: RefCell::new(map), planning: Planning::new(input.plan_time) }
+    }
+
+    /// What expressions of a spec see, beside their names.
+    pub(crate) fn context<'s>(&'s self, scope: &'s dyn Scope) -> Context<'s> {
+        Context::new(scope).with_files(self).with_impure(Impure::Planned(&self.planning))
+    }
+
     /// The content of a file below the project, recorded.
     pub(crate) fn read(&self, path: &str) -> Result<Arc<[u8]>, ReadError> {
         let bytes = self.sources.read(path)?;

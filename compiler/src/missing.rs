@@ -1,6 +1,5 @@
 //! Which variables still need a value. Whoever can ask somebody asks for them before the spec is compiled; nothing else of it is evaluated.
 
-use std::cell::RefCell;
 use std::sync::Arc;
 
 use cloudtik_model::{Diagnostics, SourceMap};
@@ -46,7 +45,7 @@ pub fn missing_variables(input: &CompileInput<'_>) -> Vec<MissingVariable> {
     let missing: Vec<_> = variables()
         .filter(|(label, block)| without(label) && block.body.attributes.iter().all(|attribute| &*attribute.name.name != "default"))
         .collect();
-    let reads = Reads { sources: input.sources, digests: RefCell::default(), map: RefCell::new(map) };
+    let reads = Reads::new(input, map);
     let expansion = Expansion::new(input, &reads, given, &declarations);
     let schema = expansion.top("variable");
     let instance = Instance::default();

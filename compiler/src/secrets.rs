@@ -1,11 +1,11 @@
 //! What must not stand in the configuration of a head: the bytes of secrets, which become late names, and what is only known when others are
 //! made, which is looked up by address. Both are collected, to travel beside it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use cloudtik_lang::to_json_text;
-use cloudtik_model::{Address, Diagnostic, Expr, ExprKind, Input, LateName, StepSpec, TemplatePart, Type, Value, ValueKind};
+use cloudtik_lang::{impure_calls, to_json_text};
+use cloudtik_model::{Address, Diagnostic, Expr, ExprKind, Input, LateName, Span, StepSpec, TemplatePart, Type, Value, ValueKind};
 use cloudtik_runtime_modules::preview_with;
 
 /// What is taken out of a configuration.
@@ -16,11 +16,22 @@ pub(crate) struct Aside {
     secrets: BTreeMap<String, String>,
     /// What is referred to: whole objects without attributes, and whether the value is sensitive.
     references: BTreeMap<Address, BTreeMap<Arc<str>, bool>>,
+    /// Functions that are called when a plan is carried out, which a head does not do.
+    impure: BTreeSet<&'static str>,
 }
 
 impl Aside {
     pub(crate) fn new(cluster: &Address) -> Self {
-        Self { groups: cluster.child("workers"), secrets: BTreeMap::new(), references: BTreeMap::new() }
+        Self { groups: cluster.child("workers"), secrets: BTreeMap::new(), references: BTreeMap::new(), impure: BTreeSet::new() }
+    }
+
+    /// What is wrong with a function that only a plan that is carried out can call.
+    pub(crate) fn check_impure(&self, span: Span) -> Result<(), Diagnostic> {
+        let Some(name) = self.impure.first() else { return Ok(()) };
+        let title = format!("`{name}()` cannot stand in what the head makes workers of: it makes them whenever it has to");
+        Err(Diagnostic::error("impure-call", title)
+            .at(span)
+            .help(format!("name the value once and refer to it: `resource \"value\" \"x\" {{ input = {name}(…) }}`, `value.x.output`")))
     }
 
     /// The secrets by name, each marked.
@@ -86,6 +97,7 @@ impl Aside {
             ValueKind::Map(items) => Value::map(self.named(items, path, hidden)),
             ValueKind::Object(items) => Value::object(self.named(items, path, hidden)),
             ValueKind::Deferred(deferred) => {
+                self.impure.extend(impure_calls(value));
                 let expr = Exprs { aside: self, path, hidden, made: 0 }.expr(&deferred.expr);
                 Value::deferred(deferred.ty.clone(), expr)
             }

@@ -106,6 +106,7 @@ fn run(files: &[(&str, &str)], variables: &VariableInputs) -> (Compiled, SourceM
         facts: &Facts::new(),
         provider_override: None,
         tool_version: "0.1.0",
+        plan_time: "2025-01-31T12:00:00Z",
         expressions: &[],
     })
 }

@@ -17,6 +17,7 @@ fn run(files: &[(&str, &str)], variables: &VariableInputs) -> (Graph, SourceMap,
         facts: &Facts::new(),
         provider_override: None,
         tool_version: "0.1.0",
+        plan_time: "2025-01-31T12:00:00Z",
         expressions: &[],
     };
     let (compiled, map, found) = compile(&input);

@@ -107,6 +107,7 @@ fn run(source: &str, replaced_by: Option<&str>) -> (Compiled, SourceMap, Diagnos
         facts: &Facts::new(),
         provider_override: replaced_by,
         tool_version: "0.1.0",
+        plan_time: "2025-01-31T12:00:00Z",
         expressions: &[],
     })
 }

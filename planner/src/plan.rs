@@ -84,6 +84,9 @@ pub struct Plan {
     /// Whether it is about a part only: `--target`, `--exclude`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub partial: bool,
+    /// When it was made, as RFC 3339 writes it, where something in it shows that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<String>,
     /// What must be true and is judged while it is carried out, because it looks at what is known only then.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,

@@ -407,6 +407,7 @@ impl<'a> Planner<'_, 'a> {
             variables: BTreeMap::new(),
             moved: BTreeMap::new(),
             partial: !input.selection.is_whole(),
+            time: None,
             conditions,
             expected: None,
         };

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use cloudtik_lang::{preview, step_inputs_preview};
+use cloudtik_lang::{impure_calls, preview, step_inputs_preview};
 use cloudtik_model::{Address, ChangeWord, Digest, Input, Node, NodeAction, Object, ProviderRef, Span, StepKind, StepSpec, Value};
 use serde_json::{Value as Json, json};
 
@@ -55,9 +55,7 @@ fn input_identity(input: &Input) -> Option<Json> {
 }
 
 fn value_identity(value: &Value) -> Option<Json> {
-    let mut addresses = BTreeSet::new();
-    value.addresses(&mut addresses);
-    addresses.is_empty().then(|| value.unmarked_deeply().to_json())
+    (!has_unknown(value)).then(|| value.unmarked_deeply().to_json())
 }
 
 /// The undo of an action, where there is something to undo: a step that only waited, or a command that says nothing of its undoing, needs
@@ -319,10 +317,11 @@ impl<'a> Planner<'_, 'a> {
     }
 }
 
+/// Whether something in it is known only when the plan is carried out: an attribute of an object, or what an impure function gives.
 fn has_unknown(value: &Value) -> bool {
     let mut addresses = BTreeSet::new();
     value.addresses(&mut addresses);
-    !addresses.is_empty()
+    !addresses.is_empty() || !impure_calls(value).is_empty()
 }
 
 fn why(former: &Former<'_>, unknown: bool) -> String {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use cloudtik_model::{Diagnostic, Diagnostics, Expr, ExprKind, Span, Type, Value, ValueKind};
 
+use crate::impure::Impure;
 use crate::limits::{BYTES_PER_STEP, MAX_ELEMENTS, MAX_EVALUATION_DEPTH, MAX_SPECULATIVE_WORK, MAX_WORK};
 use crate::residual::{check_size, operand, residual};
 use crate::scope::{Context, Files, Scope};
@@ -20,7 +21,7 @@ pub(crate) type Eval<T> = Result<T, Diagnostics>;
 /// # Errors
 /// Everything that is wrong in it, each at its place.
 pub fn evaluate(expr: &Expr, context: &Context<'_>) -> Result<Value, Diagnostics> {
-    let session = Session::new(context.files);
+    let session = Session::new(context);
     let evaluator = Evaluator { session: &session, scope: context.scope, template_depth: 0 };
     let value = evaluator.eval(expr, Locals::NONE)?;
     check_size(&value, expr.span)?;
@@ -35,7 +36,7 @@ pub fn resolve(value: &Value, context: &Context<'_>) -> Result<Value, Diagnostic
     if value.is_known() {
         return Ok(value.clone());
     }
-    let session = Session::new(context.files);
+    let session = Session::new(context);
     let evaluator = Evaluator { session: &session, scope: context.scope, template_depth: 0 };
     let resolved = checked(evaluator.literal(value, Locals::NONE)?, Span::NONE)?;
     check_size(&resolved, Span::NONE)?;
@@ -45,6 +46,7 @@ pub fn resolve(value: &Value, context: &Context<'_>) -> Result<Value, Diagnostic
 /// What the evaluators of one call of [`evaluate`] share, templates that it reads included.
 pub(crate) struct Session<'a> {
     pub(crate) files: Option<&'a dyn Files>,
+    pub(crate) impure: Impure<'a>,
     /// Templates that were parsed, by path.
     pub(crate) templates: RefCell<BTreeMap<Arc<str>, Arc<Expr>>>,
     /// Set while a branch that is not taken is evaluated for its type: it reads no file.
@@ -55,8 +57,20 @@ pub(crate) struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    fn new(files: Option<&'a dyn Files>) -> Self {
-        Self { files, templates: RefCell::default(), speculative: Cell::new(false), work: Cell::new(0), most_work: Cell::new(MAX_WORK) }
+    fn new(context: &Context<'a>) -> Self {
+        Self {
+            files: context.files,
+            impure: context.impure,
+            templates: RefCell::default(),
+            speculative: Cell::new(false),
+            work: Cell::new(0),
+            most_work: Cell::new(MAX_WORK),
+        }
+    }
+
+    /// How many calls have a number. Those of a residual loop must know its turn.
+    pub(crate) const fn numbered(&self) -> u64 {
+        if let Impure::Planned(planning) = self.impure { planning.calls() } else { 0 }
     }
 
     /// Counts steps.
@@ -98,6 +112,7 @@ impl<'a> Session<'a> {
 #[derive(Clone, Copy)]
 pub(crate) struct Locals<'l> {
     frame: Option<&'l Frame<'l>>,
+    turns: Option<&'l Turn<'l>>,
     /// How many residual loops are around.
     pub(crate) level: u16,
     /// How many expressions are around.
@@ -110,8 +125,19 @@ struct Frame<'l> {
     parent: Option<&'l Frame<'l>>,
 }
 
+/// What counts the turns of a residual loop.
+pub(crate) struct Turn<'l> {
+    variable: Arc<str>,
+    outer: Option<&'l Turn<'l>>,
+}
+
 impl Locals<'_> {
-    pub(crate) const NONE: Self = Self { frame: None, level: 0, depth: 0 };
+    pub(crate) const NONE: Self = Self { frame: None, turns: None, level: 0, depth: 0 };
+
+    /// The variables that count the turns of the residual loops around, the innermost one first.
+    pub(crate) fn turns(&self) -> impl Iterator<Item = &Arc<str>> {
+        std::iter::successors(self.turns, |turn| turn.outer).map(|turn| &turn.variable)
+    }
 
     pub(crate) fn get(&self, name: &str) -> Option<&Value> {
         let mut frame = self.frame;
@@ -128,18 +154,18 @@ impl Locals<'_> {
     pub(crate) fn with<T>(self, key: Option<(&str, Value)>, item: (&str, Value), f: impl FnOnce(Locals<'_>) -> T) -> T {
         let key = key.map(|(name, value)| Frame { name, value, parent: self.frame });
         let item = Frame { name: item.0, value: item.1, parent: key.as_ref().or(self.frame) };
-        f(Locals { frame: Some(&item), level: self.level, depth: self.depth })
+        f(Locals { frame: Some(&item), ..self })
     }
 
     /// The same place, but none of the variables: for a template, which has names of its own.
     pub(crate) const fn without_variables(self) -> Self {
-        Self { frame: None, level: self.level, depth: self.depth }
+        Self { frame: None, ..self }
     }
 
-    /// The same inside one more residual loop.
-    pub(crate) const fn in_residual_loop(mut self) -> Self {
-        self.level = self.level.saturating_add(1);
-        self
+    /// Calls `f` inside one more residual loop, whose turns that variable counts.
+    pub(crate) fn in_residual_loop<T>(self, turn: Arc<str>, f: impl FnOnce(Locals<'_>) -> T) -> T {
+        let turn = Turn { variable: turn, outer: self.turns };
+        f(Locals { turns: Some(&turn), level: self.level.saturating_add(1), ..self })
     }
 }
 

@@ -31,6 +31,9 @@ pub const MAX_RESIDUAL_NODES: u32 = 1_000_000;
 /// The size of a compiled regular expression: what RE2 would refuse as too large.
 pub const MAX_REGEX_BYTES: usize = 1024 * 1024;
 
+/// The highest cost of `bcrypt`: one call takes some seconds, and each step more doubles it.
+pub const MAX_BCRYPT_COST: u32 = 16;
+
 /// How many errors of the elements of one `for` are reported before it ends.
 pub const MAX_ELEMENT_ERRORS: usize = 5;
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use cloudtik_model::{Diagnostic, Diagnostics, Expr, ExprKind, ForKind, Span, Type, Value, ValueKind};
 
 use crate::evaluate::{Eval, Evaluator, Locals, checked, error, required};
+use crate::impure::TURN;
 use crate::limits::{MAX_ELEMENT_ERRORS, MAX_ELEMENTS};
 use crate::residual::{loop_name, operand, operand_or_failure, residual};
 
@@ -93,6 +94,8 @@ impl Evaluator<'_> {
         let (key_type, item_type) = element_types(collection);
         let rename = |name: &Arc<str>| loop_name(name, locals.level);
         let (key_name, item_name) = (kind.key_variable.as_ref().map(rename), rename(&kind.value_variable));
+        let turn = key_name.clone().unwrap_or_else(|| loop_name(TURN, locals.level));
+        let numbered = self.session.numbered();
         let variable = |name: &Arc<str>, ty: &Type| Value::deferred(ty.clone(), Expr::new(ExprKind::Variable(Arc::clone(name)), span));
         let key = kind.key_variable.as_deref().zip(key_name.as_ref().map(|name| variable(name, &key_type)));
         let item = (&*kind.value_variable, variable(&item_name, &item_type));
@@ -103,16 +106,14 @@ impl Evaluator<'_> {
             operand_or_failure(&value, expr.span)
         };
         let residue = locals.with(key, item, |inner| {
-            let inner = inner.in_residual_loop();
-            ForKind {
-                key_variable: key_name,
-                value_variable: item_name,
-                collection: operand(collection, kind.collection.span),
-                condition: kind.condition.as_ref().map(|expr| part(expr, inner)),
-                key: kind.key.as_ref().map(|expr| part(expr, inner)),
-                value: part(&kind.value, inner),
-                grouping: kind.grouping,
-            }
+            inner.in_residual_loop(Arc::clone(&turn), |inner| {
+                let condition = kind.condition.as_ref().map(|expr| part(expr, inner));
+                let key = kind.key.as_ref().map(|expr| part(expr, inner));
+                let value = part(&kind.value, inner);
+                let key_variable = key_name.or_else(|| (self.session.numbered() > numbered).then_some(turn));
+                let collection = operand(collection, kind.collection.span);
+                ForKind { key_variable, value_variable: item_name, collection, condition, key, value, grouping: kind.grouping }
+            })
         });
         residual(Type::Any, ExprKind::For(Box::new(residue)), span, sensitive)
     }

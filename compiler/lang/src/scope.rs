@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use cloudtik_model::{Address, Diagnostic, Diagnostics, FileId, LateName, ReadError, Span, Value, did_you_mean};
 
+use crate::impure::Impure;
 use crate::traverse::list_names;
 
 /// A name and what is taken of it: `root.attribute["key"]`.
@@ -91,19 +92,27 @@ pub struct Context<'a> {
     pub scope: &'a dyn Scope,
     /// Files; without them functions that read some are errors.
     pub files: Option<&'a dyn Files>,
+    /// What functions give whose results no spec determines.
+    pub impure: Impure<'a>,
 }
 
 impl<'a> Context<'a> {
-    /// A context without files.
+    /// A context without files and without impure functions.
     #[must_use]
     pub fn new(scope: &'a dyn Scope) -> Self {
-        Self { scope, files: None }
+        Self { scope, files: None, impure: Impure::None }
     }
 
     /// The same with files.
     #[must_use]
     pub fn with_files(self, files: &'a dyn Files) -> Self {
         Self { files: Some(files), ..self }
+    }
+
+    /// The same with impure functions.
+    #[must_use]
+    pub const fn with_impure(self, impure: Impure<'a>) -> Self {
+        Self { impure, ..self }
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use cloudtik_model::{Diagnostics, Expr, ExprKind, Span, TemplatePart, Type, Value};
 
 use crate::evaluate::{Eval, Evaluator, Locals, error, keep, required};
+use crate::impure::TURN;
 use crate::limits::{BYTES_PER_STEP, MAX_STRING_BYTES};
 use crate::repeat::{check_deferred_collection, element_types, iterate};
 use crate::residual::{failure, loop_name, operand, residual};
@@ -119,10 +120,14 @@ impl Evaluator<'_> {
         let (key_type, item_type) = element_types(&source);
         let variable = |name: &Arc<str>, ty: Type| Value::deferred(ty, Expr::new(ExprKind::Variable(Arc::clone(name)), span));
         let key_variable = key.map(|name| loop_name(name, locals.level));
+        let turn = key_variable.clone().unwrap_or_else(|| loop_name(TURN, locals.level));
+        let numbered = self.session.numbered();
         let value_variable = loop_name(item, locals.level);
         let key = key.map(|name| &**name).zip(key_variable.as_ref().map(|name| variable(name, key_type)));
         let item = (&**item, variable(&value_variable, item_type));
-        let body = locals.with(key, item, |inner| self.residual_parts(body, to, span, inner.in_residual_loop()));
+        let body =
+            locals.with(key, item, |inner| inner.in_residual_loop(Arc::clone(&turn), |inner| self.residual_parts(body, to, span, inner)));
+        let key_variable = key_variable.or_else(|| (self.session.numbered() > numbered).then_some(turn));
         self.part(TemplatePart::For { key_variable, value_variable, collection: operand(&source, span), body }, to, span)
     }
 

@@ -2,6 +2,7 @@
 
 use cloudtik_model::{Expr, ExprKind, ForKind, TemplatePart, UnaryOp, Value};
 
+use crate::impure::{ImpureFunction, TURN};
 use crate::render::write_line;
 use crate::residual::FAIL;
 
@@ -135,9 +136,11 @@ impl Text {
             ExprKind::For(kind) => self.for_expression(kind),
             ExprKind::Call { name, .. } if &**name == FAIL => self.push("(an error)"),
             ExprKind::Call { name, args, expand } => {
-                self.push(name);
+                // One that waits for apply says first which call it is.
+                let waiting = ImpureFunction::waiting(name);
+                self.push(waiting.map_or(&**name, |function| function.name()));
                 self.push("(");
-                self.separated(args, Self::expr);
+                self.separated(args.get(usize::from(waiting.is_some())..).unwrap_or_default(), Self::expr);
                 self.push(if *expand { "...)" } else { ")" });
             }
             ExprKind::Convert { of, .. } => self.expr(of),
@@ -168,7 +171,8 @@ impl Text {
 
     fn for_expression(&mut self, kind: &ForKind) {
         let base = |name: &str| name.split('#').next().unwrap_or(name).to_owned();
-        let key_variable = kind.key_variable.as_ref().map_or_else(String::new, |name| format!("{}, ", base(name)));
+        let key_variable = kind.key_variable.as_ref().filter(|name| !name.starts_with(TURN));
+        let key_variable = key_variable.map_or_else(String::new, |name| format!("{}, ", base(name)));
         let open = if kind.key.is_some() { "{" } else { "[" };
         self.push(&format!("{open}for {key_variable}{} in ", base(&kind.value_variable)));
         self.expr(&kind.collection);

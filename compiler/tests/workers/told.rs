@@ -344,3 +344,14 @@ fn who_waits_for_a_step_of_the_controller_waits_for_the_controller() {
 ",
     );
 }
+
+/// A head makes workers whenever it has to; what an apply fills once can only be referred to.
+#[test]
+fn workers_are_not_made_of_what_only_an_apply_fills() {
+    let (_, _, found) = run(&CLUSTER.replace("at ${node.address}", "at ${uuid()}"));
+    let said: Vec<(&str, &str)> = found.iter().map(|error| (error.code, error.title.as_str())).collect();
+    assert_eq!(said, [("impure-call", "`uuid()` cannot stand in what the head makes workers of: it makes them whenever it has to")]);
+    let kept = "resource \"value\" \"id\" {\n  input = uuid()\n}\n";
+    let compiled = compiled(&format!("{}{kept}", CLUSTER.replace("at ${node.address}", "at ${value.id.output}")));
+    assert!(format!("{:?}", config(&compiled)).contains("value.id"));
+}

@@ -238,6 +238,7 @@ pub(crate) fn compile_sources(sources: &dyn SourceSet) -> (Compiled, SourceMap, 
         facts: &Facts::new(),
         provider_override: None,
         tool_version: "0.1.0",
+        plan_time: "2025-01-31T12:00:00Z",
         expressions: &[],
     })
 }

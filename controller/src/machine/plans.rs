@@ -8,7 +8,7 @@ use cloudtik_executor::engine::{
     Broken, Engine, EngineInput, Event, Limits, SettleMode, Settlement, SettlementInput, SettlementReport, Summary, broken_batches, started,
 };
 use cloudtik_executor::{OpResult, Record};
-use cloudtik_lang::{Filling, Fragment, LateValues, instantiate, instantiate_head};
+use cloudtik_lang::{Filling, Fragment, LateValues, Moment, instantiate, instantiate_head};
 use cloudtik_model::{
     Address, EventLevel, Graph, HeadConfig, Lifecycle, Node, Object, ProviderConfig, ResourceSpec, Span, State, StateEntry, Value,
 };
@@ -353,6 +353,7 @@ impl Controller {
             schemas: Arc::clone(&self.schemas),
             limits: self.unit_limits(),
             run_id: format!("{}.{}", self.run_id, self.next_run),
+            moment: Moment::default(),
             epoch: self.epoch,
             launch_epoch: Some(pushed.push.epoch),
             command: "controller".to_owned(),

@@ -88,11 +88,15 @@ impl Engine {
 
     /// What a create at this address may make, in the order in which it is tried.
     fn alternatives(&self, address: &Address) -> Vec<BTreeMap<Arc<str>, Value>> {
-        let of = || {
-            let spec = self.resource_spec(address)?;
-            let kind = kind_schema(&self.input.schemas, &spec.provider, &spec.kind)?;
-            Ok::<_, CallError>(kind.alternatives(&values::desired(&self.ledger.state, kind, &spec.attributes)?, room::number_of(address)))
-        };
+        let of =
+            || {
+                let spec = self.resource_spec(address)?;
+                let kind = kind_schema(&self.input.schemas, &spec.provider, &spec.kind)?;
+                Ok::<_, CallError>(kind.alternatives(
+                    &values::desired(&self.ledger.state, &self.input.moment, kind, &spec.attributes)?,
+                    room::number_of(address),
+                ))
+            };
         of().unwrap_or_default()
     }
 
@@ -220,7 +224,7 @@ impl Engine {
     fn prepare_create(&self, operation: &Operation, op_id: &str, deposes: bool, tried: usize) -> Result<Prepared, CallError> {
         let spec = self.resource_spec(&operation.address)?;
         let kind = kind_schema(&self.input.schemas, &spec.provider, &spec.kind)?;
-        let attributes = values::desired(&self.ledger.state, kind, &spec.attributes)?;
+        let attributes = values::desired(&self.ledger.state, &self.input.moment, kind, &spec.attributes)?;
         let given = |name: &str| attributes.get(name).is_some_and(|value| !value.is_null());
         let needed = kind.secrets.iter().filter(|(name, secret)| *secret != SecretKind::Password || !given(name));
         let secrets = needed.map(|(name, secret)| ((*name).to_owned(), *secret)).collect();
@@ -274,7 +278,7 @@ impl Engine {
     fn prepare_import(&self, operation: &Operation, op_id: &str) -> Result<Prepared, CallError> {
         let spec = self.resource_spec(&operation.address)?;
         let kind = kind_schema(&self.input.schemas, &spec.provider, &spec.kind)?;
-        let attributes = values::desired(&self.ledger.state, kind, &spec.attributes)?;
+        let attributes = values::desired(&self.ledger.state, &self.input.moment, kind, &spec.attributes)?;
         let planned = self.planned(&operation.address)?;
         let id = planned.id.clone().ok_or_else(|| permanent("plan", "the plan does not say what is imported"))?;
         let (changed, marks) = (changed_names(planned), self.marks(spec, op_id));
@@ -287,7 +291,7 @@ impl Engine {
     fn prepare_update(&self, operation: &Operation, op_id: &str) -> Result<Prepared, CallError> {
         let spec = self.resource_spec(&operation.address)?;
         let kind = kind_schema(&self.input.schemas, &spec.provider, &spec.kind)?;
-        let attributes = values::desired(&self.ledger.state, kind, &spec.attributes)?;
+        let attributes = values::desired(&self.ledger.state, &self.input.moment, kind, &spec.attributes)?;
         let object = self.current(&operation.address).ok_or_else(|| permanent("state", "there is nothing to update"))?;
         let planned = self.planned(&operation.address)?;
         let changed = changed_names(planned);
@@ -310,7 +314,7 @@ impl Engine {
     }
 
     fn prepare_step(&mut self, spec: &StepSpec, planned: Option<Digest>, op_id: &str) -> Result<Prepared, CallError> {
-        let spec = values::step(&self.ledger.state, spec)?;
+        let spec = values::step(&self.ledger.state, &self.input.moment, spec)?;
         let node = self.ledger.state.resources.get(&spec.node).and_then(|entry| Some((entry, entry.current.as_ref()?)));
         let (entry, object) = node.ok_or_else(|| permanent("no-node", format!("its node `{}` is not there", spec.node)))?;
         let facts =
@@ -427,7 +431,7 @@ impl Engine {
         let op_id = self.next_op_id();
         let spec = self.resource_spec(&operation.address)?;
         let kind = kind_schema(&self.input.schemas, &spec.provider, &spec.kind)?;
-        let desired = values::desired(&self.ledger.state, kind, &spec.attributes)?;
+        let desired = values::desired(&self.ledger.state, &self.input.moment, kind, &spec.attributes)?;
         let kept = match operation.kind {
             OperationKind::Update | OperationKind::Record => self.current(&operation.address),
             _ => None,
@@ -453,7 +457,7 @@ impl Engine {
         let op_id = self.next_op_id();
         let spec = self.resource_spec(&operation.address)?;
         let kind = kind_schema(&self.input.schemas, &spec.provider, &spec.kind)?;
-        let desired = values::desired(&self.ledger.state, kind, &spec.attributes)?;
+        let desired = values::desired(&self.ledger.state, &self.input.moment, kind, &spec.attributes)?;
         let mut object = self.current(&operation.address).cloned().ok_or_else(|| permanent("state", "there is nothing to change"))?;
         let changed = changed_names(self.planned(&operation.address)?);
         let there = self.planned(&operation.address)?.before.clone().unwrap_or_else(|| object.attributes.clone());

@@ -58,7 +58,7 @@ impl Engine {
     }
 
     fn verdict(&self, condition: &Condition) -> Verdict {
-        let filled = |value| values::filled(&self.ledger.state, value);
+        let filled = |value| values::filled(&self.ledger.state, &self.input.moment, value);
         match filled(&condition.condition) {
             Ok(value) => judge(&value, &filled(&condition.message).unwrap_or_else(|_| condition.message.clone())),
             Err(error) => Verdict::Fails(error.message),

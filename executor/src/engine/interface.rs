@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use cloudtik_lang::Moment;
 use cloudtik_model::{
     Address, Artifact, Condition, ConditionKind, Diagnostic, Digest, NodeAction, NodeReply, NodeRequest, OutputState, ProviderRef,
     StepOutcome, StepSpec, Value,
@@ -52,6 +53,8 @@ pub struct EngineInput {
     pub limits: Limits,
     /// Unique; the prefix of all op ids.
     pub run_id: String,
+    /// What impure functions give in this run. A plan of which nothing waits for them needs none.
+    pub moment: Moment,
     /// The epoch of the lock that this run holds.
     pub epoch: u64,
     /// The epoch that creates carry, where it is another: what a provider fences is the epoch of whoever launches, which stays the same

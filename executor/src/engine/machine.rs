@@ -622,7 +622,8 @@ impl Engine {
         let state = &self.ledger.state;
         let planned = self.input.plan.outputs.iter().filter_map(|(name, output)| {
             let forbidden = self.summary.unmet.iter().any(|unmet| unmet.condition.of == format!("output \"{name}\""));
-            let value = values::filled(state, output.after.as_ref()?).ok().filter(|value| value.is_known() && !forbidden);
+            let value =
+                values::filled(state, &self.input.moment, output.after.as_ref()?).ok().filter(|value| value.is_known() && !forbidden);
             let value = value.map(|value| OutputState { value: value.marked(output.sensitive), sensitive: output.sensitive });
             Some((name.clone(), value.or_else(|| state.outputs.get(name).cloned())?))
         });

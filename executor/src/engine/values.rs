@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cloudtik_lang::{Context, Found, Scope, Traversal, convert, resolve};
+use cloudtik_lang::{Context, Found, Impure, Moment, Scope, Traversal, convert, resolve};
 use cloudtik_model::{Address, Diagnostic, Diagnostics, Input, State, StepSpec, Value};
 use cloudtik_provider_api::{CallError, KindSchema};
 
@@ -25,16 +25,16 @@ impl Scope for Objects<'_> {
 }
 
 /// A value with everything filled in that the objects can tell. Late names stay.
-pub(crate) fn filled(state: &State, value: &Value) -> Result<Value, CallError> {
-    resolve(value, &Context::new(&Objects(state))).map_err(|found| {
+pub(crate) fn filled(state: &State, moment: &Moment, value: &Value) -> Result<Value, CallError> {
+    resolve(value, &Context::new(&Objects(state)).with_impure(Impure::Applied(moment))).map_err(|found| {
         let text = found.iter().map(|diagnostic| diagnostic.title.clone()).collect::<Vec<_>>().join("; ");
         permanent("evaluate", format!("its values cannot be worked out: {text}"))
     })
 }
 
 /// The attributes of a resource, all known and of their types.
-pub(crate) fn desired(state: &State, kind: &KindSchema, planned: &Value) -> Result<Value, CallError> {
-    let value = filled(state, planned)?;
+pub(crate) fn desired(state: &State, moment: &Moment, kind: &KindSchema, planned: &Value) -> Result<Value, CallError> {
+    let value = filled(state, moment, planned)?;
     if !value.is_known() {
         return Err(unknown(&value));
     }
@@ -62,7 +62,7 @@ fn unknown(value: &Value) -> CallError {
 }
 
 /// A step whose inputs refer to nothing but late names.
-pub(crate) fn step(state: &State, spec: &StepSpec) -> Result<StepSpec, CallError> {
+pub(crate) fn step(state: &State, moment: &Moment, spec: &StepSpec) -> Result<StepSpec, CallError> {
     let mut spec = spec.clone();
     for input in spec.inputs.values_mut() {
         let value = match input {
@@ -70,7 +70,7 @@ pub(crate) fn step(state: &State, spec: &StepSpec) -> Result<StepSpec, CallError
             Input::Template(template) => &mut template.bindings,
             Input::Artifact(_) => continue,
         };
-        *value = filled(state, value)?;
+        *value = filled(state, moment, value)?;
         let mut addresses = std::collections::BTreeSet::new();
         value.addresses(&mut addresses);
         if !addresses.is_empty() {

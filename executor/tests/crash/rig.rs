@@ -14,6 +14,7 @@ use cloudtik_executor::engine::{
     Step, StepAnswer, Summary, broken_batches, started,
 };
 use cloudtik_executor::{Record, SecretRef};
+use cloudtik_lang::Moment;
 use cloudtik_model::{Address, Graph};
 use cloudtik_planner::{Action, Mode, Observation, Plan, PlanInput, Selection, execution, plan};
 use cloudtik_provider_api::{
@@ -239,6 +240,7 @@ impl Rig {
             schemas: Arc::clone(&self.schemas),
             limits: self.limits.clone(),
             run_id,
+            moment: Moment::default(),
             epoch,
             launch_epoch: self.launch_epoch,
             command: "apply".to_owned(),

@@ -67,6 +67,9 @@ impl Serialize for PlanJson<'_> {
         if !plan.conditions.is_empty() {
             map.serialize_entry("checks", &checks::checks(plan))?;
         }
+        if let Some(time) = &plan.time {
+            map.serialize_entry("timestamp", time)?;
+        }
         map.serialize_entry("applyable", &(!plan.offline && plan.has_changes()))?;
         map.serialize_entry("complete", &!plan.partial)?;
         map.serialize_entry("errored", &false)?;

@@ -5,6 +5,7 @@ use cloudtik_model::{Diagnostic, Diagnostics, Expr, ExprKind, Span, Type, Value}
 use super::{Body, Cost, Fault, Function, Marks, Special, Wants, find, suggest};
 use crate::convert;
 use crate::evaluate::{Eval, Evaluator, Locals, checked, error, exact_type, keep};
+use crate::impure::ImpureFunction;
 use crate::limits::MAX_STRING_BYTES;
 use crate::residual::{FAIL, operand, residual};
 use crate::unify::{can_convert, has_open_type};
@@ -21,6 +22,9 @@ impl Evaluator<'_> {
         if name == FAIL {
             let message = args.first().and_then(|arg| if let ExprKind::Literal(text) = &arg.kind { text.as_str() } else { None });
             return error("call-failed", message.unwrap_or("the evaluation failed"), span);
+        }
+        if let Some(function) = ImpureFunction::waiting(name) {
+            return self.impure_again(function, args, span, locals);
         }
         let Some(function) = find(name) else {
             let diagnostic = Diagnostic::error("unknown-function", format!("there is no function `{name}`")).at(name_span(span, name));
@@ -120,6 +124,7 @@ impl Evaluator<'_> {
             Special::Try if args.first().is_some_and(Value::is_known) => Ok(args.first().cloned().unwrap_or(Value::NULL)),
             Special::Can if args.first().is_some_and(Value::is_known) => Ok(Value::from(true)),
             Special::Try | Special::Can => Ok(later()),
+            Special::Impure(function) => self.impure(function, values, span, locals),
             _ if args.iter().any(Value::is_deferred) => Ok(later()),
             Special::File(told) => self.file((told, function), args, values, span),
             Special::TemplateFile => self.template_file(args, values, span, locals),

@@ -7,7 +7,8 @@ use md5::Md5;
 use sha1::Sha1;
 use sha2::{Digest as _, Sha256, Sha512};
 
-use super::{Fault, Function, Outcome, Parameter, Wants, a_string, parameter, text};
+use super::{Fault, Function, Outcome, Parameter, Special, Wants, a_string, parameter, text};
+use crate::impure::ImpureFunction;
 
 const STRING: &[Parameter] = &[parameter("string", Wants::String)];
 
@@ -26,6 +27,18 @@ pub(super) const FUNCTIONS: &[Function] = &[
         .doc("The SHA-512 of the string in hexadecimal digits."),
     Function::known("uuidv5", &[parameter("namespace", Wants::String), parameter("name", Wants::String)], a_string, uuidv5)
         .doc("The UUID of a name in a namespace: `dns`, `url`, `oid`, `x500` or a UUID."),
+    Function {
+        result: a_string,
+        ..Function::special(
+            "bcrypt",
+            &[parameter("string", Wants::String), parameter("cost", Wants::Number)],
+            Special::Impure(ImpureFunction::Bcrypt),
+        )
+        .needs(1)
+    }
+    .doc("The hash of a password, with a salt that is drawn when the plan is applied."),
+    Function { result: a_string, ..Function::special("uuid", &[], Special::Impure(ImpureFunction::Uuid)) }
+        .doc("A random UUID, drawn when the plan is applied."),
 ];
 
 fn bytes(args: &[Value]) -> &[u8] {
@@ -78,17 +91,21 @@ fn uuidv5(args: &[Value]) -> Outcome {
         let names = NAMESPACES.map(|(name, _)| name).join(", ");
         Fault::at(0, format!("{shown:?} is none of {names}, and no UUID"))
     })?;
-    let mut digest = Sum::Sha1.of(&[&namespace, text(args, 1).as_bytes()].concat());
-    digest.truncate(16);
+    Ok(uuid_text(&Sum::Sha1.of(&[&namespace, text(args, 1).as_bytes()].concat()), 5).into())
+}
+
+/// The UUID of the first 16 bytes.
+pub(crate) fn uuid_text(bytes: &[u8], version: u8) -> String {
+    let mut bytes: Vec<u8> = bytes.iter().take(16).copied().collect();
     // The version, and the variant.
-    for (place, keep, set) in [(6, 0x0f, 0x50), (8, 0x3f, 0x80)] {
-        if let Some(byte) = digest.get_mut(place) {
+    for (place, keep, set) in [(6, 0x0f, version << 4), (8, 0x3f, 0x80)] {
+        if let Some(byte) = bytes.get_mut(place) {
             *byte = (*byte & keep) | set;
         }
     }
-    let digits = hex(&digest);
+    let digits = hex(&bytes);
     let part = |from: usize, to: usize| digits.get(from..to).unwrap_or_default();
-    Ok(format!("{}-{}-{}-{}-{}", part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32)).into())
+    format!("{}-{}-{}-{}-{}", part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32))
 }
 
 fn uuid_bytes(shown: &str) -> Option<Vec<u8>> {

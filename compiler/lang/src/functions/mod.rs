@@ -1,14 +1,16 @@
 //! The functions: one table says what each is called, takes, gives and does; one place checks arguments, marks and what is not known.
 
+pub(crate) mod bcrypt;
 mod call;
 mod collection;
 mod conversion;
 mod encoding;
 mod files;
 mod format;
-mod hash;
+pub(crate) mod hash;
 mod network;
 mod numeric;
+mod rsa;
 mod sequence;
 mod sets;
 mod string;
@@ -18,8 +20,11 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 pub use files::clean as clean_path;
+pub use time::utc_text;
 
 use cloudtik_model::{Type, Value, did_you_mean};
+
+use crate::impure::ImpureFunction;
 
 /// What a function says when it fails.
 #[derive(Debug)]
@@ -101,6 +106,7 @@ enum Special {
     Home,
     TemplateFile,
     TemplateString,
+    Impure(ImpureFunction),
 }
 
 /// What a call costs beside the steps of its arguments.
@@ -163,6 +169,7 @@ pub fn function_names() -> impl Iterator<Item = &'static str> {
 static TABLE: LazyLock<BTreeMap<&'static str, &'static Function>> = LazyLock::new(|| {
     let all = [
         numeric::FUNCTIONS,
+        rsa::FUNCTIONS,
         string::FUNCTIONS,
         format::FUNCTIONS,
         collection::FUNCTIONS,

@@ -4,9 +4,14 @@ use cloudtik_model::Value;
 use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
-use super::{Fault, Function, Outcome, Wants, a_number, a_string, parameter, text};
+use super::{Fault, Function, Outcome, Special, Wants, a_number, a_string, parameter, text};
+use crate::impure::ImpureFunction;
 
 pub(super) const FUNCTIONS: &[Function] = &[
+    Function { result: a_string, ..Function::special("plantimestamp", &[], Special::Impure(ImpureFunction::PlanTimestamp)) }
+        .doc("The time at which the plan was made."),
+    Function { result: a_string, ..Function::special("timestamp", &[], Special::Impure(ImpureFunction::Timestamp)) }
+        .doc("The time at which the plan is applied."),
     Function::known("formatdate", &[parameter("spec", Wants::String), parameter("timestamp", Wants::String)], a_string, formatdate)
         .doc("The time in a form of its own: YYYY, MM, DD, hh, mm, ss, ZZZZZ and so on, other text between single quotes."),
     Function::known("timeadd", &[parameter("timestamp", Wants::String), parameter("duration", Wants::String)], a_string, timeadd)
@@ -24,13 +29,23 @@ fn moment(args: &[Value], index: usize) -> Result<OffsetDateTime, Fault> {
     parsed.ok_or_else(|| Fault::at(index, format!("{shown:?} is no time as RFC 3339 writes it, such as 2025-01-31T12:00:00Z")))
 }
 
+/// The time so many seconds after the beginning of 1970, as RFC 3339 writes it.
+#[must_use]
+pub fn utc_text(seconds: u64) -> String {
+    let then = i64::try_from(seconds).ok().and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
+    then.and_then(shown).unwrap_or_default()
+}
+
+/// Parts of a second are not shown.
+fn shown(then: OffsetDateTime) -> Option<String> {
+    let parts = ["YYYY", "-", "MM", "-", "DD", "T", "hh", ":", "mm", ":", "ss", "Z"];
+    parts.map(|part| if part.len() > 1 || part == "Z" { written(part, then) } else { Some(part.to_owned()) }).into_iter().collect()
+}
+
 fn timeadd(args: &[Value]) -> Outcome {
     let beyond = || Fault::at(1, "the time is beyond what can be written");
     let then = moment(args, 0)?.checked_add(duration(args, 1)?).filter(|then| then.year() >= 0).ok_or_else(beyond)?;
-    // Parts of a second are not shown.
-    let parts = ["YYYY", "-", "MM", "-", "DD", "T", "hh", ":", "mm", ":", "ss", "Z"];
-    let shown = parts.map(|part| if part.len() > 1 || part == "Z" { written(part, then) } else { Some(part.to_owned()) });
-    shown.into_iter().collect::<Option<String>>().map(Value::from).ok_or_else(beyond)
+    shown(then).map(Value::from).ok_or_else(beyond)
 }
 
 /// The units and their nanoseconds, longer names before those that they begin with.

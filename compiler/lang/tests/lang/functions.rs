@@ -299,20 +299,19 @@ fn secrets_stay_secret() {
     ]);
 }
 
-/// The list is that of Terraform 1.11, but for what gives another value each time (`bcrypt`, `plantimestamp`, `timestamp`,
-/// `uuid`), and for `rsadecrypt`; a function that is lost is noticed here.
+/// The list is that of Terraform 1.11; a function that is lost is noticed here.
 #[test]
 fn the_table_is_complete_and_described() {
     let names: Vec<&str> = cloudtik_lang::function_names().collect();
-    let wanted = "abs abspath alltrue anytrue base64decode base64encode base64gzip base64sha256 base64sha512 basename can ceil chomp \
+    let wanted = "abs abspath alltrue anytrue base64decode base64encode base64gzip base64sha256 base64sha512 basename bcrypt can ceil chomp \
          chunklist cidrhost cidrnetmask cidrsubnet cidrsubnets coalesce coalescelist compact concat contains csvdecode dirname \
          distinct element endswith ephemeralasnull file filebase64 filebase64sha256 filebase64sha512 fileexists filemd5 fileset filesha1 \
          filesha256 filesha512 flatten floor format formatdate formatlist indent index issensitive join jsondecode jsonencode \
-         keys length log lookup lower matchkeys max md5 merge min nonsensitive one parseint pathexpand pow range regex regexall \
-         replace reverse sensitive setintersection setproduct setsubtract setunion sha1 sha256 sha512 signum slice sort split \
+         keys length log lookup lower matchkeys max md5 merge min nonsensitive one parseint pathexpand plantimestamp pow range regex regexall \
+         replace reverse rsadecrypt sensitive setintersection setproduct setsubtract setunion sha1 sha256 sha512 signum slice sort split \
          startswith strcontains strrev substr sum templatefile templatestring textdecodebase64 textencodebase64 timeadd timecmp \
-         title tobool tolist tomap tonumber toset tostring transpose trim trimprefix trimspace trimsuffix try upper urlencode \
-         uuidv5 values yamldecode yamlencode zipmap";
+         timestamp title tobool tolist tomap tonumber toset tostring transpose trim trimprefix trimspace trimsuffix try upper urlencode \
+         uuid uuidv5 values yamldecode yamlencode zipmap";
     assert_eq!(names, wanted.split_whitespace().collect::<Vec<_>>());
     for function in cloudtik_lang::functions() {
         assert!(function.doc.ends_with('.'), "{}", function.name);

@@ -4,11 +4,13 @@
 mod conversions;
 mod files;
 mod functions;
+mod impure;
 mod limits;
 mod messages;
 mod operators;
 mod properties;
 mod residues;
+mod rsa;
 mod shown;
 
 use std::cell::RefCell;

@@ -251,6 +251,7 @@ fn plan() -> Plan {
         variables: BTreeMap::from([("password".to_owned(), secret("hunter2"))]),
         moved: BTreeMap::from([(address("a"), address("b"))]),
         partial: false,
+        time: Some("2025-01-31T12:00:00Z".to_owned()),
         conditions: vec![Condition {
             kind: ConditionKind::Postcondition,
             of: "aws_vpc.main".to_owned(),

@@ -28,6 +28,7 @@ pub(crate) fn run(source: &str, facts: &Facts) -> (Compiled, SourceMap, Diagnost
         facts,
         provider_override: None,
         tool_version: "0.1.0",
+        plan_time: "2025-01-31T12:00:00Z",
         expressions: &[],
     })
 }
