@@ -42,6 +42,7 @@ mod format;
 pub mod hidden;
 mod import;
 mod inside;
+mod kept;
 mod local;
 mod options;
 mod preflight;

@@ -18,7 +18,7 @@ use cloudtik_executor::engine::{Limits, SettleMode, Settlement, SettlementInput,
 use cloudtik_lang::{Moment, utc_text};
 use cloudtik_model::{
     Address, Diagnostic, Diagnostics, Graph, HeadConfig, Key, MemorySources, Node, ProviderRef, SourceMap, SourceSet as _, Span, State,
-    StateEntry, Value, Verdict, judge,
+    Value, Verdict, judge,
 };
 use cloudtik_planner::{Change, Costs, Estimate, Mode, Plan, PlanInput, Settled, changes_for_policies, estimate, execution, plan};
 use cloudtik_provider_api::{CONTROLLER_PROVIDER, DATA_QUESTION, Deed, Facts, ProviderSchema, Requests, VALUE_KIND};
@@ -27,6 +27,7 @@ use crate::around::Around;
 use crate::checks::checked;
 use crate::deploy::stays_deployed;
 use crate::inside::Inside;
+use crate::kept::{kept, kept_inside, not_anew, notes_of_kept, with_others_inside};
 use crate::preflight::{SilentHead, heads_answer, silent_heads};
 use crate::prepared::Prepared;
 use crate::providers::{providers, schemas, with_controller};
@@ -516,15 +517,17 @@ impl Project {
         let (compiled, sources, mut warnings, facts) = self.with_facts(options, observer, first, &ledger.state, world)?;
         // What goes is removed by the name that it has.
         let (moved, kept_names) = if options.destroy { Default::default() } else { take_moves(&compiled.graph, ledger) };
-        let observed = if options.offline || !options.refresh {
+        let observed = if options.offline {
             BTreeMap::new()
-        } else {
+        } else if options.refresh {
             observer.event(&Event::Stage("comparing with the world".to_owned()));
             world.observe(&ledger.state)?
+        } else {
+            with_others_inside(&ledger.state, &self.schemas).map_or_else(|| Ok(BTreeMap::new()), |others| world.observe(&others))?
         };
         let (imports, adopted) = self.take_over(options, &compiled, &sources, ledger, world)?;
         let locate = |span| sources.describe(span);
-        let inside = kept_inside(&ledger.state, &self.schemas);
+        let inside = kept_inside(&ledger.state, &observed, &self.schemas);
         let keep = kept(&ledger.state, &inside, options);
         check_addresses(options, &compiled.graph, &ledger.state, &inside)?;
         if !options.destroy {
@@ -733,76 +736,6 @@ fn redact(json: &mut serde_json::Value) {
         serde_json::Value::Array(items) => items.iter_mut().for_each(redact),
         _ => {}
     }
-}
-
-/// Addresses whose objects a destroy keeps although nothing wants them.
-fn kept(state: &State, inside: &BTreeMap<Address, BTreeSet<Address>>, options: &PlanOptions) -> BTreeSet<Address> {
-    let keeps = |address: &Address| match &options.delete_data {
-        crate::DeleteData::None => true,
-        crate::DeleteData::All => false,
-        crate::DeleteData::Of(addresses) => !addresses.iter().any(|prefix| address.is_within(prefix)),
-    };
-    let says_keep = |value: &Value| value.get("on_destroy").and_then(Value::as_str) == Some("keep");
-    let kept = state
-        .resources
-        .iter()
-        .filter(|(address, entry)| entry.current.as_ref().is_some_and(|object| says_keep(&object.attributes)) && keeps(address));
-    let inside = inside.values().flatten().filter(|address| keeps(address));
-    kept.map(|(address, _)| address).chain(inside).cloned().collect()
-}
-
-/// What says of itself that it is kept inside of others, such as a database in a stack, by what it is in.
-fn kept_inside(state: &State, schemas: &BTreeMap<String, ProviderSchema>) -> BTreeMap<Address, BTreeSet<Address>> {
-    let of = |(address, entry): (&Address, &StateEntry)| {
-        let inside = schemas.get(entry.provider.provider_type())?.kinds.get(&*entry.kind)?.inside?;
-        let kept = (inside.kept)(&entry.current.as_ref()?.attributes).into_keys().collect();
-        Some((address.clone(), kept))
-    };
-    state.resources.iter().filter_map(of).collect()
-}
-
-/// What is kept inside of others is not made anew there.
-fn not_anew(kept: &[(Address, Address)], plan: &Plan, sources: &SourceMap) -> Result<(), Failure> {
-    let mut found = Diagnostics::new();
-    for (outer, data) in kept {
-        let place = plan.changes.get(outer).and_then(|change| change.source.clone()).map(|place| format!(" ({place})")).unwrap_or_default();
-        let title = format!("`{data}` is kept, but this plan would make it anew in `{outer}`{place}");
-        let help = format!("take back what makes it anew, or give the data up first: `destroy --delete-data '{data}'`, then `apply`");
-        found.push(Diagnostic::error("kept-data", title).help(help).of(data));
-    }
-    if found.is_empty() { Ok(()) } else { Err(Failure::error(found, sources.clone())) }
-}
-
-/// What stays although nothing wants it, and how it goes.
-fn notes_of_kept(plan: &Plan, keep: &BTreeSet<Address>, inside: &BTreeMap<Address, BTreeSet<Address>>) -> Vec<String> {
-    let kept = plan.changes.values().filter(|change| change.is_kept()).map(|change| &change.address);
-    let (of_others, kept): (Vec<&Address>, Vec<&Address>) =
-        kept.partition(|address| inside.get(*address).is_some_and(|kept| !kept.is_empty()));
-    let (data, below): (Vec<&Address>, Vec<&Address>) = kept.into_iter().partition(|address| keep.contains(*address));
-    let mut notes: Vec<String> = data
-        .iter()
-        .map(|address| {
-            format!("{address} says `on_destroy = \"keep\"`: it stays, and so does its entry in the state; `destroy --delete-data '{address}'` removes it")
-        })
-        .collect();
-    let reduced = plan.changes.values().filter(|change| change.is_reduced()).map(|change| &change.address);
-    for (outer, data) in reduced.chain(of_others).filter_map(|outer| Some((outer, inside.get(outer)?))) {
-        notes.extend(data.iter().filter(|data| keep.contains(*data)).map(|data| {
-            format!("{data} says `on_destroy = \"keep\"`: it stays with what it stands on, alone in {outer}; `destroy --delete-data '{data}'` removes it")
-        }));
-    }
-    for (outer, data) in inside.iter().filter(|(outer, _)| plan.changes.get(*outer).is_some_and(Change::has_effect)) {
-        notes.extend(
-            data.iter().filter(|data| !keep.contains(*data)).map(|data| {
-                format!("{data} in {outer} was given up: where the spec does not want it, it is removed with all that is in it")
-            }),
-        );
-    }
-    if !below.is_empty() {
-        let below: Vec<String> = below.iter().map(ToString::to_string).collect();
-        notes.push(format!("what it stands on stays with it: {}", below.join(", ")));
-    }
-    notes
 }
 
 fn limits(options: &PlanOptions) -> Limits {

@@ -120,11 +120,16 @@ fn kept<'a>(input: &PlanInput<'a>) -> BTreeMap<&'a Address, Address> {
 
 /// What is to be kept inside of an object, with what that needs outside of it.
 pub(crate) fn kept_inside(input: &PlanInput<'_>, address: &Address, entry: &StateEntry) -> BTreeMap<Address, BTreeSet<Address>> {
-    let kind = (input.schemas)(entry.provider.provider_type()).and_then(|schema| schema.kinds.get(&*entry.kind));
-    let (Some(inside), Some(object)) = (kind.and_then(|kind| kind.inside), &entry.current) else { return BTreeMap::new() };
-    let mut kept = (inside.kept)(with_inside(input, address, object, inside));
+    let mut kept = data_inside(input, address, entry);
     kept.retain(|address, _| input.keep.contains(address));
     kept
+}
+
+/// What says inside of an object that it is kept, whether it was given up or not.
+pub(crate) fn data_inside(input: &PlanInput<'_>, address: &Address, entry: &StateEntry) -> BTreeMap<Address, BTreeSet<Address>> {
+    let kind = (input.schemas)(entry.provider.provider_type()).and_then(|schema| schema.kinds.get(&*entry.kind));
+    let (Some(inside), Some(object)) = (kind.and_then(|kind| kind.inside), &entry.current) else { return BTreeMap::new() };
+    (inside.kept)(with_inside(input, address, object, inside))
 }
 
 /// The attributes of an object that tell what it has inside: as they were found, else as the state has them.

@@ -8,7 +8,7 @@ use cloudtik_provider_api::{Inside, KindSchema, Shown};
 
 use crate::diff::with_marks_of;
 use crate::plan::{GONE, KEPT, NODE_GOES, NODE_GONE};
-use crate::planner::{Planner, blank, kept_inside, with_inside};
+use crate::planner::{Planner, blank, data_inside, kept_inside, with_inside};
 use crate::resource::{Present, prevented, with_secrets};
 use crate::step::{effective_undo, undo_before_node_goes};
 use crate::{Action, Change, Mode, Observation};
@@ -39,7 +39,7 @@ impl<'a> Planner<'_, 'a> {
             }
             if let Some(node) = self.input.graph.nodes.get(address) {
                 change.source = self.locate(node.span());
-                self.check_prevented(address, node, &change);
+                self.check_prevented(address, node, entry, &change);
             }
             self.changes.insert(address.clone(), change);
         }
@@ -63,14 +63,25 @@ impl<'a> Planner<'_, 'a> {
         }
     }
 
-    fn check_prevented(&mut self, address: &Address, node: &Node, change: &Change) {
-        if let Node::Resource(spec) = node
-            && spec.lifecycle.prevent_destroy
-            && (change.action == Action::Delete || change.is_reduced())
-            && change.id.is_some()
-        {
+    fn check_prevented(&mut self, address: &Address, node: &Node, entry: &StateEntry, change: &Change) {
+        let goes = (change.action == Action::Delete || change.is_reduced()) && change.id.is_some();
+        let Node::Resource(spec) = node else { return };
+        if goes && spec.lifecycle.prevent_destroy {
             self.diagnostics.push(prevented(address, spec.span, "everything is to be destroyed"));
         }
+        if goes {
+            self.check_prevented_inside(spec, entry);
+        }
+    }
+
+    /// What must not be destroyed inside of what goes, or is made anew, stops the plan that gives it up.
+    pub(crate) fn check_prevented_inside(&mut self, spec: &ResourceSpec, entry: &StateEntry) {
+        if spec.lifecycle.prevent_inside.is_empty() {
+            return;
+        }
+        let given_up = data_inside(self.input, &spec.address, entry).into_keys().filter(|data| !self.input.keep.contains(data));
+        let places = given_up.filter_map(|data| Some((*spec.lifecycle.prevent_inside.get(&data)?, data)));
+        self.diagnostics.extend(places.map(|(span, data)| prevented(&data, span, "its data is given up")).collect::<Vec<_>>());
     }
 
     fn removal(&self, address: &Address, entry: &StateEntry) -> Change {

@@ -360,6 +360,7 @@ impl<'a> Planner<'_, 'a> {
         if spec.lifecycle.prevent_destroy {
             self.diagnostics.push(prevented(address, spec.span, &format!("a replacement: {}", change.reason)));
         }
+        self.check_prevented_inside(spec, present.entry);
         // One that was never finished holds nothing; where it does, it does not go: its data is not deleted with it.
         let keeps = self.input.keep.contains(address) && !present.object.tainted;
         let inside = kept_inside(self.input, address, present.entry);

@@ -123,6 +123,9 @@ pub struct Lifecycle {
     pub ignore_changes: BTreeSet<String>,
     /// A change of one of these replaces it.
     pub replace_triggered_by: BTreeSet<Address>,
+    /// What it has inside and what must not be given up there, with the place that says so.
+    #[serde(skip)]
+    pub prevent_inside: BTreeMap<Address, Span>,
 }
 
 /// Where an attribute's value comes from.

@@ -1,6 +1,6 @@
 //! What happens to resources.
 
-use cloudtik_model::{Address, ChangeWord, Node, Object, Value};
+use cloudtik_model::{Address, ChangeWord, FileId, Node, Object, Span, Value};
 use cloudtik_planner::{Action, Mode, Observation, OperationKind, Settled, execution};
 
 use crate::world::{World, address, of, text, thing, value};
@@ -390,6 +390,21 @@ fn what_must_not_be_destroyed_is_not_reduced_either() {
     world.wants([thing("t_stack.s", 2).keep()]);
     let says = ["`t_stack.s` must not be destroyed, but this plan would: everything is to be destroyed"];
     assert_eq!(world.plan_for(Mode::Destroy).errors(), says);
+}
+
+#[test]
+fn what_must_not_be_destroyed_is_not_given_up_inside() {
+    let mut world = with_stack();
+    let mut stack = thing("t_stack.s", 2).set("parts", Value::map([("t_data.x", Value::from("t_thing.key"))]));
+    stack.0.lifecycle.prevent_inside = [(address("t_data.x"), Span::new(FileId(0), 21, 22))].into();
+    world.wants([stack, thing("t_thing.key", 1)]);
+    world.plan_for(Mode::Destroy).fine();
+    world.keep.clear();
+    let planned = world.plan_for(Mode::Destroy);
+    assert_eq!(planned.errors(), ["`t_data.x` must not be destroyed, but this plan would: its data is given up"]);
+    assert_eq!(planned.diagnostics.iter().next().unwrap().primary.as_ref().unwrap().span.start, 21);
+    world.replace = [address("t_stack.s")].into();
+    assert_eq!(world.plan().errors(), ["`t_data.x` must not be destroyed, but this plan would: its data is given up"]);
 }
 
 #[test]

@@ -1,13 +1,13 @@
 //! A workspace that is deployed as a stack: one resource, whose template is the workspace.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cloudtik_model::spec::{Part, WorkspaceSpec};
-use cloudtik_model::{Address, Diagnostic, Diagnostics, Expr, ExprKind, ResourceSpec, Type, Value, ValueKind};
+use cloudtik_model::{Address, Diagnostic, Diagnostics, Expr, ExprKind, ResourceSpec, Span, Type, Value, ValueKind};
 use cloudtik_provider_api::{Lowered, ResourceBuilder, WORKSPACE_TAG, real_name, reference};
 
 use super::names::steps;
-use super::{Template, is_outside, template};
+use super::{Template, is_outside, on_destroy, template};
 use crate::kinds;
 
 /// The part of the workspace.
@@ -37,14 +37,22 @@ pub(crate) fn stack(config: &Value, workspace: &WorkspaceSpec, mut native: Lower
         .set("parameters", Value::map(made.parameters.clone()))
         .set("capabilities", Value::set([Value::from(NAMED_IDENTITIES)]))
         .field(&workspace.fields, "tags");
+    let mut stack = stack.build();
+    stack.lifecycle.prevent_inside = prevented(&native, workspace);
     let exports = exported(&native.exports, &made, &address, &mut Vec::new());
     let beside = native
         .resources
         .into_iter()
         .filter(is_outside)
         .map(|part| ResourceSpec { attributes: exported(&part.attributes, &made, &address, &mut steps(&part.address)), ..part });
-    let resources = beside.chain([stack.build()]).collect();
+    let resources = beside.chain([stack]).collect();
     Lowered { resources, exports, gates: BTreeSet::from([address]), diagnostics: found, ..Lowered::default() }
+}
+
+/// The parts with data that must not be destroyed, where the workspace does not say so of all of it.
+fn prevented(native: &Lowered, workspace: &WorkspaceSpec) -> BTreeMap<Address, Span> {
+    let own = native.resources.iter().filter(|part| part.lifecycle.prevent_destroy && !workspace.lifecycle.prevent_destroy);
+    own.filter(|part| on_destroy(part).is_some()).map(|part| (part.address.clone(), part.span)).collect()
 }
 
 fn check_size(body: &str, workspace: &WorkspaceSpec, found: &mut Diagnostics) {

@@ -236,6 +236,11 @@ async fn with_place<T>(aws: &Aws, id: &str, waited: Result<T, CallError>) -> Res
     Err(error)
 }
 
+/// What is in a stack that is stuck is not what any template says: a plan that sees another one says why. What it keeps is seen in it.
+fn unlike(template: &str) -> String {
+    format!("{template}\n")
+}
+
 async fn said(aws: &Aws, stack: Stack) -> Result<Found, CallError> {
     let id = stack.stack_id().ok_or_else(|| strange("cloudformation:DescribeStacks", "id"))?;
     let template = template_of(aws, id).await?;
@@ -246,8 +251,7 @@ async fn said(aws: &Aws, stack: Stack) -> Result<Found, CallError> {
         // AWS answers those that the template has by itself too, and secret ones as stars.
         .untold(&["parameters"])
         .set("name", stack.stack_name())
-        // What is in a stack that is stuck is not what any template says: a plan that sees this says why.
-        .set("template_body", template.filter(|_| !is_stuck(&stack)))
+        .set("template_body", template.map(|template| if is_stuck(&stack) { unlike(&template) } else { template }))
         .set("capabilities", capabilities)
         .set("tags", own)
         .set("outputs", outputs.collect::<BTreeMap<_, _>>())
