@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use aws::{APPLY, BESIDE, DESTROY, World, written};
+use aws::{APPLY, BESIDE, DESTROY, ELSEWHERE, REGION, World, written};
 use cloudtik_aws_testing::{Account, Config, Effect, Fault};
 use serde_json::json;
 use support::random::Random;
@@ -281,23 +281,45 @@ fn a_database_that_is_kept_is_not_made_anew() {
     world.expect(0, &DESTROY);
 }
 
-/// Clusters of other projects are told where the password is, and read it with rights of their own.
+/// Stores that are there: one that identities use, in another region, and one that takes keys.
+const STORES: &str = r#"
+  }
+  storage "there" {
+    existing = "s3://company-data/etl"
+  }
+  storage "partner" {
+    existing   = "s3://partner-data"
+    access_key = "who-we-are"
+    secret_key = "what-proves-it""#;
+
+/// Clusters of other projects are told where the password is, and read it with rights of their own; and where stores are that nobody here made.
 #[test]
-fn another_project_knows_where_the_password_is() {
-    let Some(world) = world("    on_destroy = \"delete\"\n    final_snapshot = false\n") else { return };
+fn another_project_knows_what_is_used() {
+    let Some(world) = world(&format!("    on_destroy = \"delete\"\n    final_snapshot = false\n{STORES}")) else { return };
+    world.stage.fails(1, &APPLY, &["is no bucket `"]);
+    for (bucket, region) in [("company-data", ELSEWHERE), ("partner-data", REGION)] {
+        let place = format!("<CreateBucketConfiguration><LocationConstraint>{region}</LocationConstraint></CreateBucketConfiguration>");
+        assert_eq!(world.server.region(region).store("PUT", &format!("/{bucket}"), &place).unwrap().status, 200);
+    }
+    let before = world.snapshot();
     world.expect(0, &APPLY);
+    world.is_settled();
     let folder = world.stage.project().join(BESIDE);
     fs::create_dir_all(&folder).unwrap();
-    let text = "provider \"aws\" {}\n\ndata \"workspace\" \"shared\" {\n  name = \"w\"\n}\n\noutput \"database\" {\n  value = data.workspace.shared.database.catalog\n}\n";
+    let text = "provider \"aws\" {}\n\ndata \"workspace\" \"shared\" {\n  name = \"w\"\n}\n\noutput \"database\" {\n  value = [data.workspace.shared.database.catalog, data.workspace.shared.storage]\n}\n";
     fs::write(folder.join("main.hcl"), text).unwrap();
     let ran = world.beside(&APPLY);
     assert_eq!(ran.code(), Some(0), "{}", ran.text());
     let ran = world.beside(&["output", "--json"]);
-    for says in ["ssm:/cloudtik/w/database/catalog/password", "\"port\":5432", "rds.amazonaws.com"] {
+    let region = format!("\"region\":\"{ELSEWHERE}\"");
+    for says in ["ssm:/cloudtik/w/database/catalog/password", "\"port\":5432", "rds.amazonaws.com", "s3://company-data/etl", &region] {
         assert!(ran.stdout.replace(": ", ":").contains(says), "no {says} in {}", ran.text());
     }
     assert_eq!(files_with(&folder, &password(&world)), Vec::<String>::new());
+    let keys = ["who-we-are", "what-proves-it"].map(|key| files_with(&world.stage.data(), key));
+    assert_eq!(keys, [Vec::<String>::new(), Vec::new()], "the keys are on disk in plain");
     world.expect(0, &DESTROY);
+    world.is_as(&before, "destroyed");
 }
 
 /// Nothing is made twice and nothing is left, whatever is lost or killed.

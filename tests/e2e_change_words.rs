@@ -78,6 +78,9 @@ fn left_out(path: &str) -> Option<&'static str> {
         (path, _) if path.starts_with("workspace.identity.") || path.starts_with("cluster.head.aws.") => {
             "the simulated cloud has none, and says so"
         }
+        ("workspace.storage.existing" | "workspace.storage.access_key" | "workspace.storage.secret_key", _) => {
+            "a store that is there takes the place of the one that is made: tested by `another_store_and_other_keys_run_steps`"
+        }
         ("cluster.runtime.source", _) => "it is another module, with steps of its own",
         ("cluster.runtime.on", _) | (_, "on") => "without workers there is one place to be",
         ("cluster.runtime.version", _) => "this build has one version of each module: no second one to change to",
@@ -108,6 +111,7 @@ fn written(path: &str) -> Option<Values> {
         // The same of the cluster would win.
         "cluster.proxy.http" | "cluster.proxy.https" => added("\"http://own:3128\""),
         "cluster.proxy.no_proxy" => added("[\"own\"]"),
+        "workspace.domain" => some("\"cloudtik\"", "\"data.example\""),
         "workspace.firewall.inside" => some("\"all\"", "\"declared\""),
         "workspace.lifecycle.create_before_destroy"
         | "cluster.lifecycle.create_before_destroy"
@@ -482,6 +486,44 @@ fn another_workspace_makes_the_cluster_anew() {
     apply(base.path());
     fs::write(base.path().join("main.hcl"), spec("b")).unwrap();
     judge(ChangeWord::Recreate, plan(base.path())).unwrap();
+}
+
+#[test]
+fn another_store_and_other_keys_run_steps() {
+    let spec = |uri: &str, key: &str| {
+        format!(
+            r#"
+provider "sim" {{}}
+
+workspace "w" {{
+  storage "s" {{
+    existing   = "{uri}"
+    access_key = "who"
+    secret_key = "{key}"
+  }}
+}}
+
+cluster "c" {{
+  workspace = workspace.w
+  env       = {{ STORE = workspace.w.storage.s.uri, KEY = workspace.w.storage.s.secret_key }}
+  head {{
+    setup {{
+      before_runtimes = ["true"]
+    }}
+  }}
+}}
+"#
+        )
+    };
+    let base = tempfile::tempdir().unwrap();
+    fs::write(base.path().join("main.hcl"), spec("s3://one", "first-secret")).unwrap();
+    apply(base.path());
+    for changed in [spec("s3://two", "first-secret"), spec("s3://one", "second-secret")] {
+        fs::write(base.path().join("main.hcl"), changed).unwrap();
+        judge(ChangeWord::Steps, plan(base.path())).unwrap();
+    }
+    let state = fs::read_to_string(base.path().join(".cloudtik/state.json")).unwrap();
+    assert!(state.contains("s3://one") && !state.contains("first-secret"), "{state}");
 }
 
 /// The spec of the real node; each place that a change goes to is a word in capitals.

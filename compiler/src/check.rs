@@ -52,6 +52,7 @@ pub(crate) fn check_value(value: &Value, check: Check) -> Result<(), Problem> {
             Err(problem(format!("`{text}` is none of its words"), format!("{near}it is one of {}", all.join(", "))))
         }
         Check::Name(max) => check_name(text, max),
+        Check::Domain => check_domain(text),
         Check::IntFrom(least) => match value.as_number().and_then(cloudtik_model::Number::as_i64) {
             Some(number) if number >= least => Ok(()),
             _ => Err(problem("it is not a whole number in range", format!("write a whole number, {least} or more"))),
@@ -96,6 +97,24 @@ fn check_public_key(text: &str) -> Result<(), Problem> {
     } else {
         Err(problem("it holds what is no public key", "write one key each: `\"ssh-ed25519 AAAA… name\"`, or `file(\"keys/name.pub\")`"))
     }
+}
+
+/// Characters of a suffix that leave room for the names of a service and a node before it: DNS takes 253 in all.
+const DOMAIN_CHARS_MAX: usize = 120;
+/// Characters of one label of a name.
+const LABEL_CHARS_MAX: usize = 63;
+
+fn check_domain(text: &str) -> Result<(), Problem> {
+    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let is_label =
+        |label: &str| (1..=LABEL_CHARS_MAX).contains(&label.len()) && label.chars().all(inner) && label.trim_matches('-') == label;
+    if text.len() <= DOMAIN_CHARS_MAX && text.split('.').all(is_label) {
+        return Ok(());
+    }
+    Err(problem(
+        format!("`{text}` is no suffix of names in DNS"),
+        "write lower-case letters, digits and `-`, with dots between: `\"data.example\"`",
+    ))
 }
 
 fn check_zones(value: &Value) -> Result<(), Problem> {

@@ -18,7 +18,7 @@ use crate::dynamic::{Unrolled, unrolled};
 use crate::evaluate::Evaluated;
 use crate::expand::{Expansion, attribute, located};
 use crate::node::{HEAD, NodeContext, NodeSteps, merge, node_steps};
-use crate::proxy::{check_proxy, proxy_environment};
+use crate::proxy::{check_proxy, domain, proxy_environment};
 use crate::runtime::{Runtime, check_places, read_runtimes};
 use crate::scope::Instance;
 use crate::workers::{Group, block_value, read_groups, workers_max};
@@ -80,7 +80,9 @@ fn expand_instance(expansion: &mut Expansion<'_>, block: &Block, instance: &Inst
         let span = evaluated.only("proxy").map_or(evaluated.span, |own| own.span);
         spec.fields.insert("proxy".into(), Field::new(proxy.clone(), span));
     }
-    let nodes = Nodes { address, name: &cluster_name, evaluated: &evaluated, proxy: &proxy, capabilities: capabilities.as_ref() };
+    let domain = domain(&workspace);
+    let nodes =
+        Nodes { address, name: &cluster_name, domain: &domain, evaluated: &evaluated, proxy: &proxy, capabilities: capabilities.as_ref() };
     let (made, runtimes) = if spec.head.is_some() { nodes.steps(expansion, &groups, block, instance) } else { Default::default() };
     listen(&mut spec, &groups, &made);
     let mut lowered = definition.lower_cluster(&config, &spec, &workspace, expansion.input.facts);
@@ -170,6 +172,8 @@ struct Nodes<'a> {
     /// `cluster.c`
     address: &'a Address,
     name: &'a str,
+    /// The suffix of names in the workspace.
+    domain: &'a Value,
     evaluated: &'a Evaluated,
     /// The environment that a `proxy` makes.
     proxy: &'a Value,
@@ -227,6 +231,7 @@ impl Nodes<'_> {
     ) -> NodeContext<'c> {
         NodeContext {
             cluster_name: self.name,
+            domain: self.domain,
             node,
             role,
             groups,

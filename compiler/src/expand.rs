@@ -665,5 +665,6 @@ pub(crate) fn merged_lifecycle(outer: &Lifecycle, inner: &Lifecycle) -> Lifecycl
     let mut merged = outer.clone();
     merged.prevent_destroy |= inner.prevent_destroy;
     merged.ignore_changes.extend(inner.ignore_changes.iter().cloned());
+    merged.prevent_inside.clone_from(&inner.prevent_inside);
     merged
 }

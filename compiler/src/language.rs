@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use cloudtik_model::{ChangeWord, ObjectField, Type, Value};
-use cloudtik_provider_api::AttributeSchema;
+use cloudtik_provider_api::{AttributeSchema, DOMAIN};
 
 use crate::schema::{AttributeRule, BlockSchema, Check, NestedRule, TOP_LEVEL};
 
@@ -412,25 +412,31 @@ fn identity() -> NestedRule {
     })
 }
 
+const EXISTING_STORE: &str = "The URI of a store that is there, such as `s3://NAME`: it is used, and never changed or deleted.";
+
 fn storage() -> NestedRule {
     let live = ChangeWord::Live;
     let flag = |name, doc| AttributeRule::new(AttributeSchema::with_default(name, Type::Bool, true, live, doc));
     let access = AttributeSchema::with_default("worker_access", Type::String, "read-write", live, "What the identity of workers may do.");
     let keep = AttributeSchema::with_default("on_destroy", Type::String, "keep", ChangeWord::None, "`keep` or `delete`.");
+    let secret = |name, doc| AttributeRule::new(AttributeSchema::optional(name, Type::String, ChangeWord::Steps, doc).sensitive());
     many(BlockSchema {
         name: "storage",
         labels: &["name"],
         attributes: vec![
+            AttributeRule::optional("existing", Type::String, ChangeWord::Steps, EXISTING_STORE).known(),
             AttributeRule::optional("name", Type::String, ChangeWord::Recreate, "Its real name."),
             flag("versioning", "Whether older versions of objects are kept."),
             flag("encrypted", "Whether objects are encrypted."),
             AttributeRule::optional("kms_key_id", Type::String, live, "The key that encrypts; the store's own without it."),
+            secret("access_key", "Who nodes are to a store that does not know them; with `existing`."),
+            secret("secret_key", "What proves it."),
             AttributeRule::new(access).check(Check::OneOf(&["none", "read", "read-write"])).known(),
             AttributeRule::new(keep).check(Check::OneOf(&["keep", "delete"])).known(),
             enabled(),
         ],
         blocks: vec![part_lifecycle()],
-        later: &["existing", "access_key", "secret_key", "aws", "onprem", "local"],
+        later: &["aws", "onprem", "local"],
         ..BlockSchema::default()
     })
 }
@@ -481,6 +487,9 @@ fn database() -> NestedRule {
         ..BlockSchema::default()
     })
 }
+
+const DOMAIN_DOC: &str = "The DNS suffix of services and nodes: names below it are never looked for behind a proxy.";
+
 const DEPLOY: &str = "`native`: each part by a call of its own; `cloudformation`, on AWS: all of them as one stack.";
 
 fn workspace() -> BlockSchema {
@@ -492,6 +501,9 @@ fn workspace() -> BlockSchema {
         AttributeRule::new(AttributeSchema::with_default("deploy", Type::String, "native", ChangeWord::Fixed, DEPLOY))
             .check(Check::OneOf(&["native", "cloudformation"]))
             .known(),
+        AttributeRule::new(AttributeSchema::with_default("domain", Type::String, DOMAIN, ChangeWord::Steps, DOMAIN_DOC))
+            .check(Check::Domain)
+            .known(),
         tags(),
     ];
     attributes.extend(meta());
@@ -500,7 +512,7 @@ fn workspace() -> BlockSchema {
         labels: &["name"],
         attributes,
         blocks: vec![network(), firewall(true), identity(), storage(), database(), proxy(), lifecycle()],
-        later: &["from", "domain", "timeouts"],
+        later: &["from", "timeouts"],
         ..BlockSchema::default()
     }
 }

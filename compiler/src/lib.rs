@@ -32,6 +32,7 @@ pub mod schema;
 mod scope;
 mod secrets;
 mod steps;
+mod storage;
 mod version;
 mod workers;
 mod workspace;

@@ -22,6 +22,8 @@ pub(crate) const HEAD: &str = "head";
 pub(crate) struct NodeContext<'a> {
     /// Real name of the cluster.
     pub(crate) cluster_name: &'a str,
+    /// The suffix of names of services and nodes.
+    pub(crate) domain: &'a Value,
     /// `cluster.c.head`, `cluster.c.workers.g`
     pub(crate) node: Address,
     /// `head` or `workers.<group>`.

@@ -154,6 +154,7 @@ pub(crate) fn runtime_steps(
             address: &context.node.child("runtime").child(Arc::clone(label)),
             node: &context.node,
             cluster_name: context.cluster_name,
+            domain: context.domain,
             options: &runtime.options,
             config: &runtime.block.value("config"),
             env: &merge(&context.env, &runtime.block.value("env")),

@@ -82,6 +82,8 @@ pub enum Check {
     OneOf(&'static [&'static str]),
     /// `[a-z][a-z0-9-]*`, at most so many characters.
     Name(usize),
+    /// A suffix of names in DNS, without a dot at either end.
+    Domain,
     /// A whole number of at least this.
     IntFrom(i64),
     /// A number above zero.

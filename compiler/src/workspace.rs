@@ -18,6 +18,7 @@ use crate::providers::Used;
 use crate::proxy::check_proxy;
 use crate::schema::Check;
 use crate::scope::Instance;
+use crate::storage::check_stores;
 
 /// The workspaces that were expanded, with what clusters use of them.
 pub(crate) type Workspaces = BTreeMap<Address, (WorkspaceSpec, WorkspaceUse)>;
@@ -41,6 +42,7 @@ pub(crate) fn expand_workspace(expansion: &mut Expansion<'_>, name: &Name, block
         let conditions = evaluator.conditions(&block.body, &of_block(ConditionKind::Precondition, &address), &mut found);
         conditions.iter().for_each(|condition| condition.condition.addresses(&mut evaluated.needs));
         check_proxy(&evaluated, &mut found);
+        check_stores(&evaluated, &mut found);
         let wanted = attribute(block, "depends_on").map(|attribute| located(&evaluator, &attribute.value, &mut found)).unwrap_or_default();
         let real_name = found.take(real_name(&evaluated, label, instance));
         let failed = found.has_errors();

@@ -16,6 +16,7 @@ mod node_attributes;
 mod provider;
 mod record;
 mod schema;
+mod storage;
 mod tags;
 mod value_kind;
 
@@ -30,8 +31,8 @@ pub use controller_kinds::{CONTROLLER_PROVIDER, HEAD_CONTROLLER_KIND, WORKER_GRO
 pub use database::{Database, engine, engine_port, existing_databases, no_effect_beside_existing};
 pub use default_tags::with_default_tags;
 pub use lowering::{
-    ClusterStart, NODE_NAME, ResourceBuilder, WorkspaceStart, fact, firewall_rules, no_effect, no_effect_at, no_effect_of_cloud,
-    no_public_addresses, proxy_export, real_name, reference, worker_name, written,
+    ClusterStart, DOMAIN, NODE_NAME, ResourceBuilder, WorkspaceStart, fact, firewall_rules, no_effect, no_effect_at, no_effect_of_cloud,
+    no_public_addresses, real_name, reference, spec_exports, worker_name, written,
 };
 pub use needs::{Need, Unmet, When};
 pub use node_attributes::node_attributes;
@@ -41,6 +42,7 @@ pub use schema::{
     AttributeSchema, Choice, Deed, Derive, Expected, Idempotency, Inside, KindSchema, Names, Presence, ProviderSchema, Refuses, Requests,
     SecretKind, Shown, Visibility,
 };
+pub use storage::ExistingStore;
 pub use tags::{
     CLUSTER_TAG, GROUP_TAG, HEAD_ROLE, ROLE_TAG, SEQUENCE_TAG, STATUS_PREFIX, TEMPLATE_TAG, WORKER_ROLE, WORKSPACE_TAG, merged_tags,
 };

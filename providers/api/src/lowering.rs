@@ -210,12 +210,18 @@ pub fn firewall_rules(firewall: &FirewallSpec) -> Value {
     Value::tuple(rules.collect::<Vec<_>>())
 }
 
-/// `proxy` of a workspace as its clusters see it, also those of other projects; nothing without one.
+/// The suffix of names of services and nodes in workspaces that say no `domain`.
+pub const DOMAIN: &str = "cloudtik";
+
+/// What clusters see of a workspace as its spec says it, whatever the cloud is, also those of other projects: its `domain`, and its `proxy`
+/// where it has one.
 #[must_use]
-pub fn proxy_export(workspace: &WorkspaceSpec) -> Option<(&'static str, Value)> {
+pub fn spec_exports(workspace: &WorkspaceSpec) -> Vec<(&'static str, Value)> {
+    let domain = workspace.fields.get("domain").map(|field| field.value.clone()).filter(|domain| !domain.is_null());
     let said = workspace.proxy.fields.iter().filter(|(_, field)| !field.value.is_null());
     let said: BTreeMap<Arc<str>, Value> = said.map(|(name, field)| (Arc::clone(name), field.value.clone())).collect();
-    (!said.is_empty()).then(|| ("proxy", Value::object(said)))
+    let proxy = (!said.is_empty()).then(|| ("proxy", Value::object(said)));
+    std::iter::once(("domain", domain.unwrap_or_else(|| DOMAIN.into()))).chain(proxy).collect()
 }
 
 /// What the resources of a workspace begin with, whatever the cloud is: each provider adds what only it has.
@@ -247,7 +253,7 @@ impl<'a> WorkspaceStart<'a> {
             ("network", Value::object([("id", of_network("id")), ("cidr", of_network("cidr"))])),
             ("firewall", Value::object([("id", reference(&firewall_address, "id", Type::String))])),
         ];
-        let exports = exports.into_iter().chain(proxy_export(workspace)).collect();
+        let exports = exports.into_iter().chain(spec_exports(workspace)).collect();
         let part = |address: &Address, kind: &'static str, part: &Part| {
             ResourceBuilder::part(address.clone(), kind, workspace, part)
                 .mark(WORKSPACE_TAG, &*name)

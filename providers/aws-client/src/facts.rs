@@ -15,7 +15,7 @@ use cloudtik_provider_api::{CallError, ErrorClass, FactQuestion, WORKSPACE_TAG};
 use crate::attributes::{Given, IntoValue};
 use crate::aws::Aws;
 use crate::error::{refused, strange};
-use crate::kinds::{cloudformation_stack, has_names, route_tables};
+use crate::kinds::{cloudformation_stack, has_names, route_tables, s3_bucket};
 use crate::session::Identity;
 use crate::whole::whole;
 use crate::{machine_type, metadata, tags};
@@ -75,6 +75,7 @@ async fn answer_one(aws: &Aws, question: &str, arguments: Given<'_>) -> Result<V
         "image" => image(aws, arguments).await,
         "machine_type" => machine_type::machine_type(aws, arguments).await,
         "database_version" => database_version(aws, arguments).await,
+        "store_region" => s3_bucket::region_of(aws, arguments.text("bucket")?).await.map(|region| region.as_str().into()),
         "change_set" => cloudformation_stack::preview(aws, arguments).await,
         "workspace" => whole(aws, arguments).await,
         _ => Err(refused("question", "nobody answers it")),

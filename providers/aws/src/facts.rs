@@ -12,6 +12,7 @@
 //! | `image` | `owner`, `name`, `architecture`, or `parameter`, or `id` | `{ id, name, user, root_device_name, architecture }` |
 //! | `machine_type` | `cpus`, `memory_gib`, `gpus`, `gpu_type`, each or null; `architecture`, or the arguments of `image` | the name of the cheapest type that has it |
 //! | `database_version` | `engine` | the newest major version of it, such as `17` or `8.4` |
+//! | `store_region` | `bucket` | the region in which an object store lies that is there already |
 //! | `change_set` | `id` of a stack, and what it shall be | `{ notes, anew }`: what becomes of what is in it, and whether something of that is made anew; no plan is made of it, it is shown with one |
 //!
 //! Without `vpc` the network is that of the machine that asks. Objects of a workspace carry its name in the tag `cloudtik:workspace`: asking
@@ -22,7 +23,7 @@
 
 use cloudtik_model::spec::{ClusterSpec, NodeSpec, Part, WorkspaceSpec};
 use cloudtik_model::{Address, ProviderRef, Type, Value};
-use cloudtik_provider_api::{FactQuestion, Facts, engine, fact, real_name};
+use cloudtik_provider_api::{ExistingStore, FactQuestion, Facts, engine, fact, real_name};
 use ipnet::Ipv4Net;
 
 use crate::image::Image;
@@ -53,6 +54,9 @@ pub const CHANGE_SET: &str = "change_set";
 
 /// The newest version of the engine of a database.
 pub const DATABASE_VERSION: &str = "database_version";
+
+/// The region of an object store that is there already.
+pub const STORE_REGION: &str = "store_region";
 
 /// What a plan of these specs must ask.
 pub(crate) fn questions(
@@ -116,6 +120,10 @@ fn of_workspace(provider: &ProviderRef, config: &Value, workspace: &WorkspaceSpe
         let arguments = Value::object([("engine", engine(part).into())]);
         all.push(pinned(version_key(config, workspace, label, part), DATABASE_VERSION, arguments));
     }
+    for (label, store) in workspace.storage.iter().filter_map(|(label, part)| Some((label, ExistingStore::of(part)?))) {
+        let arguments = Value::object([("bucket", store.name().into())]);
+        all.push(pinned(store_region_key(config, workspace, label, store), STORE_REGION, arguments));
+    }
     if workspace.import.is_some() {
         let shared = spec.mode == Mode::Shared;
         let arguments = [("workspace", name()), ("vpc", if shared { vpc() } else { Value::NULL }), ("shared", shared.into())];
@@ -155,6 +163,11 @@ pub(crate) fn workspace_key(config: &Value, workspace: &WorkspaceSpec, question:
 /// The key of the version of a database that says none.
 pub(crate) fn version_key(config: &Value, workspace: &WorkspaceSpec, label: &str, part: &Part) -> String {
     key_below(&workspace.provider, config, &workspace.address.child("database").child(label), "version", Some(engine(part)))
+}
+
+/// The key of the region of an object store that is there already.
+pub(crate) fn store_region_key(config: &Value, workspace: &WorkspaceSpec, label: &str, store: ExistingStore<'_>) -> String {
+    key_below(&workspace.provider, config, &workspace.address.child("storage").child(label), "region", Some(store.name()))
 }
 
 /// The key of the image of a node.

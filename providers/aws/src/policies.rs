@@ -33,6 +33,9 @@ pub const WORKER_LOOK: &[&str] = &["ec2:DescribeInstances", "ec2:DescribeTags"];
 
 /// Of an object store as a whole.
 pub const BUCKET: &[&str] = &["s3:GetBucketLocation", "s3:ListBucket", "s3:ListBucketMultipartUploads"];
+/// The same of one of which only a folder is meant: AWS limits nothing but the list of objects to that.
+const FIND: &[&str] = &["s3:GetBucketLocation", "s3:ListBucketMultipartUploads"];
+const LIST: &[&str] = &["s3:ListBucket"];
 /// Of its objects, to read.
 pub const READ: &[&str] = &["s3:GetObject"];
 /// Of its objects, to read and to write.
@@ -66,6 +69,8 @@ pub(crate) struct Place {
 pub(crate) struct Store {
     /// Its name.
     pub(crate) name: Value,
+    /// What the names of the objects in it begin with that are meant; all of them where it is empty.
+    pub(crate) prefix: String,
     /// The key that encrypts it: its ARN, its id, or `alias/NAME`.
     pub(crate) key: Option<Value>,
     /// What workers may do: `none`, `read` or `read-write`.
@@ -226,7 +231,7 @@ impl<'a> Writer<'a> {
     }
 
     fn stores(&mut self, stores: &[Store], access: impl Fn(&Store) -> String) -> Vec<Json> {
-        let mut by_access: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let mut by_access: BTreeMap<String, Vec<(String, &str)>> = BTreeMap::new();
         let (mut keys, mut aliases) = (Vec::new(), Vec::new());
         for store in stores {
             let access = access(store);
@@ -241,15 +246,11 @@ impl<'a> Writer<'a> {
                     None => keys.push(self.key(key)),
                 }
             }
-            by_access.entry(access).or_default().push(bucket);
+            by_access.entry(access).or_default().push((bucket, &*store.prefix));
         }
-        let all: Vec<String> = by_access.values().flatten().cloned().collect();
-        let mut statements = Vec::new();
-        if !all.is_empty() {
-            statements.push(allow("ListStores", BUCKET, &all, None));
-        }
+        let mut statements = list_stores(by_access.values().flatten());
         for (access, buckets) in by_access {
-            let objects: Vec<String> = buckets.iter().map(|bucket| format!("{bucket}/*")).collect();
+            let objects: Vec<String> = buckets.iter().map(|(bucket, prefix)| objects(bucket, prefix)).collect();
             let (sid, actions) = if access == "read" { ("ReadStores", READ) } else { ("UseStores", READ_WRITE) };
             statements.push(allow(sid, actions, &objects, None));
         }
@@ -265,6 +266,28 @@ impl<'a> Writer<'a> {
     }
 }
 
+/// What lists objects: of a store of which only a folder is meant, those in it.
+fn list_stores<'s>(stores: impl Iterator<Item = &'s (String, &'s str)>) -> Vec<Json> {
+    let (whole, folders): (Vec<_>, Vec<_>) = stores.partition(|(_, prefix)| prefix.is_empty());
+    let buckets = |stores: &[&(String, &str)]| stores.iter().map(|(bucket, _)| bucket.clone()).collect::<Vec<_>>();
+    let mut statements = Vec::new();
+    if !whole.is_empty() {
+        statements.push(allow("ListStores", BUCKET, &buckets(&whole), None));
+    }
+    if !folders.is_empty() {
+        statements.push(allow("FindStores", FIND, &buckets(&folders), None));
+    }
+    statements.extend(folders.iter().enumerate().map(|(index, (bucket, prefix))| {
+        let inside = json!({ "StringLike": { "s3:prefix": [prefix, format!("{prefix}/*")] } });
+        allow(&format!("ListFolder{index}"), LIST, std::slice::from_ref(bucket), Some(&inside))
+    }));
+    statements
+}
+
+fn objects(bucket: &str, prefix: &str) -> String {
+    if prefix.is_empty() { format!("{bucket}/*") } else { format!("{bucket}/{prefix}/*") }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -276,7 +299,7 @@ mod tests {
     }
 
     fn store(name: &str, access: &str, key: Option<&str>) -> Store {
-        Store { name: name.into(), key: key.map(Value::from), worker_access: access.to_owned() }
+        Store { name: name.into(), prefix: String::new(), key: key.map(Value::from), worker_access: access.to_owned() }
     }
 
     fn stores() -> Vec<Store> {
@@ -308,6 +331,21 @@ mod tests {
             listed(&[WORKER_LOOK, BUCKET, READ, READ_WRITE, KEY, RECORD])
         );
         assert!(head.as_str().unwrap().contains("arn:aws:iam::123456789012:role/cloudtik-w-worker-role"), "{head:?}");
+    }
+
+    #[test]
+    fn of_a_folder_nothing_else_is_seen() {
+        let folder = Store { prefix: "a/b".to_owned(), ..store("shared", "read", None) };
+        let document = worker(&place(), &WorkerNeeds { stores: vec![folder, store("own", "read", None)], passwords: vec![] });
+        let json: Json = serde_json::from_str(document.as_str().unwrap()).unwrap();
+        let statement =
+            |sid: &str| json["Statement"].as_array().unwrap().iter().find(|statement| statement["Sid"] == sid).cloned().unwrap();
+        assert_eq!(statement("ListStores")["Resource"], json!(["arn:aws:s3:::own"]));
+        assert_eq!(statement("FindStores")["Resource"], json!(["arn:aws:s3:::shared"]));
+        let listed = statement("ListFolder0");
+        assert_eq!((&listed["Action"], &listed["Resource"]), (&json!(["s3:ListBucket"]), &json!(["arn:aws:s3:::shared"])));
+        assert_eq!(listed["Condition"], json!({ "StringLike": { "s3:prefix": ["a/b", "a/b/*"] } }));
+        assert_eq!(statement("ReadStores")["Resource"], json!(["arn:aws:s3:::shared/a/b/*", "arn:aws:s3:::own/*"]));
     }
 
     #[test]

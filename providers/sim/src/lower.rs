@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cloudtik_model::Value;
 use cloudtik_model::spec::{ClusterSpec, WorkspaceSpec, WorkspaceUse};
 use cloudtik_provider_api::{
-    ClusterStart, Lowered, WorkspaceStart, existing_databases, no_effect, no_effect_of_cloud, no_public_addresses,
+    ClusterStart, ExistingStore, Lowered, WorkspaceStart, existing_databases, no_effect, no_effect_of_cloud, no_public_addresses,
 };
 
 use crate::kinds::{BUCKET_KIND, FIREWALL_KIND, INSTANCE_KIND, NETWORK_KIND};
@@ -21,6 +21,10 @@ pub(crate) fn workspace(workspace: &WorkspaceSpec) -> Lowered {
     let mut resources = vec![network.build(), start.firewall.clone().build()];
     let mut storage = Vec::new();
     for (label, part) in &workspace.storage {
+        if let Some(there) = ExistingStore::of(part) {
+            storage.push((Arc::clone(label), there.export([])));
+            continue;
+        }
         let (bucket, export) = start.bucket(label, part, BUCKET_KIND);
         resources.push(bucket.build());
         storage.push((Arc::clone(label), export));

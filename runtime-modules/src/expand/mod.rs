@@ -30,6 +30,8 @@ pub struct ExpandRequest<'a> {
     pub node: &'a Address,
     /// Real name of the cluster.
     pub cluster_name: &'a str,
+    /// The suffix of names of services and nodes in its workspace.
+    pub domain: &'a Value,
     /// Every option that the module declares, by name, of its type; late names may stand in it.
     pub options: &'a Value,
     /// `config` of the block; null without one.
@@ -204,7 +206,7 @@ impl<'a> Expansion<'a> {
             ("config", or_empty(self.request.config)),
             ("env", or_empty(self.request.env)),
             ("capabilities", self.capabilities()),
-            ("cluster", Value::object([("name", Value::from(self.request.cluster_name))])),
+            ("cluster", Value::object([("name", Value::from(self.request.cluster_name)), ("domain", self.request.domain.clone())])),
             ("secret", secrets(module)),
             ("service", self.discovered()),
             ("module", Value::object([("name", Value::from(module.name())), ("version", Value::from(module.version()))])),

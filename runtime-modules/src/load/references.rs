@@ -59,7 +59,7 @@ fn missing(module: &Module, reference: &Reference) -> Option<Diagnostic> {
         "option" => module.options.iter().map(|option| &*option.name).collect(),
         "local" => module.locals.keys().map(|name| &**name).collect(),
         "node" => LateName::NODE_PARTS.to_vec(),
-        "cluster" => vec!["name"],
+        "cluster" => vec!["domain", "name"],
         "module" => vec!["name", "version"],
         _ => return None,
     };

@@ -132,6 +132,12 @@ fn a_daemon_can_need_what_the_node_has_not() {
 }
 
 #[test]
+fn a_module_knows_its_cluster_and_what_names_end_with() {
+    let made = steps("run \"r\" {\n  run = [\"echo\", \"${cluster.name}.${cluster.domain}\"]\n}", "");
+    assert_eq!(text(&made[0], "script"), "exec echo c.cloudtik");
+}
+
+#[test]
 fn words_are_quoted_and_late_ones_travel_in_the_environment() {
     let made = steps(
         "run \"r\" {\n  run = [\"echo\", \"it's\", node.address, \"$HOME\", \"a-${node.id}\"]\n  undo = [\"rm\", node.id]\n  unless = \"test -e x\"\n  env = { A = node.zone }\n}",

@@ -141,6 +141,7 @@ impl Case {
             address: &format!("{node}.runtime.{}", module.name()).parse().unwrap(),
             node: &node,
             cluster_name: "c",
+            domain: &"cloudtik".into(),
             options: &self.options(),
             config: &self.value(body, "config"),
             env: &self.value(body, "env"),

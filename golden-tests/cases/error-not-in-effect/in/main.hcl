@@ -10,9 +10,7 @@ cloudtik {
     key    = "k"
   }
 }
-workspace "w" {
-  domain = "example.internal"
-}
+workspace "w" {}
 cluster "c" {
   workspace = workspace.w
   head {}

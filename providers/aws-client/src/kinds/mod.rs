@@ -31,7 +31,7 @@ mod rds;
 mod route;
 mod route_table;
 mod route_table_association;
-mod s3_bucket;
+pub(crate) mod s3_bucket;
 mod security_group;
 mod security_group_rule;
 mod ssm_parameter;

@@ -31,6 +31,9 @@ const NOT_EMPTY: &str = "BucketNotEmpty";
 /// The one region that has no name as a place for buckets, and where a second create of a bucket of one's own is no error.
 const FIRST_REGION: &str = "us-east-1";
 
+/// Where AWS says the region of a bucket.
+const REGION_HEADER: &str = "x-amz-bucket-region";
+
 /// How long settings of a bucket that was just made may be refused as if it were not there, or as if something else were setting it.
 const SETTLES_WITHIN: Duration = Duration::from_secs(30);
 
@@ -128,6 +131,27 @@ async fn check_free(aws: &Aws, name: &str) -> Result<(), CallError> {
             let text = format!("s3:CreateBucket: BucketAlreadyOwnedByYou: there is a bucket `{name}` in this account");
             Err(CallError::new(ErrorClass::Conflict, "BucketAlreadyOwnedByYou", text))
         }
+    }
+}
+
+/// The region of a bucket, whosever it is: AWS says it also to those whom it refuses all else.
+pub(crate) async fn region_of(aws: &Aws, name: &str) -> Result<String, CallError> {
+    let ask = || async {
+        match aws.s3.head_bucket().bucket(name).send().await {
+            Ok(answer) => Ok(answer.bucket_region().map(str::to_owned)),
+            Err(error) => match error.raw_response().and_then(|answer| answer.headers().get(REGION_HEADER)).map(str::to_owned) {
+                Some(region) => Ok(Some(region)),
+                None => Err(error),
+            },
+        }
+    };
+    match aws.read("s3:HeadBucket", ask).await {
+        Err(error) if error.class == ErrorClass::Gone => {
+            let text = format!("s3:HeadBucket: there is no bucket `{name}`");
+            Err(CallError::new(ErrorClass::Permanent, "NoSuchBucket", text))
+        }
+        // A server that is not AWS may have regions and not say so.
+        other => other.map(|region| region.unwrap_or_else(|| aws.region.clone())),
     }
 }
 

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 
 use cloudtik_model::spec::WorkspaceSpec;
 use cloudtik_model::{Expr, ExprKind, Value};
+use cloudtik_provider_api::ExistingStore;
 use serde_json::{Value as Json, json};
 
 use super::names::word;
 use super::text::{Piece, Written};
-use crate::facts::{self, account_key, version_key, workspace_key};
+use crate::facts::{self, account_key, store_region_key, version_key, workspace_key};
 
 /// The subnets that a network is divided into.
 const SUBNETS: usize = 16;
@@ -25,6 +26,8 @@ pub(super) struct Questions {
     network: String,
     /// Of each database that says no version.
     versions: BTreeMap<String, String>,
+    /// Of each object store that is there already, the region.
+    regions: BTreeMap<String, String>,
 }
 
 /// A parameter: how the template has it, and what it is once it is known.
@@ -57,6 +60,14 @@ impl Questions {
                 .iter()
                 .map(|(label, part)| (version_key(config, workspace, label, part), format!("Database{}Version", word(label))))
                 .collect(),
+            regions: workspace
+                .storage
+                .iter()
+                .filter_map(|(label, part)| {
+                    let store = ExistingStore::of(part)?;
+                    Some((store_region_key(config, workspace, label, store), format!("Storage{}Region", word(label))))
+                })
+                .collect(),
         }
     }
 
@@ -85,6 +96,9 @@ impl Questions {
         let (vpc, text) = ("AWS::EC2::VPC::Id", "String");
         if let Some(name) = self.versions.get(key) {
             return parameter(name, "String", "The version of the engine of a database, such as 17");
+        }
+        if let Some(name) = self.regions.get(key) {
+            return parameter(name, "String", "The region in which an object store lies that is there already");
         }
         if names.is_empty() && (key == self.networks || key == self.client) {
             return Some(Written::parameter(network_range(value)));

@@ -2,7 +2,7 @@
 
 use cloudtik_model::spec::{Part, WorkspaceSpec};
 use cloudtik_model::{Diagnostics, Type, Value};
-use cloudtik_provider_api::{Facts, Lowered, proxy_export, record, reference};
+use cloudtik_provider_api::{Facts, Lowered, record, reference, spec_exports};
 
 use super::check_tags;
 use super::database::databases;
@@ -18,6 +18,7 @@ use crate::firewall::{Nodes, Rule, ingress, inside, lets_all_out};
 use crate::kinds;
 use crate::names;
 use crate::network_spec::Nat;
+use crate::text::joined;
 
 /// Parts of the workspace without which a node is of no use: they are there before it, and go after it.
 const BEFORE: &[&str] = &[
@@ -30,6 +31,10 @@ const BEFORE: &[&str] = &[
     "iam_role_policy",
     "iam_role_policy_attachment",
 ];
+
+/// The region whose machines have names of another form, and what these end with.
+const FIRST_REGION: &str = "us-east-1";
+const OF_FIRST_REGION: &str = "ec2.internal";
 
 /// `workspace.w` as it is deployed: its parts, or a stack of them.
 pub(crate) fn workspace(config: &Value, workspace: &WorkspaceSpec, facts: &Facts) -> Lowered {
@@ -46,7 +51,7 @@ pub(crate) fn native(config: &Value, workspace: &WorkspaceSpec, facts: &Facts) -
     let mut maker = Maker::new(workspace);
     network(&mut maker, &layout);
     firewall(&mut maker, &layout, &mut found);
-    let (storage, needed) = stores(&mut maker, &layout, &mut found);
+    let (storage, needed) = stores(&mut maker, &layout, config, facts, &mut found);
     let (database, passwords) = databases(&mut maker, &layout, config, facts, &mut found);
     identities(&mut maker, &layout, needed, passwords, &mut found);
     let shared = exports(&maker, &layout, storage, database);
@@ -72,6 +77,7 @@ fn exports(maker: &Maker<'_>, layout: &Layout, storage: Value, database: Value) 
         ("private_subnet_ids", Value::list(layout.private.iter().cloned())),
         ("nat_addresses", Value::list(nat)),
         ("egress", egress.into()),
+        ("domain", names_end_with(&layout.account.region)),
     ]);
     let firewall = Value::object([
         ("id", id_of(&firewall_of(&maker.workspace.address, Nodes::All))),
@@ -91,7 +97,15 @@ fn exports(maker: &Maker<'_>, layout: &Layout, storage: Value, database: Value) 
         ("storage", storage),
         ("database", database),
     ];
-    own.into_iter().chain(proxy_export(maker.workspace)).collect()
+    own.into_iter().chain(spec_exports(maker.workspace)).collect()
+}
+
+/// What the names end with that AWS gives the machines of a region.
+fn names_end_with(region: &Value) -> Value {
+    match region.as_str() {
+        Some(FIRST_REGION) => OF_FIRST_REGION.into(),
+        _ => joined([region.clone(), ".compute.internal".into()]),
+    }
 }
 
 fn keep_record(maker: &mut Maker<'_>, exports: &Value) {

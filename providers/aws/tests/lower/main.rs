@@ -7,6 +7,7 @@ mod cluster_firewall;
 mod documents;
 mod proxy;
 mod refused;
+mod storage;
 mod support;
 mod templates;
 

@@ -27,7 +27,7 @@ fn of(parts: &[(&str, &str)]) -> Vec<(String, String)> {
     parts.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
-const INSIDE: &str = "localhost,127.0.0.1,169.254.169.254,10.9.0.0/16,.cloudtik";
+const INSIDE: &str = "localhost,127.0.0.1,169.254.169.254,10.9.0.0/16,.cloudtik,.us-west-2.compute.internal";
 
 #[test]
 fn steps_and_the_controller_see_the_proxy() {
@@ -94,10 +94,35 @@ fn clusters_of_other_projects_see_it() {
         .collect();
     let graph = compiled(&source, &facts);
     let seen = environment(&graph, "cluster.c.head.setup.before_runtimes[0]");
+    // This record is older than the names in it.
+    let inside = INSIDE.trim_end_matches(",.us-west-2.compute.internal");
     assert_eq!(
         seen,
-        of(&[("HTTP_PROXY", "http://p.example:3128"), ("NO_PROXY", INSIDE), ("http_proxy", "http://p.example:3128"), ("no_proxy", INSIDE)])
+        of(&[("HTTP_PROXY", "http://p.example:3128"), ("NO_PROXY", inside), ("http_proxy", "http://p.example:3128"), ("no_proxy", inside)])
     );
+}
+
+#[test]
+fn names_of_the_workspace_end_as_it_says() {
+    let of = |domain: &str| {
+        let source = spec(SETUP).replacen("workspace \"w\" {\n", &format!("workspace \"w\" {{\n domain = \"{domain}\"\n"), 1);
+        let output = "output \"o\" {\n value = workspace.w.domain\n}\n";
+        (format!("{source}{output}"), domain.to_owned())
+    };
+    let (source, domain) = of("data.example");
+    let graph = compiled(&source, &facts(&source));
+    let seen = environment(&graph, "cluster.c.head.setup.before_runtimes[0]");
+    let (_, inside) = seen.iter().find(|(name, _)| name == "no_proxy").unwrap();
+    assert_eq!(*inside, format!("{},mirror.example", INSIDE.replace(".cloudtik", ".data.example")));
+    assert_eq!(graph.outputs["o"].value.as_str(), Some(&*domain));
+    let record = format!("{:?}", attribute(&graph, "workspace.w.record", "value"));
+    assert!(record.contains("data.example"), "{record}");
+
+    for wrong in [".example", "example.", "Example", "a..b", "-a.b", ""] {
+        let (source, _) = of(wrong);
+        let (_, map, found) = run(&source, &facts(&source));
+        assert_eq!(describe(&map, &found).trim(), format!("2 error bad-value: `domain`: `{wrong}` is no suffix of names in DNS"));
+    }
 }
 
 #[test]
@@ -113,5 +138,16 @@ fn a_proxy_is_no_secret() {
     says("sensitive(\"http://p.example\")", secret);
     says("\"p.example:3128\"", "3 error bad-proxy: `http` is no address of a proxy");
     says("\"http://\"", "3 error bad-proxy: `http` is no address of a proxy");
-    says("\"http://p.example:3128/@\"", "");
+    says("\"http://p.example:3128/\"", "");
+    says("\"http://[fd00::1]:3128\"", "");
+    for wrong in [
+        "http://p.example:port",
+        "http://p.example:0",
+        "http://p.example:3128/path",
+        "http://p_example",
+        "http://[p.example]",
+        "socks5://p.example",
+    ] {
+        says(&format!("\"{wrong}\""), "3 error bad-proxy: `http` is no address of a proxy");
+    }
 }

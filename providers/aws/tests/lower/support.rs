@@ -110,6 +110,7 @@ pub(crate) fn answer(question: &FactQuestion) -> Value {
         "network" => network(),
         "workspace" => firewalls(),
         "database_version" => if question.arguments.get("engine") == Some(&"mysql".into()) { "8.4" } else { "17" }.into(),
+        "store_region" => "eu-central-1".into(),
         "machine_type" => "m5a.xlarge".into(),
         "image" => Value::object([
             ("id", Value::from("ami-0123456789abcdef0")),

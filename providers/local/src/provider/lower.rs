@@ -5,8 +5,8 @@ use std::sync::Arc;
 use cloudtik_model::spec::{ClusterSpec, Field, Fields, NodeSpec, WorkspaceSpec, WorkspaceUse};
 use cloudtik_model::{Diagnostic, Diagnostics, Number, ProviderRef, Span, Value};
 use cloudtik_provider_api::{
-    ClusterStart, Facts, Lowered, ResourceBuilder, WorkspaceStart, existing_databases, no_effect, no_effect_of_cloud, no_public_addresses,
-    written,
+    ClusterStart, ExistingStore, Facts, Lowered, ResourceBuilder, WorkspaceStart, existing_databases, no_effect, no_effect_of_cloud,
+    no_public_addresses, written,
 };
 
 use super::form::{form_of, known};
@@ -38,6 +38,10 @@ pub(super) fn workspace(config: &Value, workspace: &WorkspaceSpec, facts: &Facts
     let mut resources = vec![network.build(), start.firewall.clone().build()];
     let mut storage = Vec::new();
     for (label, part) in &workspace.storage {
+        if let Some(there) = ExistingStore::of(part) {
+            storage.push((Arc::clone(label), there.export([])));
+            continue;
+        }
         let (bucket, export) = start.bucket(label, part, BUCKET_KIND);
         if let Some(name) = export.get("name").and_then(Value::as_str) {
             check_name(name, place(&part.fields, "name", part.span), &mut found);
