@@ -14,6 +14,8 @@ const MAX_LISTED: usize = 10_000;
 pub struct DiskSources {
     folder: PathBuf,
     shown: String,
+    /// The folder that expressions see, where it is another one.
+    seen: Option<PathBuf>,
     /// A folder that is no part of the project although it lies below it.
     data: Option<PathBuf>,
 }
@@ -23,7 +25,18 @@ impl DiskSources {
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         let folder = folder.into();
         let shown = folder.display().to_string();
-        Self { folder, shown, data: None }
+        Self { folder, shown, seen: None, data: None }
+    }
+
+    /// The same with the files of another folder: for expressions they lie where these do.
+    #[must_use]
+    pub fn at(&self, folder: impl Into<PathBuf>) -> Self {
+        Self {
+            folder: folder.into(),
+            shown: self.shown.clone(),
+            seen: Some(self.seen.clone().unwrap_or_else(|| self.folder.clone())),
+            data: None,
+        }
     }
 
     /// The same without the data folder, where it lies below: state and keys are not copied to nodes with the folder around them.
@@ -132,7 +145,7 @@ impl SourceSet for DiskSources {
     }
 
     fn folder(&self) -> Option<String> {
-        std::path::absolute(&self.folder).ok()?.to_str().map(str::to_owned)
+        std::path::absolute(self.seen.as_ref().unwrap_or(&self.folder)).ok()?.to_str().map(str::to_owned)
     }
 
     fn home(&self) -> Option<String> {

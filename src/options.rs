@@ -8,6 +8,8 @@ use cloudtik_compiler::VariableInputs;
 use cloudtik_model::Address;
 use cloudtik_planner::Selection;
 
+use crate::Comparison;
+
 /// A project and how it is read.
 #[derive(Clone, Debug)]
 pub struct ProjectOptions {
@@ -65,6 +67,17 @@ pub struct PlanOptions {
     pub allow_disruption: bool,
     /// Ask the providers what of the plan would not go well, before anything is made.
     pub checks: bool,
+    /// What a plan is compared with. An apply is always compared with what exists.
+    pub compared_with: Comparison,
+    /// A file with what was recorded of look-ups, by the address of their `data` block.
+    pub data: Option<PathBuf>,
+}
+
+impl PlanOptions {
+    /// Whether a plan looks at what exists.
+    pub(crate) const fn looks(&self) -> bool {
+        !self.offline && !matches!(self.compared_with, Comparison::Base(_))
+    }
 }
 
 impl Default for PlanOptions {
@@ -80,6 +93,8 @@ impl Default for PlanOptions {
             no_wait: false,
             allow_disruption: false,
             checks: true,
+            compared_with: Comparison::Existing,
+            data: None,
         }
     }
 }

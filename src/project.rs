@@ -25,6 +25,7 @@ use cloudtik_provider_api::{CONTROLLER_PROVIDER, DATA_QUESTION, Deed, Facts, Pro
 
 use crate::around::Around;
 use crate::checks::checked;
+use crate::compare::{Comparison, recorded};
 use crate::deploy::stays_deployed;
 use crate::inside::Inside;
 use crate::kept::{kept, kept_inside, not_anew, notes_of_kept, with_others_inside};
@@ -42,9 +43,9 @@ const ROUNDS_MAX: usize = 8;
 
 /// A folder of `*.hcl` files and its state.
 pub struct Project {
-    options: ProjectOptions,
+    pub(crate) options: ProjectOptions,
     pub(crate) folder: PathBuf,
-    sources: DiskSources,
+    pub(crate) sources: DiskSources,
     pub(crate) providers: Providers,
     pub(crate) schemas: Arc<BTreeMap<String, ProviderSchema>>,
 }
@@ -191,7 +192,12 @@ impl Project {
     }
 
     /// The spec, as a plan wants it: a destroy works without one.
-    fn compile_for(&self, options: &PlanOptions, facts: &Facts, time: &str) -> Result<(Compiled, SourceMap, Diagnostics), Failure> {
+    pub(crate) fn compile_for(
+        &self,
+        options: &PlanOptions,
+        facts: &Facts,
+        time: &str,
+    ) -> Result<(Compiled, SourceMap, Diagnostics), Failure> {
         match self.compile_with(facts, time) {
             Err(failure) if options.destroy && failure.diagnostics.iter().any(|diagnostic| diagnostic.code == "empty-project") => {
                 Ok((Compiled::default(), failure.sources, Diagnostics::new()))
@@ -222,7 +228,7 @@ impl Project {
         load_plan(file, &mut self.vault()).map_err(|error| durable(&error))
     }
 
-    fn snapshot(&self, data: &DataDir) -> Result<Snapshot, Failure> {
+    pub(crate) fn snapshot(&self, data: &DataDir) -> Result<Snapshot, Failure> {
         SessionStore::snapshot(data, Box::new(OsEntropy)).map_err(|error| durable(&error))
     }
 
@@ -262,10 +268,23 @@ impl Project {
     /// # Errors
     /// The spec's, the state's, the provider's.
     pub fn plan(&self, options: &PlanOptions, observer: &dyn Observer) -> Result<Planned, Failure> {
+        if let Comparison::Base(base) = &options.compared_with {
+            return self.plan_from(base, options, observer);
+        }
         observer.event(&Event::Stage("reading the spec".to_owned()));
         let first = self.compile_for(options, &Facts::new(), &now())?;
+        if let Comparison::StateFile(file) = &options.compared_with {
+            let mut ledger = self.ledger_of(file, self.data(&first.0))?;
+            ledger.state.facts.extend(recorded(options)?);
+            let around = self.around(&self.data(&first.0));
+            let clouds = self.clouds(&first.0, &ledger.state, &around);
+            let mut planned = self.planned(options, observer, first, &mut ledger, Vec::new(), &self.world(&clouds, &around))?;
+            planned.plan.compared_with = Some(format!("the state in `{}`", file.display()));
+            return Ok(planned);
+        }
         if options.offline {
-            let mut snapshot = Ledger::new(State { version: cloudtik_model::STATE_VERSION, ..State::default() });
+            let facts = recorded(options)?;
+            let mut snapshot = Ledger::new(State { version: cloudtik_model::STATE_VERSION, facts, ..State::default() });
             let around = self.around(&self.data(&first.0));
             let clouds = self.clouds(&first.0, &snapshot.state, &around);
             return self.planned(options, observer, first, &mut snapshot, Vec::new(), &self.world(&clouds, &around));
@@ -318,9 +337,14 @@ impl Project {
     pub fn prepare_saved(&self, file: &Path, options: &PlanOptions, observer: &dyn Observer) -> Result<Prepared<'_>, Failure> {
         observer.event(&Event::Stage("reading the plan".to_owned()));
         let plan = self.load_plan(file)?;
-        if plan.offline {
-            let title = "a plan that was made offline can be read, not applied";
-            return Err(Failure::plain(Diagnostic::error("offline-plan", title).help("make it without `--offline` to apply it")));
+        if !plan.can_be_applied() {
+            let (how, flag) = if plan.compared_with.is_some() {
+                ("compared with something else than what exists", "--base` and `--state")
+            } else {
+                ("made offline", "--offline")
+            };
+            let title = format!("a plan that was {how} can be read, not applied");
+            return Err(Failure::plain(Diagnostic::error("offline-plan", title).help(format!("make it without `{flag}` to apply it"))));
         }
         let compiled = self.compile_saved(&plan)?;
         let data = self.placed(&compiled)?;
@@ -478,19 +502,19 @@ impl Project {
         }
     }
 
-    fn clouds(&self, compiled: &Compiled, state: &State, around: &Arc<Around>) -> Arc<Clouds> {
+    pub(crate) fn clouds(&self, compiled: &Compiled, state: &State, around: &Arc<Around>) -> Arc<Clouds> {
         let spec = compiled.graph.providers.iter().map(|(name, config)| (name, &config.attributes));
         let known: BTreeMap<&ProviderRef, &Value> = state.providers.iter().chain(spec).collect();
         around.know(state);
         clouds(&self.providers, known.into_iter(), &self.folder, around)
     }
 
-    fn world<'a>(&'a self, clouds: &'a Arc<Clouds>, around: &'a Around) -> World<'a> {
+    pub(crate) fn world<'a>(&'a self, clouds: &'a Arc<Clouds>, around: &'a Around) -> World<'a> {
         World { clouds, schemas: &self.schemas, around }
     }
 
     /// The keys of nodes lie beside the state.
-    fn around(&self, data: &DataDir) -> Arc<Around> {
+    pub(crate) fn around(&self, data: &DataDir) -> Arc<Around> {
         Around::new(Vault::of(data, Box::new(OsEntropy)), Arc::clone(&self.schemas))
     }
 
@@ -505,7 +529,7 @@ impl Project {
     }
 
     /// The plan of a compiled spec and a settled ledger.
-    fn planned(
+    pub(crate) fn planned(
         &self,
         options: &PlanOptions,
         observer: &dyn Observer,
@@ -517,7 +541,8 @@ impl Project {
         let (compiled, sources, mut warnings, facts) = self.with_facts(options, observer, first, &ledger.state, world)?;
         // What goes is removed by the name that it has.
         let (moved, kept_names) = if options.destroy { Default::default() } else { take_moves(&compiled.graph, ledger) };
-        let observed = if options.offline {
+        let looks = options.looks();
+        let observed = if !looks {
             BTreeMap::new()
         } else if options.refresh {
             observer.event(&Event::Stage("comparing with the world".to_owned()));
@@ -547,8 +572,8 @@ impl Project {
             format!("{cluster} is taken over: what its steps did on {head} is seen there and not done again, and its workers stay")
         }));
         notes.extend(kept_names);
-        if options.offline && !compiled.imports.is_empty() {
-            notes.push("what `import` names was not looked for: without a network it is shown as if it were made".to_owned());
+        if !looks && !compiled.imports.is_empty() {
+            notes.push("what `import` names was not looked for: it is shown as if it were made".to_owned());
         }
         if !options.destroy {
             if self.options.provider.is_none() {
@@ -593,7 +618,7 @@ impl Project {
             warnings.extend(judged.into_iter().filter(|diagnostic| diagnostic.code == POLICY_WARNS));
         }
         plan.expected = self.expected(&plan, &ledger.state, options);
-        if !options.offline {
+        if looks {
             let inside = Inside::of(world, &self.providers, &plan)?;
             not_anew(&inside.kept, &plan, &sources)?;
             if !options.allow_disruption {
@@ -601,7 +626,7 @@ impl Project {
             }
             plan.notes.extend(inside.notes);
         }
-        if !options.offline && options.checks {
+        if looks && options.checks {
             let (found, unanswered) = checked(&plan, &compiled, world.clouds, &self.schemas)?;
             plan.notes.extend(unanswered);
             warnings.extend(found);
@@ -633,7 +658,7 @@ impl Project {
         ledger: &mut Ledger,
         world: &World<'_>,
     ) -> Result<(BTreeMap<Address, Span>, Facts), Failure> {
-        if options.destroy || options.offline || compiled.imports.is_empty() {
+        if options.destroy || !options.looks() || compiled.imports.is_empty() {
             return Ok((BTreeMap::new(), Facts::new()));
         }
         let (entries, facts) = world.imported(compiled, &ledger.state)?.map_err(|problems| Failure::error(problems, sources.clone()))?;
@@ -644,7 +669,7 @@ impl Project {
     }
 
     /// Compiles again with the facts of the state and those that the provider answers, until no question is open.
-    fn with_facts(
+    pub(crate) fn with_facts(
         &self,
         options: &PlanOptions,
         observer: &dyn Observer,

@@ -4,11 +4,18 @@
 pub type StarterFile = (&'static str, &'static str);
 
 /// The examples, by name, with their files.
-const EXAMPLES: [(&str, &[StarterFile]); 6] = [
+const EXAMPLES: [(&str, &[StarterFile]); 7] = [
     ("aws-cloudformation", &[("main.hcl", include_str!("../examples/aws-cloudformation/main.hcl"))]),
     ("aws-peered", &[("main.hcl", include_str!("../examples/aws-peered/main.hcl"))]),
     ("aws-public-head", &[("main.hcl", include_str!("../examples/aws-public-head/main.hcl"))]),
     ("aws-shared", &[("main.hcl", include_str!("../examples/aws-shared/main.hcl"))]),
+    (
+        "ci",
+        &[
+            ("main.hcl", include_str!("../examples/ci/main.hcl")),
+            (".github/workflows/plan.yml", include_str!("../examples/ci/.github/workflows/plan.yml")),
+        ],
+    ),
     ("first", &[("main.hcl", include_str!("../examples/first/main.hcl"))]),
     ("quickstart", &[("main.hcl", include_str!("../examples/quickstart/main.hcl"))]),
 ];

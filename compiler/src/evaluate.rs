@@ -239,6 +239,8 @@ impl Evaluator<'_> {
                 Ok(condition) => match judge(&condition.condition, &condition.message) {
                     Verdict::Holds => {}
                     Verdict::Fails(text) => found.push(false_condition(text, "validation", condition.span)),
+                    // A variable that nobody gives a value holds whatever is asked of it.
+                    Verdict::Unknown if unset_variable(&condition.condition).is_some() => {}
                     Verdict::Unknown => found.push(unknown_at_plan_time("condition", &condition.condition, condition.span)),
                 },
                 Err(diagnostics) => found.extend(diagnostics),
@@ -311,6 +313,11 @@ pub(crate) fn unknown_at_plan_time(name: &str, value: &Value, span: Span) -> Dia
     let calls = impure_calls(value);
     let from = addresses.iter().map(|a| format!("`{a}`")).chain(late.iter().map(|l| format!("`{l}`")));
     let from: Vec<String> = from.chain(calls.iter().map(|call| format!("`{call}()`"))).collect();
+    if let (true, Some(variable)) = (from.is_empty(), unset_variable(value)) {
+        let title = format!("`{name}` must be known when the plan is made, and depends on `{variable}`, which has no value");
+        let help = format!("give it one: `--{}=…`", variable.replacen('.', " ", 1));
+        return Diagnostic::error("unknown-at-plan", title).at(span).help(help);
+    }
     if from.is_empty() {
         // What waits for an answer only: expansion comes before the questions.
         return Diagnostic::error(
@@ -323,6 +330,21 @@ pub(crate) fn unknown_at_plan_time(name: &str, value: &Value, span: Span) -> Dia
     Diagnostic::error("unknown-at-plan", format!("`{name}` must be known when the plan is made, and depends on {}", from.join(", ")))
         .at(span)
         .help("use a value that the spec itself gives: a variable, a local value, or an attribute that the block sets")
+}
+
+/// A variable that a value waits for because it was given none: `var.size`.
+fn unset_variable(value: &Value) -> Option<Arc<str>> {
+    fn within(expr: &Expr) -> Option<Arc<str>> {
+        if let ExprKind::Fact(key) = &expr.kind {
+            return Some(Arc::clone(key)).filter(|key| key.starts_with("var."));
+        }
+        let mut found = None;
+        expr.for_each_child(&mut |child| found = found.take().or_else(|| within(child)));
+        found
+    }
+    let mut found = None;
+    value.for_each_deferred(&mut |deferred| found = found.take().or_else(|| within(&deferred.expr)));
+    found
 }
 
 /// Where a null stands in a list or map whose elements are single values: nothing that reads one has a use for it.

@@ -9,7 +9,7 @@ use cloudtik_model::{
     Address, ConditionKind, Diagnostic, Diagnostics, Expr, ExprKind, Graph, HeadConfig, Key, Lifecycle, Node, Origin, OutputSpec,
     ProviderConfig, ProviderRef, ResourceSpec, Span, Type, Value, did_you_mean,
 };
-use cloudtik_provider_api::{FactQuestion, KindSchema, with_default_tags};
+use cloudtik_provider_api::{FactQuestion, Facts, KindSchema, fact, with_default_tags};
 use cloudtik_syntax::{Attribute, Block};
 
 use crate::cluster::expand_cluster;
@@ -254,6 +254,9 @@ impl<'a> Expansion<'a> {
                     return Some((field.value.clone(), field.span));
                 }
                 if attribute(block, "default").is_none() {
+                    if self.input.variables.unset_are_unknown {
+                        return Some((fact(&Facts::new(), &format!("var.{label}"), ty.clone()), Span::NONE));
+                    }
                     found.push(Diagnostic::error("missing-variable", format!("variable `{label}` has no value")).at(block.header).help(
                         format!("give it one: `--var {label}=…`, a line in `cloudtik.vars.hcl`, `CLOUDTIK_VAR_{label}`, or a `default`"),
                     ));

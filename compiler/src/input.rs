@@ -41,6 +41,10 @@ pub struct VariableInputs {
     pub arguments: Vec<VariableArgument>,
     /// Values that are already values: from a saved plan, or from a library user. Stronger than all others.
     pub values: BTreeMap<String, Value>,
+    /// Whether a variable without a value and without a default is unknown, of its type, instead of an error.
+    pub unset_are_unknown: bool,
+    /// Whether values for variables that nobody declares are left out in silence: those for another revision of the spec.
+    pub undeclared_are_left_out: bool,
 }
 
 /// A value from the command line.
@@ -91,7 +95,7 @@ pub(crate) fn gather(
     for argument in &input.variables.arguments {
         match argument {
             VariableArgument::Var { name, text } => {
-                if !declared.contains(name.as_str()) {
+                if !declared.contains(name.as_str()) && !input.variables.undeclared_are_left_out {
                     let near = did_you_mean(name, declared.iter().map(|name| &**name)).map(|near| format!("did you mean `{near}`?"));
                     found.push(
                         Diagnostic::error("undeclared-variable", format!("`--var {name}`: the spec declares no such variable"))

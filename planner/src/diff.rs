@@ -3,7 +3,7 @@
 //! Null and absent are the same, and so are a list and a tuple, a map and an object of equal elements: which of the two a value is says
 //! how it was written, not what it is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cloudtik_model::{Value, ValueKind};
@@ -39,13 +39,21 @@ pub(crate) fn same(before: &Value, after: &Value) -> bool {
     }
 }
 
+/// Whether a value stays what it is while a plan is carried out: it is known, or waits for nothing that the plan does. The answer to one
+/// question is the same on both sides, whatever it is.
+pub(crate) fn is_settled(value: &Value) -> bool {
+    let mut addresses = BTreeSet::new();
+    value.addresses(&mut addresses);
+    addresses.is_empty()
+}
+
 /// How they differ, by path below `path`.
 pub(crate) fn differences(path: &str, before: Option<&Value>, after: Option<&Value>, found: &mut Vec<Difference>) {
     let before = before.filter(|value| !value.is_null());
     let after = after.filter(|value| !value.is_null());
     match (before, after) {
         (None, None) => {}
-        (Some(a), Some(b)) if same(a, b) && b.is_known() => {}
+        (Some(a), Some(b)) if same(a, b) && is_settled(b) => {}
         (Some(a), Some(b)) if !a.is_sensitive() && !b.is_sensitive() => inside(path, a, b, found),
         _ => found.push(difference(path, before, after)),
     }
@@ -79,7 +87,7 @@ fn entries(path: &str, before: &BTreeMap<Arc<str>, Value>, after: &BTreeMap<Arc<
 
 /// What both begin and end with is left out, so that one element more in front is one difference.
 fn elements(path: &str, before: &[Value], after: &[Value], found: &mut Vec<Difference>) {
-    let equal = |(a, b): &(&Value, &Value)| same(a, b) && b.is_known();
+    let equal = |(a, b): &(&Value, &Value)| same(a, b) && is_settled(b);
     let front = before.iter().zip(after).take_while(equal).count();
     let rest = before.len().min(after.len()) - front;
     let back = before.iter().rev().zip(after.iter().rev()).take(rest).take_while(equal).count();
@@ -225,6 +233,14 @@ mod tests {
         let value = |id: Value| Value::object([("id", id), ("other", 1_i64.into())]);
         assert_eq!(paths(&value("x".into()), &value(unknown.clone())).len(), 1);
         assert_eq!(paths(&value(unknown.clone()), &value(unknown)).len(), 1);
+    }
+
+    #[test]
+    fn what_nobody_of_the_plan_answers_is_the_same_on_both_sides() {
+        let answer = |key: &str| Value::deferred(Type::String, Expr::from(ExprKind::Fact(key.into())).attribute("id"));
+        let value = |id: Value| Value::object([("list", Value::list([id])), ("other", 1_i64.into())]);
+        assert!(paths(&value(answer("v.x")), &value(answer("v.x"))).is_empty());
+        assert_eq!(paths(&value(answer("v.x")), &value(answer("v.y"))).len(), 1);
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod import;
 mod input;
 mod json;
 mod lint;
+mod made;
 mod names;
 mod order;
 mod plan;
@@ -31,9 +32,10 @@ pub use json::{
     event_action, event_changes, event_counts, event_drift,
 };
 pub use lint::lint;
+pub use made::as_if_made;
 pub use plan::{Action, AttributeChange, Change, Counts, OutputChange, PLAN_VERSION, Plan, Settled};
 pub use planner::plan;
 pub use policy::changes_for_policies;
-pub use render::{RenderOptions, render_text, summary};
+pub use render::{RenderOptions, how_made, render_failure_report, render_report, render_text, summary};
 pub use selection::Selection;
 pub use step::{effective_undo, resource_identity, step_identity};

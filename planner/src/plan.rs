@@ -93,6 +93,18 @@ pub struct Plan {
     /// What carrying it out is expected to take, where a provider counts its requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected: Option<Estimate>,
+    /// What it was compared with in place of what exists, so that it can be read but not applied: another revision of the spec, the state in
+    /// some file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compared_with: Option<String>,
+}
+
+impl Plan {
+    /// Whether it can be carried out: it was made of what exists.
+    #[must_use]
+    pub const fn can_be_applied(&self) -> bool {
+        !self.offline && self.compared_with.is_none()
+    }
 }
 
 /// What happens at one address.

@@ -9,36 +9,14 @@ use cloudtik_model::{
 };
 use cloudtik_provider_api::{Inside, KindSchema};
 
-use crate::diff::same;
+use crate::diff::{is_settled, same};
 use crate::order::{create_before_destroy, topological};
 use crate::{Action, Change, Mode, Observation, OutputChange, PLAN_VERSION, Plan, PlanInput};
 
 /// The plan for this input, and what is wrong. With an error the plan is there to be shown, not to be applied.
 #[must_use]
 pub fn plan(input: PlanInput<'_>) -> (Plan, Diagnostics) {
-    let mut diagnostics = Diagnostics::new();
-    let order = topological(input.graph, &mut diagnostics);
-    let mut planner = Planner {
-        input: &input,
-        diagnostics,
-        changes: BTreeMap::new(),
-        known: Known::default(),
-        referenced: BTreeSet::new(),
-        asked: create_before_destroy(&order),
-        names: BTreeMap::new(),
-        kept: kept(&input),
-        taken: (!input.selection.is_whole()).then(|| input.selection.addresses(input.graph, input.state, input.mode)),
-    };
-    if input.mode == Mode::Normal {
-        planner.find_references(&order);
-        for (address, node) in &order {
-            match node {
-                _ if !planner.takes(address) => planner.stays_as_it_is(address),
-                Node::Resource(spec) => planner.resource(spec),
-                Node::Step(spec) => planner.step(spec),
-            }
-        }
-    }
+    let mut planner = Planner::new(&input, false);
     planner.removals();
     planner.wait_for_names();
     planner.add_before_removing();
@@ -83,6 +61,8 @@ pub(crate) struct Planner<'i, 'a> {
     pub(crate) kept: BTreeMap<&'a Address, Address>,
     /// The addresses that the plan is about; `None`: all.
     taken: Option<BTreeSet<Address>>,
+    /// Whether what it makes counts as made: see [`crate::as_if_made`].
+    pub(crate) takes_for_made: bool,
 }
 
 /// Data that stays although nothing wants it cannot be without what it depends on: a database not without its network.
@@ -140,7 +120,41 @@ pub(crate) fn with_inside<'o>(input: &'o PlanInput<'_>, address: &Address, objec
     }
 }
 
-impl<'a> Planner<'_, 'a> {
+impl<'i, 'a> Planner<'i, 'a> {
+    /// A planner that has gone through the graph, each address after those that it needs.
+    pub(crate) fn new(input: &'i PlanInput<'a>, takes_for_made: bool) -> Self {
+        let mut diagnostics = Diagnostics::new();
+        let order = topological(input.graph, &mut diagnostics);
+        let mut planner = Self {
+            input,
+            diagnostics,
+            changes: BTreeMap::new(),
+            known: Known::default(),
+            referenced: BTreeSet::new(),
+            asked: create_before_destroy(&order),
+            names: BTreeMap::new(),
+            kept: kept(input),
+            taken: (!input.selection.is_whole()).then(|| input.selection.addresses(input.graph, input.state, input.mode)),
+            takes_for_made,
+        };
+        if input.mode == Mode::Normal {
+            planner.find_references(&order);
+            for (address, node) in &order {
+                match node {
+                    _ if !planner.takes(address) => planner.stays_as_it_is(address),
+                    Node::Resource(spec) => planner.resource(spec),
+                    Node::Step(spec) => planner.step(spec),
+                }
+            }
+        }
+        planner
+    }
+
+    /// What an object will be, of one that something may refer to.
+    pub(crate) fn object(&self, address: &Address) -> Option<&Value> {
+        self.known.objects.get(address)
+    }
+
     fn find_references(&mut self, order: &[(&'a Address, &'a Node)]) {
         for (_, node) in order {
             match node {
@@ -164,7 +178,7 @@ impl<'a> Planner<'_, 'a> {
         let object = self.input.state.resources.get(address).and_then(|entry| entry.current.as_ref());
         if let Some(object) = object.filter(|_| self.is_referenced(address)) {
             let mut attributes = object.attributes.entries().cloned().unwrap_or_default();
-            attributes.insert("id".into(), object.id.as_str().into());
+            crate::made::insert_id(&mut attributes, &object.id);
             self.will_be(address, Value::object(attributes));
         }
     }
@@ -176,7 +190,7 @@ impl<'a> Planner<'_, 'a> {
 
     /// Whether something refers to the attributes at this address.
     pub(crate) fn is_referenced(&self, address: &Address) -> bool {
-        self.referenced.contains(address)
+        self.takes_for_made || self.referenced.contains(address)
     }
 
     /// Says what the object at an address will be.
@@ -353,7 +367,7 @@ impl<'a> Planner<'_, 'a> {
         addresses.is_subset(taken)
     }
 
-    fn outputs(&mut self) -> BTreeMap<String, OutputChange> {
+    pub(crate) fn outputs(&mut self) -> BTreeMap<String, OutputChange> {
         let state = &self.input.state.outputs;
         let mut outputs = BTreeMap::new();
         if self.input.mode == Mode::Normal {
@@ -365,7 +379,7 @@ impl<'a> Planner<'_, 'a> {
                 let before = state.get(name);
                 let sensitive = spec.sensitive || after.has_sensitive();
                 let changed =
-                    !after.is_known() || before.is_none_or(|before| before.sensitive != sensitive || !same(&before.value, &after));
+                    !is_settled(&after) || before.is_none_or(|before| before.sensitive != sensitive || !same(&before.value, &after));
                 let before = before.map(|before| before.value.clone().marked(sensitive));
                 outputs.insert(name.clone(), OutputChange { before, after: Some(after.marked(sensitive)), sensitive, changed });
             }
@@ -415,6 +429,7 @@ impl<'a> Planner<'_, 'a> {
             time: None,
             conditions,
             expected: None,
+            compared_with: None,
         };
         let mut diagnostics = self.diagnostics;
         diagnostics.sort();

@@ -3,6 +3,7 @@
 //! What is not known yet is `(known after apply)`, what only a node can tell is `<node.address>`, and what is secret is
 //! `(sensitive value)`. No-ops are not shown. The text is the same with and without colour but for the colour.
 
+mod report;
 mod values;
 
 use std::fmt::Write as _;
@@ -10,6 +11,7 @@ use std::fmt::Write as _;
 use cloudtik_model::{ChangeWord, Node, Value};
 
 use crate::{Action, AttributeChange, Change, Counts, OutputChange, Plan};
+pub use report::{render_failure_report, render_report};
 use values::Printer;
 
 /// How the text looks.
@@ -57,9 +59,8 @@ impl Paint {
 #[must_use]
 pub fn render_text(plan: &Plan, options: &RenderOptions) -> String {
     let mut printer = Printer::new(*options);
-    if plan.offline {
-        printer
-            .line("Made offline: no provider was asked, so what only a provider can tell is not known, and this plan cannot be applied.");
+    if let Some(made) = how_made(plan) {
+        printer.line(&made);
         printer.line("");
     }
     settled(plan, &mut printer);
@@ -82,6 +83,18 @@ pub fn render_text(plan: &Plan, options: &RenderOptions) -> String {
     printer.out
 }
 
+/// The first line of the text, of a plan that cannot be applied: what it was made of.
+#[must_use]
+pub fn how_made(plan: &Plan) -> Option<String> {
+    let unknown = "no provider was asked, so what only a provider can tell is not known";
+    match (&plan.compared_with, plan.offline) {
+        (Some(with), true) => Some(format!("Compared with {with}, offline: {unknown}. This plan cannot be applied.")),
+        (Some(with), false) => Some(format!("Compared with {with}. This plan cannot be applied.")),
+        (None, true) => Some(format!("Made offline: {unknown}, and this plan cannot be applied.")),
+        (None, false) => None,
+    }
+}
+
 /// The last line of the text: how much is to be done.
 #[must_use]
 pub fn summary(plan: &Plan) -> String {
@@ -89,6 +102,7 @@ pub fn summary(plan: &Plan) -> String {
     if !plan.has_changes() {
         let drifted = plan.changes.values().any(|change| !change.drift.is_empty());
         return match (plan.destroy, drifted) {
+            _ if plan.compared_with.is_some() => "No changes. The spec wants what is there already.".to_owned(),
             (true, _) => "No changes. There is nothing to destroy.".to_owned(),
             (false, true) => {
                 "No changes. What changed outside is nothing that the spec asks for; apply writes it into the state.".to_owned()

@@ -11,6 +11,7 @@ use crate::diff::{differences, with_marks_of, with_part_of, with_what_is_left_ou
 use crate::names::{attribute_of, enumerate, parse};
 use crate::plan::{ASKED_FOR, GONE, NOT_THERE, TRIGGERED, UNFINISHED};
 use crate::planner::{Planner, blank, kept_inside, with_inside};
+use crate::step::has_unknown;
 use crate::{Action, AttributeChange, Change, Observation};
 
 /// What is there at an address.
@@ -414,7 +415,7 @@ impl<'a> Planner<'_, 'a> {
         let unknown = |attribute: &&AttributeSchema| {
             let given = desired.get(attribute.name).is_some_and(|value| !value.is_null());
             match is_derived(attribute.name) {
-                true => !desired.is_known(),
+                true => has_unknown(desired),
                 false => fresh && attribute.is_computed() && !given,
             }
         };
@@ -441,19 +442,24 @@ impl<'a> Planner<'_, 'a> {
         }
         for name in &change.computed {
             let attribute = kind.attribute(name);
-            let reference = Expr::from(ExprKind::Reference(change.address.clone())).attribute(Arc::clone(name));
+            let reference = self.object_at(&change.address).attribute(Arc::clone(name));
             let ty = attribute.map_or(Type::String, |attribute| attribute.ty.clone());
             entries.insert(Arc::clone(name), Value::deferred(ty, reference).marked(attribute.is_some_and(|attribute| attribute.sensitive)));
         }
         let named = if fresh || same { Vec::new() } else { kind.names.map(|names| names(desired)).unwrap_or_default() };
         for (name, names) in named {
-            let all = with_names(&change.address, name, &names, entries.get(name));
+            let all = with_names(&self.object_at(&change.address), name, &names, entries.get(name));
             entries.insert(name.into(), all);
         }
         if let (false, Some(id)) = (fresh, &change.id) {
-            entries.insert("id".into(), id.as_str().into());
+            crate::made::insert_id(&mut entries, id);
         }
         self.will_be(&change.address, Value::object(entries));
+    }
+
+    /// What stands for an object of which only its provider can tell something: of one that this plan makes, its answer is awaited.
+    fn object_at(&self, address: &Address) -> Expr {
+        if self.takes_for_made { crate::made::answer_of(address) } else { ExprKind::Reference(address.clone()).into() }
     }
 
     fn attributes_there(&self, change: &Change) -> Option<Value> {
@@ -465,9 +471,9 @@ impl<'a> Planner<'_, 'a> {
 }
 
 /// A computed map once it has these names: what is there stays, what is new only the provider can tell.
-fn with_names(address: &Address, attribute: &str, names: &BTreeSet<Arc<str>>, there: Option<&Value>) -> Value {
+fn with_names(object: &Expr, attribute: &str, names: &BTreeSet<Arc<str>>, there: Option<&Value>) -> Value {
     let entry = |name: &Arc<str>| {
-        let new = || Expr::from(ExprKind::Reference(address.clone())).attribute(attribute).attribute(Arc::clone(name));
+        let new = || object.clone().attribute(attribute).attribute(Arc::clone(name));
         there.and_then(|there| there.get(name)).cloned().unwrap_or_else(|| Value::deferred(Type::String, new()))
     };
     Value::map(names.iter().map(|name| (Arc::clone(name), entry(name))).collect::<Vec<_>>())
@@ -482,7 +488,7 @@ pub(crate) fn changed<'c>(changes: impl Iterator<Item = &'c AttributeChange>) ->
         if names.last() != Some(&name) {
             names.push(name);
         }
-        all_unknown &= change.after.as_ref().is_some_and(|after| !after.is_known());
+        all_unknown &= change.after.as_ref().is_some_and(has_unknown);
     }
     if all_unknown { format!("{} known after apply", enumerate(&names)) } else { format!("{} changed", enumerate(&names)) }
 }

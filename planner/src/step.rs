@@ -143,7 +143,13 @@ impl<'a> Planner<'_, 'a> {
 
     /// What a step answered when it ran, for those who refer to it: as long as it does not run again, it stays.
     fn say_what_a_step_told(&mut self, change: &Change) {
-        if change.action != Action::NoOp || !self.is_referenced(&change.address) {
+        if !self.is_referenced(&change.address) {
+            return;
+        }
+        if self.takes_for_made {
+            self.will_be(&change.address, crate::made::told_by(&change.address));
+        }
+        if change.action != Action::NoOp {
             return;
         }
         let entry = self.input.state.resources.get(&change.address);
@@ -167,6 +173,9 @@ impl<'a> Planner<'_, 'a> {
     fn trigger_identities(&self, step: &StepSpec) -> BTreeMap<Address, Digest> {
         let identity = |change: &Change| match (&change.desired, change.action) {
             (Some(Node::Step(_)), _) => change.identity,
+            (Some(Node::Resource(spec)), _) if self.takes_for_made => {
+                resource_identity(&crate::made::id_of(&change.address), &spec.attributes)
+            }
             (Some(Node::Resource(spec)), Action::NoOp | Action::Update | Action::Adopt | Action::Import) => {
                 resource_identity(change.id.as_deref()?, &spec.attributes)
             }
@@ -318,7 +327,7 @@ impl<'a> Planner<'_, 'a> {
 }
 
 /// Whether something in it is known only when the plan is carried out: an attribute of an object, or what an impure function gives.
-fn has_unknown(value: &Value) -> bool {
+pub(crate) fn has_unknown(value: &Value) -> bool {
     let mut addresses = BTreeSet::new();
     value.addresses(&mut addresses);
     !addresses.is_empty() || !impure_calls(value).is_empty()

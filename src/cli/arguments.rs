@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use cloudtik::model::Address;
 
+use super::compare::CompareFlags;
 use super::printer::Printer;
 use super::usage::{Answer, truth, wrong, wrong_with_help};
 use super::values::duration;
@@ -71,6 +72,9 @@ impl Arguments {
         | Command::Destroy { json: true, auto_approve: false, .. } = self.command
         {
             return Err(wrong_with_help("with `--json` nobody is asked for a yes", "pass `--auto-approve`, or apply a saved plan"));
+        }
+        if let Command::Plan { compare, offline, .. } = &self.command {
+            compare.check(*offline)?;
         }
         let (file, decided) = match &self.command {
             Command::Show { file: Some(file), .. } => (file, vec![(!self.given.is_empty(), "--var")]),
@@ -228,6 +232,14 @@ pub(crate) enum Command {
         /// Print the plan as JSON
         #[arg(long)]
         json: bool,
+        /// Write the plan to this file as Markdown, for the comment of a pull request
+        #[arg(long, value_name = "FILE")]
+        report: Option<PathBuf>,
+        /// Print why something happens at this address, back to the lines of the spec, instead of the plan
+        #[arg(long, value_name = "ADDRESS", value_parser = address, conflicts_with = "json")]
+        explain: Option<Address>,
+        #[command(flatten)]
+        compare: CompareFlags,
         #[command(flatten)]
         delete_data: DeleteDataFlags,
         #[command(flatten)]
@@ -465,6 +477,10 @@ pub(crate) struct EditFlags {
 pub(crate) enum GraphFormat {
     /// For Graphviz.
     Dot,
+    /// For Mermaid.
+    Mermaid,
+    /// For tools.
+    Json,
 }
 
 /// What a workspace can be written as.

@@ -5,6 +5,7 @@
 
 mod arguments;
 mod commands;
+mod compare;
 mod diagnostics;
 mod environment;
 mod exit;

@@ -18,6 +18,22 @@ pub(crate) fn open(
     provider: Option<&ProviderFlags>,
     lock: Option<&LockFlags>,
 ) -> Result<Project, Failure> {
+    Ok(Project::open(options(environment, given, provider, lock)?))
+}
+
+/// The same where variables without a value are not known.
+pub(crate) fn open_with_unknown(environment: &Environment, given: &[Given], plan: &PlanFlags) -> Result<Project, Failure> {
+    let mut options = options(environment, given, Some(&plan.provider), None)?;
+    options.variables.unset_are_unknown = true;
+    Ok(Project::open(options))
+}
+
+fn options(
+    environment: &Environment,
+    given: &[Given],
+    provider: Option<&ProviderFlags>,
+    lock: Option<&LockFlags>,
+) -> Result<ProjectOptions, Failure> {
     let mut options = ProjectOptions::new(".");
     if let Some(data_dir) = &environment.data_dir {
         options.data_dir.clone_from(data_dir);
@@ -28,7 +44,7 @@ pub(crate) fn open(
         options.lock = lock.lock;
         options.lock_timeout = lock.lock_timeout;
     }
-    Ok(Project::open(options))
+    Ok(options)
 }
 
 /// What a plan is to be made of, as far as all commands that plan have it.

@@ -41,6 +41,12 @@ impl DataDir {
         Self { journal: beside(".journal"), lock: beside(".lock"), keys: beside(".keys"), state: path, ..self }
     }
 
+    /// The same with the state in a file that somebody looks at: the journal that goes on from it is beside it, the keys are the project's.
+    #[must_use]
+    pub fn looking_at(self, path: PathBuf) -> Self {
+        Self { keys: self.keys.clone(), ..self.with_state(path) }
+    }
+
     /// The folder itself.
     #[must_use]
     pub fn root(&self) -> &Path {

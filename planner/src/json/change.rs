@@ -216,7 +216,7 @@ fn with_id(change: &Change, value: Option<Value>) -> Option<Value> {
 pub(super) fn value_with_id(value: &Value, id: Option<&str>) -> Value {
     let (Some(id), Some(entries)) = (id.filter(|id| !id.is_empty()), value.entries()) else { return value.clone() };
     let mut entries = entries.clone();
-    entries.insert("id".into(), id.into());
+    crate::made::insert_id(&mut entries, id);
     Value::object(entries).marked(value.is_sensitive())
 }
 

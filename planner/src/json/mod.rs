@@ -70,7 +70,7 @@ impl Serialize for PlanJson<'_> {
         if let Some(time) = &plan.time {
             map.serialize_entry("timestamp", time)?;
         }
-        map.serialize_entry("applyable", &(!plan.offline && plan.has_changes()))?;
+        map.serialize_entry("applyable", &(plan.can_be_applied() && plan.has_changes()))?;
         map.serialize_entry("complete", &!plan.partial)?;
         map.serialize_entry("errored", &false)?;
         map.serialize_entry("cloudtik", &Ours(self.0))?;
@@ -132,6 +132,9 @@ impl Serialize for Ours<'_> {
         map.serialize_entry("version", &plan.tool_version)?;
         map.serialize_entry("destroy", &plan.destroy)?;
         map.serialize_entry("offline", &plan.offline)?;
+        if let Some(compared_with) = &plan.compared_with {
+            map.serialize_entry("compared_with", compared_with)?;
+        }
         map.serialize_entry("has_changes", &plan.has_changes())?;
         map.serialize_entry("summary", &Summary::from(plan.counts()))?;
         if let Some(expected) = &plan.expected {

@@ -65,10 +65,18 @@ fn choose(command: &Command, context: &Context<'_>) -> Result<Exit, Failure> {
             let wants = spec::Compile { emit: *emit, workspace: workspace.as_ref(), out: out.as_deref() };
             spec::compile(context, &wants, provider)
         }
-        Command::Plan { out, destroy, offline, detailed_exitcode, json, delete_data, plan } => {
-            let wants = plan::Wants { out: out.as_deref(), detailed_exitcode: *detailed_exitcode, json: *json };
+        Command::Plan { out, destroy, offline, detailed_exitcode, json, report, explain, compare, delete_data, plan } => {
+            let wants = plan::Wants {
+                out: out.as_deref(),
+                detailed_exitcode: *detailed_exitcode,
+                json: *json,
+                report: report.as_deref(),
+                explain: explain.as_ref(),
+                unset_are_unknown: compare.unset_are_unknown(),
+            };
             let mut options = super::project::plan_options(plan)?;
             (options.destroy, options.offline, options.delete_data) = (*destroy, *offline, delete_data.to_options());
+            compare.fill(&mut options);
             plan::run(context, &wants, &options, plan)
         }
         Command::Apply { file, auto_approve, destroy, no_wait, json, delete_data, plan } => {

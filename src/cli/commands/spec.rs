@@ -41,6 +41,8 @@ pub(crate) fn graph(context: &Context<'_>, format: GraphFormat, provider: &Provi
     diagnostics::show(&compilation.warnings, &compilation.sources, context.printer);
     match format {
         GraphFormat::Dot => context.printer.data(&cloudtik::graph_dot(&compilation.graph)),
+        GraphFormat::Mermaid => context.printer.data(&cloudtik::graph_mermaid(&compilation.graph)),
+        GraphFormat::Json => context.printer.json_line(&cloudtik::graph_json(&compilation.graph)),
     }
     Ok(Exit::Done)
 }

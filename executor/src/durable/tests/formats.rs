@@ -262,6 +262,7 @@ fn plan() -> Plan {
             span: cloudtik_model::Span::NONE,
         }],
         expected: Some(Estimate { calls: 3, waiting_calls: 1, ms: 500 }),
+        compared_with: Some("the spec in `b`".to_owned()),
     }
 }
 
