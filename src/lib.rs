@@ -43,6 +43,7 @@ mod format;
 mod graph;
 pub mod hidden;
 mod import;
+mod inherited;
 mod inside;
 mod kept;
 mod local;

@@ -105,6 +105,8 @@ fn written(path: &str) -> Option<Values> {
     let some = |before: &str, after: &str| Some((Some(before.to_owned()), Some(after.to_owned())));
     let added = |after: &str| Some((None, Some(after.to_owned())));
     match path {
+        // What is inherited is what changes something; the name of a template that holds nothing does not.
+        "workspace.from" | "cluster.from" => added("template.nothing"),
         "cloudtik.required_version" => some("\">= 0.1\"", "\">= 0.1, < 9.0\""),
         "workspace.network.mode" => some("\"public-head\"", "\"peered\""),
         "workspace.proxy.http" | "workspace.proxy.https" => some("\"http://one:3128\"", "\"http://two:3128\""),
@@ -256,6 +258,7 @@ impl Generated {
                 // What the kinds of a cloud decide comes below, from their schemas; a local is what uses it. What was moved is a group of
                 // workers, and tested where there are some: `tests/head_changes.rs`. An import changes nothing of what is there.
                 "locals" | "moved" | "removed" | "import" | "check" | "policy" | "provider" | "resource" | "data" => {}
+                "template" => blocks.push(Block::new("template \"nothing\"", name)),
                 "variable" => blocks.push(made.block(&rule.schema, name, "variable \"v\"").with("type = string").with("default = \"v\"")),
                 "output" => blocks.push(made.block(&rule.schema, name, "output \"o\"").with("value = workspace.w.network.cidr")),
                 "workspace" => blocks.push(made.block(&rule.schema, name, "workspace \"w\"")),

@@ -14,24 +14,27 @@ use crate::compile::NodeTimeouts;
 use crate::controller::{Parts, add_controller};
 use crate::declare::Name;
 use crate::discover::discover;
-use crate::dynamic::{Unrolled, unrolled};
+use crate::dynamic::Unrolled;
 use crate::evaluate::Evaluated;
 use crate::expand::{Expansion, attribute, located};
 use crate::node::{HEAD, NodeContext, NodeSteps, merge, node_steps};
 use crate::proxy::{check_proxy, domain, proxy_environment};
 use crate::runtime::{Runtime, check_places, read_runtimes};
 use crate::scope::Instance;
+use crate::template::Inherited;
 use crate::workers::{Group, block_value, read_groups, workers_max};
 use crate::workspace::{firewall_spec, of_block, postconditions, real_name, take_lowered, workspace_of};
 
 /// Expands a `cluster` block.
 pub(crate) fn expand_cluster(expansion: &mut Expansion<'_>, name: &Name, block: &Block) {
     let Name::Cluster(label) = name else { return };
-    let Some(instances) = expansion.instances(block) else { return };
+    let schema = expansion.top("cluster");
+    let Some(inherited) = Inherited::of(expansion, block, &schema) else { return };
+    let Some(instances) = expansion.instances(&inherited.block) else { return };
     let mut values = Vec::new();
     for instance in &instances.list {
         let address = Address::of("cluster", Arc::clone(label)).with_key(instance.key.clone());
-        if let Some(value) = expand_instance(expansion, block, instance, &address, label) {
+        if let Some(value) = expand_instance(expansion, &inherited, instance, &address, label) {
             values.push((instance.key.clone(), value));
         }
     }
@@ -41,11 +44,18 @@ pub(crate) fn expand_cluster(expansion: &mut Expansion<'_>, name: &Name, block: 
     }
 }
 
-fn expand_instance(expansion: &mut Expansion<'_>, block: &Block, instance: &Instance, address: &Address, label: &str) -> Option<Value> {
+fn expand_instance(
+    expansion: &mut Expansion<'_>,
+    inherited: &Inherited<'_>,
+    instance: &Instance,
+    address: &Address,
+    label: &str,
+) -> Option<Value> {
     let schema = expansion.top("cluster");
     let mut found = Diagnostics::new();
-    let Unrolled { block, instance } = unrolled(expansion, block, instance, &schema, &mut found);
+    let Unrolled { block, instance } = inherited.unrolled(expansion, instance, &schema, &mut found);
     let (block, instance) = (&*block, &*instance);
+    expansion.write_spec(address, block, instance, &schema);
     let evaluator = expansion.evaluator(instance);
     let mut evaluated = evaluator.block(block, &schema, &mut found);
     let conditions = evaluator.conditions(&block.body, &of_block(ConditionKind::Precondition, address), &mut found);

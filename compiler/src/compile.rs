@@ -21,6 +21,7 @@ use crate::moved::{finish_moves, read_moves, release};
 use crate::policy::{check_policies, judge_policies};
 use crate::schema::{check_body, not_in_effect};
 use crate::scope::{Instance, SAID_BEFORE, World};
+use crate::spec_text::SpecOf;
 use crate::version::check_constraint;
 
 /// How long connections to a node may take: `ssh.connect_timeout`, `ssh.ready_timeout`. They change nothing that exists, so they are no
@@ -72,6 +73,8 @@ pub struct Compiled {
     pub shows_plan_time: bool,
     /// Whether it has policies, which [`compile_with_changes`] judges.
     pub has_policies: bool,
+    /// The block that somebody asks about, as text.
+    pub spec_text: Option<String>,
     /// What the expressions are that somebody asks about, in their order.
     pub answers: Vec<Result<Value, Diagnostics>>,
 }
@@ -79,17 +82,25 @@ pub struct Compiled {
 /// Compiles a project. The diagnostics are in the order of their places; with an error among them the graph must not be used.
 #[must_use]
 pub fn compile(input: &CompileInput<'_>) -> (Compiled, SourceMap, Diagnostics) {
-    compiled(input, None)
+    compiled(input, None, None)
+}
+
+/// A workspace, a cluster or a block in one after inheritance, as text of the language: every line with its origin. `None`: the spec has no such
+/// block.
+#[must_use]
+pub fn spec_text(input: &CompileInput<'_>, address: &Address) -> (Option<String>, SourceMap, Diagnostics) {
+    let (compiled, map, found) = compiled(input, None, Some(address));
+    (compiled.spec_text, map, found)
 }
 
 /// The same, and judges the policies of the project for the changes of its plan: objects of `address`, `kind`, `actions`, `before`, `after`
 /// and `source`.
 #[must_use]
 pub fn compile_with_changes(input: &CompileInput<'_>, changes: &[Value]) -> (Compiled, SourceMap, Diagnostics) {
-    compiled(input, Some(changes))
+    compiled(input, Some(changes), None)
 }
 
-fn compiled(input: &CompileInput<'_>, changes: Option<&[Value]>) -> (Compiled, SourceMap, Diagnostics) {
+fn compiled(input: &CompileInput<'_>, changes: Option<&[Value]>, spec_of: Option<&Address>) -> (Compiled, SourceMap, Diagnostics) {
     let mut map = SourceMap::default();
     let mut found = Diagnostics::new();
     let loaded = load(input.sources, &mut map, &mut found);
@@ -108,6 +119,7 @@ fn compiled(input: &CompileInput<'_>, changes: Option<&[Value]>) -> (Compiled, S
     // What is part of a cycle has been said; what needs it is left out without a second error.
     let ordered: BTreeSet<&Name> = names.iter().collect();
     expansion.world.failed.extend(declarations.by_name.keys().filter(|name| !ordered.contains(name)).cloned());
+    expansion.spec_of = spec_of.cloned().map(SpecOf::new);
     expansion.moves = read_moves(&expansion, &declarations.moved, &mut found);
     for name in &names {
         if let Some(declaration) = declarations.by_name.get(name) {
@@ -132,6 +144,7 @@ fn compiled(input: &CompileInput<'_>, changes: Option<&[Value]>) -> (Compiled, S
     compiled.imports = finish_imports(&mut expansion, &declarations.imports);
     spread_dependencies(&mut expansion);
     compiled.questions = std::mem::take(&mut expansion.questions);
+    compiled.spec_text = expansion.spec_of.take().and_then(SpecOf::text);
     questions(&expansion, &mut compiled, &mut found);
     let Expansion { graph, providers, variables, mut notes, timeouts, head_configs, workspaces, found: expanded, .. } = expansion;
     found.extend(expanded);

@@ -25,6 +25,7 @@ pub(crate) enum Name {
     Workspace(Arc<str>),
     Cluster(Arc<str>),
     Output(Arc<str>),
+    Template(Arc<str>),
 }
 
 impl fmt::Display for Name {
@@ -39,6 +40,7 @@ impl fmt::Display for Name {
             Self::Workspace(name) => write!(f, "workspace.{name}"),
             Self::Cluster(name) => write!(f, "cluster.{name}"),
             Self::Output(name) => write!(f, "output \"{name}\""),
+            Self::Template(name) => write!(f, "template.{name}"),
         }
     }
 }
@@ -67,7 +69,7 @@ impl Declaration {
     }
 
     /// An attribute of the block itself.
-    fn attribute(&self, name: &str) -> Option<&Attribute> {
+    pub(crate) fn attribute(&self, name: &str) -> Option<&Attribute> {
         match self {
             Self::Block(block) => block.body.attributes.iter().find(|attribute| &*attribute.name.name == name),
             Self::Local(_) => None,
@@ -161,6 +163,7 @@ pub(crate) fn declare(body: Body, found: &mut Diagnostics) -> Declarations {
             ("output", Some(name), _) => Name::Output(name),
             ("workspace", Some(name), _) => Name::Workspace(name),
             ("cluster", Some(name), _) => Name::Cluster(name),
+            ("template", Some(name), _) => Name::Template(name),
             ("resource", Some(kind), Some(name)) => Name::Resource(kind, name),
             ("data", Some(kind), Some(name)) => Name::Data(kind, name),
             _ => continue,
@@ -223,7 +226,7 @@ fn check_name(name: &Name, declaration: &Declaration, found: &mut Diagnostics) {
     let Declaration::Block(block) = declaration else { return };
     let (labels, dashes): (Vec<&Arc<str>>, bool) = match name {
         Name::Workspace(label) | Name::Cluster(label) => (vec![label], true),
-        Name::Variable(label) | Name::Output(label) | Name::Provider(label, _) => (vec![label], false),
+        Name::Variable(label) | Name::Output(label) | Name::Template(label) | Name::Provider(label, _) => (vec![label], false),
         Name::Resource(kind, label) | Name::Data(kind, label) => (vec![kind, label], false),
         Name::Local(_) => return,
     };
@@ -292,13 +295,14 @@ pub(crate) fn named_by(root: &str, steps: &[Arc<str>]) -> Option<Name> {
         "local" => Name::Local(first),
         "workspace" => Name::Workspace(first),
         "cluster" => Name::Cluster(first),
+        "template" => Name::Template(first),
         "data" => Name::Data(first, Arc::clone(steps.get(1)?)),
         kind => Name::Resource(kind.into(), first),
     })
 }
 
 /// The names behind a reference's root, up to the first index.
-fn attribute_names(steps: &[ReferenceStep]) -> Vec<Arc<str>> {
+pub(crate) fn attribute_names(steps: &[ReferenceStep]) -> Vec<Arc<str>> {
     let names = steps.iter().map_while(|step| match step {
         ReferenceStep::Attribute(name) => Some(Arc::clone(name)),
         ReferenceStep::Index(_) => None,

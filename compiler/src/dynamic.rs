@@ -13,7 +13,7 @@ use cloudtik_syntax::{Attribute, Block, Body, Label};
 use crate::evaluate::{Evaluator, marked_inside, unknown_at_plan_time};
 use crate::expand::{Expansion, MAX_INSTANCES, attribute};
 use crate::object_block::check_parts;
-use crate::schema::{BlockSchema, check_body};
+use crate::schema::{BlockSchema, Extent, check_body, check_extent};
 use crate::scope::Instance;
 
 /// The block itself.
@@ -100,7 +100,7 @@ impl<'b> Dynamic<'b> {
     }
 
     /// Checks it against the block that it stands in.
-    pub(crate) fn check(block: &'b Block, schema: &BlockSchema, what: &str, found: &mut Diagnostics) {
+    pub(crate) fn check(block: &'b Block, schema: &BlockSchema, extent: Extent, what: &str, found: &mut Diagnostics) {
         let Some(dynamic) = Self::read(block, found) else { return };
         let (name, span) = (&*dynamic.label.text, dynamic.label.span);
         if WRITTEN.contains(&name) {
@@ -128,7 +128,7 @@ impl<'b> Dynamic<'b> {
         if let Some(ty) = &rule.schema.object {
             check_parts(&dynamic.content.body, name, ty, found);
         } else if !rule.schema.open {
-            check_body(&dynamic.content.body, &rule.schema, &format!("`{name}`"), block.header, found);
+            check_extent(&dynamic.content.body, &rule.schema, extent, &format!("`{name}`"), block.header, found);
         }
     }
 }
@@ -150,17 +150,29 @@ pub(crate) fn unrolled<'b>(
     if !has_dynamic(&block.body) {
         return Unrolled { block: Cow::Borrowed(block), instance: Cow::Borrowed(instance) };
     }
-    let mut unroll = Unroll { evaluator: expansion.evaluator(instance), needs: BTreeSet::new(), found };
-    let body = unroll.body(&block.body);
-    let mut needs = (*instance.needs).clone();
-    needs.extend(unroll.needs);
-    let block = Block { body, ..block.clone() };
+    let (mut bodies, instance) = unrolled_bodies(expansion, &[&block.body], instance, found);
+    let block = Block { body: bodies.pop().unwrap_or_default(), ..block.clone() };
     // Names and repetitions are those of what was made.
     check_body(&block.body, schema, &format!("`{}`", schema.name), block.header, found);
-    Unrolled { block: Cow::Owned(block), instance: Cow::Owned(Instance { needs: Arc::new(needs), ..instance.clone() }) }
+    Unrolled { block: Cow::Owned(block), instance: Cow::Owned(instance) }
 }
 
-fn has_dynamic(body: &Body) -> bool {
+/// The same of several bodies, which become one block; and the instance that it is evaluated for.
+pub(crate) fn unrolled_bodies(
+    expansion: &Expansion<'_>,
+    bodies: &[&Body],
+    instance: &Instance,
+    found: &mut Diagnostics,
+) -> (Vec<Body>, Instance) {
+    let mut unroll = Unroll { evaluator: expansion.evaluator(instance), needs: BTreeSet::new(), found };
+    let bodies = bodies.iter().map(|body| unroll.body(body)).collect();
+    let mut needs = (*instance.needs).clone();
+    needs.extend(unroll.needs);
+    (bodies, Instance { needs: Arc::new(needs), ..instance.clone() })
+}
+
+/// Whether there is a `dynamic` in it.
+pub(crate) fn has_dynamic(body: &Body) -> bool {
     body.blocks.iter().any(|block| &*block.kind.name == DYNAMIC || has_dynamic(&block.body))
 }
 

@@ -187,8 +187,7 @@ impl Evaluator<'_> {
                 continue;
             }
             let inner = self.block(block, &rule.schema, found);
-            // A dependency that is turned off is one that the module must do without.
-            if inner.value("enabled").as_bool() != Some(false) || rule.schema.name == "discover" {
+            if inner.value("enabled").as_bool() != Some(false) || rule.schema.off_counts {
                 evaluated.blocks.entry(rule.schema.name).or_default().push(inner);
             }
         }

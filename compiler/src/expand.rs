@@ -27,6 +27,8 @@ use crate::object_block::{block_rule, blocks_value};
 use crate::providers::expand_provider;
 use crate::schema::{AttributeRule, BlockSchema, check_body};
 use crate::scope::{Instance, Instances, World};
+use crate::spec_text::SpecOf;
+use crate::template::{FROM, Layer, Shipped, Templates, declare_template, say_who_inherits};
 use crate::workspace::{Workspaces, expand_workspace};
 
 /// The largest number of instances of one block: ten times the largest cluster that is measured.
@@ -67,6 +69,12 @@ pub(crate) struct Expansion<'a> {
     /// What the controllers on heads are told, by cluster.
     pub(crate) head_configs: BTreeMap<Address, HeadConfig>,
     pub(crate) referenced: BTreeSet<Name>,
+    /// The templates of the project, each with those that it is made from.
+    pub(crate) templates: Templates,
+    /// Those of providers.
+    pub(crate) shipped: Shipped,
+    /// The block that is to be written down.
+    pub(crate) spec_of: Option<SpecOf>,
     /// Real names in the world, with the place of the first that has each.
     names: BTreeMap<String, Span>,
     pub(crate) found: Diagnostics,
@@ -111,6 +119,9 @@ impl<'a> Expansion<'a> {
             there: BTreeMap::new(),
             head_configs: BTreeMap::new(),
             referenced: declarations.referenced.clone(),
+            templates: Templates::new(),
+            shipped: Shipped::default(),
+            spec_of: None,
             names: BTreeMap::new(),
             found: Diagnostics::new(),
             kinds: BTreeMap::new(),
@@ -129,12 +140,27 @@ impl<'a> Expansion<'a> {
             (Name::Workspace(_), Declaration::Block(block)) => expand_workspace(self, name, block),
             (Name::Cluster(_), Declaration::Block(block)) => expand_cluster(self, name, block),
             (Name::Output(label), Declaration::Block(block)) => self.output(label, block),
+            (Name::Template(_), Declaration::Block(block)) => declare_template(self, block),
             _ => {}
         }
         let failed = self.found.iter().skip(errors).any(Diagnostic::is_error);
-        if failed || !matches!(name, Name::Output(_) | Name::Provider(..)) && !self.world.values.contains_key(name) {
+        let is_value = !matches!(name, Name::Output(_) | Name::Provider(..) | Name::Template(_));
+        if failed || is_value && !self.world.values.contains_key(name) {
             self.world.failed.insert(name.clone());
         }
+        if let (Name::Workspace(_) | Name::Cluster(_), Some(from)) = (name, declaration.attribute(FROM)) {
+            say_who_inherits(self, errors, name, from);
+        }
+    }
+
+    /// Whether a place is in a template.
+    pub(crate) fn is_in_template(&self, place: Span) -> bool {
+        let is_in = |block: &Block| block.span.file == place.file && (block.span.start..block.span.end).contains(&place.start);
+        let own = self.templates.values().filter_map(|layers| match layers.last() {
+            Some(Layer::Own(block)) => Some(block),
+            _ => None,
+        });
+        self.shipped.has(place) || own.into_iter().any(|block| is_in(block))
     }
 
     /// Takes a real name. Two blocks of one name would be one thing in the world, of which each run makes something else.

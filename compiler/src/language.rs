@@ -2,12 +2,13 @@
 //!
 //! The reference, the checks, "did you mean", and the test matrix of change words are made from these tables.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use cloudtik_model::{ChangeWord, ObjectField, Type, Value};
 use cloudtik_provider_api::{AttributeSchema, DOMAIN};
 
 use crate::schema::{AttributeRule, BlockSchema, Check, NestedRule, TOP_LEVEL};
+use crate::template::FROM;
 
 /// Characters of the name of a workspace or a cluster: it becomes part of names that clouds bound to 63.
 pub(crate) const NAME_CHARS_MAX: usize = 31;
@@ -41,6 +42,11 @@ fn many(schema: BlockSchema) -> NestedRule {
 
 fn enabled() -> AttributeRule {
     AttributeRule::new(AttributeSchema::with_default("enabled", Type::Bool, true, ChangeWord::None, "Whether the block counts.")).known()
+}
+
+fn from() -> AttributeRule {
+    AttributeRule::optional(FROM, Type::Any, ChangeWord::None, "Templates that it inherits from: one, or a list of them; later ones win.")
+        .reference()
 }
 
 fn meta() -> [AttributeRule; 3] {
@@ -107,10 +113,35 @@ pub fn top_level() -> BlockSchema {
             many(check()),
             many(policy()),
             many(import()),
+            many(BlockSchema { name: "template", labels: &["name"], open: true, ..BlockSchema::default() }),
         ],
-        later: &["module", "template"],
+        later: &["module"],
         ..BlockSchema::default()
     }
+}
+
+/// What may stand in a template: the words of a workspace and those of a cluster.
+pub(crate) fn template_body() -> BlockSchema {
+    static LATER: LazyLock<Vec<&'static str>> = LazyLock::new(|| [workspace().later, cluster().later].concat());
+    let both = joined(workspace(), cluster());
+    BlockSchema { name: "template", later: &LATER, inherits: true, ..both }
+}
+
+/// A block with the attributes and blocks of two.
+fn joined(first: BlockSchema, second: BlockSchema) -> BlockSchema {
+    let mut both = first;
+    for rule in second.attributes {
+        if both.attribute(rule.schema.name).is_none() {
+            both.attributes.push(rule);
+        }
+    }
+    for rule in second.blocks {
+        match both.blocks.iter_mut().find(|other| other.schema.name == rule.schema.name) {
+            Some(other) => other.schema = joined(std::mem::take(&mut other.schema), rule.schema),
+            None => both.blocks.push(rule),
+        }
+    }
+    both
 }
 
 fn moved() -> BlockSchema {
@@ -505,6 +536,7 @@ fn workspace() -> BlockSchema {
             .check(Check::Domain)
             .known(),
         tags(),
+        from(),
     ];
     attributes.extend(meta());
     BlockSchema {
@@ -512,7 +544,8 @@ fn workspace() -> BlockSchema {
         labels: &["name"],
         attributes,
         blocks: vec![network(), firewall(true), identity(), storage(), database(), proxy(), lifecycle()],
-        later: &["from", "timeouts"],
+        later: &["timeouts"],
+        inherits: true,
         ..BlockSchema::default()
     }
 }
@@ -683,6 +716,7 @@ fn workers() -> NestedRule {
             tags(),
             env(),
             files(),
+            enabled(),
         ]
         .into_iter()
         .chain(machine())
@@ -739,6 +773,8 @@ fn discover() -> NestedRule {
             enabled(),
         ],
         later: &["clusters", "tags", "labels", "exclude_labels"],
+        // A dependency that is turned off is one that the module must do without.
+        off_counts: true,
         ..BlockSchema::default()
     })
 }
@@ -776,6 +812,7 @@ fn cluster() -> BlockSchema {
         AttributeRule::optional("name", Type::String, ChangeWord::Recreate, "Its real name; the label without it.")
             .check(Check::Name(NAME_CHARS_MAX))
             .known(),
+        from(),
         tags(),
         env(),
         files(),
@@ -795,7 +832,6 @@ fn cluster() -> BlockSchema {
         attributes,
         blocks: vec![firewall(false), proxy(), head(), workers(), setup(), runtime(), scaling(), lifecycle()],
         later: &[
-            "from",
             "default_storage",
             "default_database",
             "node_ids",
@@ -807,6 +843,7 @@ fn cluster() -> BlockSchema {
             "storage",
             "timeouts",
         ],
+        inherits: true,
         ..BlockSchema::default()
     }
 }

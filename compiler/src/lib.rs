@@ -31,14 +31,16 @@ mod runtime;
 pub mod schema;
 mod scope;
 mod secrets;
+mod spec_text;
 mod steps;
 mod storage;
+mod template;
 mod version;
 mod workers;
 mod workspace;
 mod wrong_type;
 
-pub use compile::{Compiled, NodeTimeouts, compile, compile_with_changes};
+pub use compile::{Compiled, NodeTimeouts, compile, compile_with_changes, spec_text};
 pub use import::{Import, Imported, Imports};
 pub use input::{CompileInput, Providers, VariableArgument, VariableInputs};
 pub use missing::{MissingVariable, missing_variables};

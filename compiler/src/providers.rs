@@ -270,7 +270,7 @@ impl Expansion<'_> {
     }
 
     /// `--provider` replaces every type by one; aliases stay, because what is made through two of them is apart.
-    fn replaced(&self, wanted: &ProviderRef) -> ProviderRef {
+    pub(crate) fn replaced(&self, wanted: &ProviderRef) -> ProviderRef {
         match self.input.provider_override {
             Some(other) if wanted.provider_type() != VALUE_KIND => wanted.of_type(other),
             _ => wanted.clone(),

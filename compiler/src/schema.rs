@@ -9,6 +9,7 @@ use cloudtik_syntax::{Block, Body};
 use crate::check::check_value;
 use crate::dynamic::{DYNAMIC, Dynamic};
 use crate::object_block::check_parts;
+use crate::template::{FROM, check_inherited};
 
 /// Characters of the label of a nested block: as long as one part of a host name, which some of them become.
 const LABEL_CHARS_MAX: usize = 63;
@@ -35,6 +36,10 @@ pub struct BlockSchema {
     pub object: Option<Type>,
     /// Whether the blocks in it are written: no `dynamic` makes them.
     pub written: bool,
+    /// Whether `from` names templates that it inherits from.
+    pub inherits: bool,
+    /// Whether one that is off says something all the same.
+    pub off_counts: bool,
 }
 
 /// How often a nested block may stand in its parent.
@@ -181,10 +186,27 @@ impl BlockSchema {
     }
 }
 
+/// How much of a block a body is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// All of it.
+    Whole,
+    /// What it says beside what it inherits, or others inherit of it: what is required may stand elsewhere.
+    Part,
+}
+
 /// Says everything that is wrong with the names of a body; values are checked when they are evaluated.
 pub(crate) fn check_body(body: &Body, schema: &BlockSchema, what: &str, header: Span, found: &mut Diagnostics) {
+    check_extent(body, schema, Extent::Whole, what, header, found);
+}
+
+/// The same of a body that may be a part.
+pub(crate) fn check_extent(body: &Body, schema: &BlockSchema, extent: Extent, what: &str, header: Span, found: &mut Diagnostics) {
     for attribute in &body.attributes {
         let name = &*attribute.name.name;
+        if extent == Extent::Part {
+            check_inherited(&attribute.value, schema, found);
+        }
         if schema.open || schema.attribute(name).is_some() {
             continue;
         }
@@ -207,7 +229,7 @@ pub(crate) fn check_body(body: &Body, schema: &BlockSchema, what: &str, header: 
     for rule in &schema.attributes {
         let name = rule.schema.name;
         let is_written = body.attributes.iter().any(|a| &*a.name.name == name) || body.blocks.iter().any(|block| makes(block) == name);
-        if rule.schema.presence == Presence::Required && !is_written {
+        if extent == Extent::Whole && rule.schema.presence == Presence::Required && !is_written {
             found.push(
                 Diagnostic::error("missing-attribute", format!("{what} needs `{}`", rule.schema.name))
                     .at(header)
@@ -217,7 +239,7 @@ pub(crate) fn check_body(body: &Body, schema: &BlockSchema, what: &str, header: 
     }
     let mut seen = BTreeMap::new();
     for block in &body.blocks {
-        check_nested(block, schema, what, &mut seen, found);
+        check_nested(block, schema, extent, what, &mut seen, found);
     }
 }
 
@@ -230,10 +252,10 @@ fn makes(block: &Block) -> &str {
     label.map_or(&block.kind.name, |label| &label.text)
 }
 
-fn check_nested<'b>(block: &'b Block, schema: &BlockSchema, what: &str, seen: &mut Seen<'b>, found: &mut Diagnostics) {
+fn check_nested<'b>(block: &'b Block, schema: &BlockSchema, extent: Extent, what: &str, seen: &mut Seen<'b>, found: &mut Diagnostics) {
     let name = &*block.kind.name;
     if name == DYNAMIC && schema.name != TOP_LEVEL && !schema.written {
-        return Dynamic::check(block, schema, what, found);
+        return Dynamic::check(block, schema, extent, what, found);
     }
     let Some(rule) = schema.block(name) else {
         found.push(schema.unknown_block(name, block.kind.span, what));
@@ -256,7 +278,9 @@ fn check_nested<'b>(block: &'b Block, schema: &BlockSchema, what: &str, seen: &m
     if let Some(ty) = &rule.schema.object {
         check_parts(&block.body, name, ty, found);
     } else if !rule.schema.open || rule.schema.labels.is_empty() {
-        check_body(&block.body, &rule.schema, &format!("`{name}`"), block.header, found);
+        let inherits = rule.schema.inherits && block.body.attribute(FROM).is_some();
+        let extent = if inherits { Extent::Part } else { extent };
+        check_extent(&block.body, &rule.schema, extent, &format!("`{name}`"), block.header, found);
     }
 }
 

@@ -8,6 +8,7 @@ use cloudtik_lang::{Found, Scope, Step, Traversal};
 use cloudtik_model::{Address, Diagnostic, Diagnostics, Expr, ExprKind, Key, LateName, Segment, Span, Value, did_you_mean};
 
 use crate::declare::Name;
+use crate::template::INHERITED;
 
 /// What has been evaluated so far.
 #[derive(Default)]
@@ -42,6 +43,22 @@ impl World {
         self.searches.set(searches + 1);
         let all: Vec<String> = self.declared.iter().map(ToString::to_string).collect();
         did_you_mean(&name.to_string(), all.iter().map(String::as_str)).map(str::to_owned)
+    }
+
+    /// What is said of a name that nothing declares.
+    pub(crate) fn unknown(&self, name: &Name, span: Span) -> Diagnostic {
+        let near = self.nearest(name);
+        let what = match name {
+            Name::Variable(label) => format!("there is no variable `{label}`"),
+            Name::Local(label) => format!("there is no local value `{label}`"),
+            Name::Workspace(label) => format!("there is no workspace `{label}`"),
+            Name::Cluster(label) => format!("there is no cluster `{label}`"),
+            Name::Template(label) => format!("there is no template `{label}`"),
+            Name::Data(kind, label) => format!("there is no data `{kind}` `{label}`"),
+            _ => format!("there is no resource `{name}`"),
+        };
+        let help = near.map_or_else(|| declare_hint(name), |near| format!("did you mean `{near}`?"));
+        Diagnostic::error("unknown-reference", what).at(span).help(help)
     }
 }
 
@@ -95,7 +112,7 @@ impl<'a> BlockScope<'a> {
         if self.world.failed.contains(&name) {
             return Err(Diagnostic::error(SAID_BEFORE, format!("`{name}` has errors")).at(*span).into());
         }
-        Err(self.unknown(&name, *span).into())
+        Err(self.world.unknown(&name, *span).into())
     }
 
     /// Notes what a reference needs, for the edges of the graph: resources; heads where one is named; of other references to workspaces
@@ -129,20 +146,6 @@ impl<'a> BlockScope<'a> {
             (Instances::Count(count), None) => needs.extend((0..*count).map(|i| needed(Some(Key::Index(i))))),
             (Instances::Keys(keys), None) => needs.extend(keys.iter().map(|key| needed(Some(Key::Name(Arc::clone(key)))))),
         }
-    }
-
-    fn unknown(&self, name: &Name, span: Span) -> Diagnostic {
-        let near = self.world.nearest(name);
-        let what = match name {
-            Name::Variable(label) => format!("there is no variable `{label}`"),
-            Name::Local(label) => format!("there is no local value `{label}`"),
-            Name::Workspace(label) => format!("there is no workspace `{label}`"),
-            Name::Cluster(label) => format!("there is no cluster `{label}`"),
-            Name::Data(kind, label) => format!("there is no data `{kind}` `{label}`"),
-            _ => format!("there is no resource `{name}`"),
-        };
-        let help = near.map_or_else(|| declare_hint(name), |near| format!("did you mean `{near}`?"));
-        Diagnostic::error("unknown-reference", what).at(span).help(help)
     }
 
     fn late_name(&self, traversal: &Traversal<'_>) -> Result<Found, Diagnostics> {
@@ -226,9 +229,22 @@ fn declare_hint(name: &Name) -> String {
         Name::Workspace(label) => format!("declare it: `workspace \"{label}\" {{ … }}`"),
         Name::Cluster(label) => format!("declare it: `cluster \"{label}\" {{ … }}`"),
         Name::Resource(kind, label) => format!("declare it: `resource \"{kind}\" \"{label}\" {{ … }}`"),
+        Name::Template(label) => format!("declare it: `template \"{label}\" {{ … }}`"),
         Name::Data(kind, label) => format!("declare it: `data \"{kind}\" \"{label}\" {{ … }}`"),
         Name::Output(_) | Name::Provider(..) => String::from("nothing can refer to it"),
     }
+}
+
+/// `inherited` where there is nothing behind it.
+fn nothing_inherited(traversal: &Traversal<'_>) -> Diagnostic {
+    let Some(Step::Attribute(name, _)) = traversal.steps.first() else {
+        return Diagnostic::error("nothing-inherited", format!("`{INHERITED}` stands for what one attribute inherits"))
+            .at(traversal.span)
+            .help(format!("write `{INHERITED}.NAME`"));
+    };
+    Diagnostic::error("nothing-inherited", format!("nothing is inherited for `{name}`"))
+        .at(traversal.span)
+        .help(format!("name a template with it in `from`, or say what it is without: `try({INHERITED}.{name}, …)`"))
 }
 
 /// The key that an index expression means.
@@ -261,7 +277,12 @@ impl Scope for BlockScope<'_> {
                 }
                 _ => Err(Diagnostic::error("incomplete-reference", "`data` needs a kind and a name behind it").at(traversal.span).into()),
             },
-            "module" | "inherited" => Err(crate::schema::not_in_effect(traversal.root, traversal.root_span).into()),
+            "module" => Err(crate::schema::not_in_effect(traversal.root, traversal.root_span).into()),
+            INHERITED => Err(nothing_inherited(traversal).into()),
+            "template" => Err(Diagnostic::error("template-here", "a template is inherited, and is no value")
+                .at(traversal.span)
+                .help("write `from = template.NAME` in a workspace or a cluster")
+                .into()),
             "terraform" => Err(Diagnostic::error("no-terraform", "there is no `terraform` object")
                 .at(traversal.span)
                 .help("environments are files of values (`--var-file`) and a state each")

@@ -10,7 +10,7 @@ use cloudtik_syntax::Block;
 
 use crate::check::{check_value, like_a_name};
 use crate::declare::{CLIENT_PROVIDER, Name, named_by};
-use crate::dynamic::{Unrolled, unrolled};
+use crate::dynamic::Unrolled;
 use crate::evaluate::{Evaluated, Whose};
 use crate::expand::{Expansion, attribute, attribute_of_lifecycle, located, merged_lifecycle};
 use crate::language::NAME_CHARS_MAX;
@@ -19,6 +19,7 @@ use crate::proxy::check_proxy;
 use crate::schema::Check;
 use crate::scope::Instance;
 use crate::storage::check_stores;
+use crate::template::Inherited;
 
 /// The workspaces that were expanded, with what clusters use of them.
 pub(crate) type Workspaces = BTreeMap<Address, (WorkspaceSpec, WorkspaceUse)>;
@@ -26,16 +27,19 @@ pub(crate) type Workspaces = BTreeMap<Address, (WorkspaceSpec, WorkspaceUse)>;
 /// Expands a `workspace` block: its instances are lowered and go into the graph.
 pub(crate) fn expand_workspace(expansion: &mut Expansion<'_>, name: &Name, block: &Block) {
     let Name::Workspace(label) = name else { return };
+    let schema = expansion.top("workspace");
+    let Some(inherited) = Inherited::of(expansion, block, &schema) else { return };
+    let block = &*inherited.block;
     let Some(chosen) = expansion.choose_for_workspace(block) else { return };
     let Some(instances) = expansion.instances(block) else { return };
-    let schema = expansion.top("workspace");
     let mut values = Vec::new();
     for instance in &instances.list {
         let address = Address::of("workspace", Arc::clone(label)).with_key(instance.key.clone());
         let Some(used) = expansion.used_provider(&chosen, instance) else { continue };
         let mut found = Diagnostics::new();
-        let Unrolled { block, instance } = unrolled(expansion, block, instance, &schema, &mut found);
+        let Unrolled { block, instance } = inherited.unrolled(expansion, instance, &schema, &mut found);
         let (block, instance) = (&*block, &*instance);
+        expansion.write_spec(&address, block, instance, &schema);
         let client = client_provider(expansion, block, instance, &used);
         let evaluator = expansion.evaluator(instance);
         let mut evaluated = evaluator.block(block, &schema, &mut found);

@@ -280,7 +280,7 @@ pub(crate) enum Command {
         #[command(flatten)]
         plan: PlanFlags,
     },
-    /// Show the state, or a saved plan
+    /// Show the state, a saved plan, or a block of the spec
     Show {
         /// A plan that `cloudtik plan --out FILE` saved
         #[arg(value_name = "FILE")]
@@ -288,6 +288,9 @@ pub(crate) enum Command {
         /// Print it as JSON
         #[arg(long)]
         json: bool,
+        /// Print this block of the spec with what it inherits, each line with its origin
+        #[arg(long, value_name = "ADDRESS", value_parser = address, conflicts_with_all = ["file", "json"])]
+        spec: Option<Address>,
         #[command(flatten)]
         variables: VariableFlags,
     },

@@ -21,7 +21,7 @@ const LATER_FLAGS: &[(&str, &[&str])] = &[
     ("plan", &["base", "data", "refresh-facts", "refresh-only", "state", "unset-vars"]),
     ("apply", &["keep-failed", "refresh-facts", "refresh-only", "state"]),
     ("destroy", &["state"]),
-    ("show", &["record", "spec"]),
+    ("show", &["record"]),
 ];
 
 /// Words that people know from elsewhere, and what to type here: Terraform's first, then the predecessor's.

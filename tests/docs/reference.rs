@@ -53,6 +53,7 @@ fn block(schema: &BlockSchema, parent: &str, many: bool, level: usize, out: &mut
                  `id`, by the name that only one can have, or by its `tags`. The kind `workspace` takes the `name` of a workspace of another \
                  project, and gives what `workspace.NAME` exports."
             }
+            "template" => "Any attributes and blocks of a workspace, or any of a cluster, and `from`: see [templates](templates.md).",
             "runtime" => "It also takes the options of its module: see [runtimes](runtimes.md).",
             "scaling" => "It is carried to the head and not in effect in this version: what stands in it is not looked at.",
             _ if path.starts_with("cluster.scaling.") => "Carried as it is.",

@@ -33,7 +33,7 @@ mod yaml;
 pub use console::console_text;
 pub use convert::{ConvertError, convert};
 pub use evaluate::{evaluate, resolve};
-pub use functions::{FunctionInfo, clean_path, function_names, functions, utc_text};
+pub use functions::{FunctionInfo, INHERIT, clean_path, function_names, functions, utc_text};
 pub use impure::{Impure, Moment, Planning, impure_calls};
 pub use instantiate::{
     Filling, Fragment, LateValues, fill_late, instantiate, instantiate_head, late_names_of, members_value, worker_address,

@@ -10,5 +10,6 @@
 mod dynamic;
 mod moved;
 mod refused;
+mod templates;
 mod told;
 mod world;

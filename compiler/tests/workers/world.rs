@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, LazyLock};
 
-use cloudtik_compiler::{CompileInput, Compiled, Providers, VariableInputs, compile};
+use cloudtik_compiler::{CompileInput, Compiled, Providers, VariableInputs, compile, spec_text};
 use cloudtik_model::spec::{ClusterSpec, NodeSpec, WorkspaceSpec, WorkspaceUse};
 use cloudtik_model::{
     Address, ChangeWord, Diagnostics, Graph, HeadConfig, MemorySources, Node, ProviderRef, ReadError, ResourceSpec, SourceMap, SourceSet,
@@ -12,6 +12,25 @@ use cloudtik_provider_api::{
     AttributeSchema, CallError, Capabilities, Cloud, ErrorClass, Expected, Facts, Idempotency, KindSchema, Lowered, Provider,
     ProviderSchema, ResourceBuilder, VALUE_KIND, ValueProvider, Visibility, reference,
 };
+
+/// What it ships.
+const SHIPPED: &str = r#"
+template "tiny" {
+  head {
+    cpus = 1
+  }
+  workers "default" {
+    cpus       = 1
+    memory_gib = 2
+  }
+}
+template "tiny-highmem" {
+  from = "tiny"
+  workers "default" {
+    memory_gib = 8
+  }
+}
+"#;
 
 /// A cloud with a network for each workspace and an instance for each node.
 pub(crate) struct Toy;
@@ -61,6 +80,10 @@ impl Provider for Toy {
 
     fn schema(&self) -> &ProviderSchema {
         &SCHEMA
+    }
+
+    fn templates(&self) -> &'static [&'static str] {
+        &[SHIPPED]
     }
 
     fn capabilities(&self, _: &ProviderRef, _: &Value, _: &Facts) -> Option<Capabilities> {
@@ -228,10 +251,21 @@ pub(crate) fn run_at(source: &str, folder: &'static str) -> (Compiled, SourceMap
 }
 
 pub(crate) fn compile_sources(sources: &dyn SourceSet) -> (Compiled, SourceMap, Diagnostics) {
+    with_input(sources, compile)
+}
+
+/// A block of the spec after inheritance.
+pub(crate) fn shown(source: &str, at: &str) -> (Option<String>, SourceMap, Diagnostics) {
+    let source = format!("{START}{source}");
+    let sources = MemorySources::new([("main.hcl", source.as_str()), ("plain/module.hcl", PLAIN)]);
+    with_input(&sources, |input| spec_text(input, &address(at)))
+}
+
+fn with_input<T>(sources: &dyn SourceSet, run: impl FnOnce(&CompileInput<'_>) -> T) -> T {
     let mut providers = Providers::new();
     providers.insert(VALUE_KIND, Arc::new(ValueProvider::new()));
     providers.insert("toy", Arc::new(Toy));
-    compile(&CompileInput {
+    run(&CompileInput {
         sources,
         variables: &VariableInputs::default(),
         providers: &providers,

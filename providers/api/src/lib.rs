@@ -18,6 +18,7 @@ mod record;
 mod schema;
 mod storage;
 mod tags;
+mod templates;
 mod value_kind;
 
 pub use batch::{Batch, Together, numbers_of, numbers_text, parts_of, with_number, without_number};
@@ -46,4 +47,5 @@ pub use storage::ExistingStore;
 pub use tags::{
     CLUSTER_TAG, GROUP_TAG, HEAD_ROLE, ROLE_TAG, SEQUENCE_TAG, STATUS_PREFIX, TEMPLATE_TAG, WORKER_ROLE, WORKSPACE_TAG, merged_tags,
 };
+pub use templates::{TEMPLATES_BY_SIZE, TEMPLATES_WITH_GPUS};
 pub use value_kind::{VALUE_KIND, ValueProvider};

@@ -58,6 +58,11 @@ pub trait Provider: Send + Sync {
     /// What it has.
     fn schema(&self) -> &ProviderSchema;
 
+    /// The templates that it ships for clusters, as texts of the language: `template` blocks, each of which may have another's name in `from`.
+    fn templates(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// Errors of a `provider` block beyond types; each at the block's place.
     fn check_config(&self, _config: &ProviderConfig) -> Diagnostics {
         Diagnostics::new()

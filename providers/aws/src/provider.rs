@@ -49,6 +49,10 @@ impl Provider for AwsProvider {
         &self.schema
     }
 
+    fn templates(&self) -> &'static [&'static str] {
+        &[include_str!("templates.hcl")]
+    }
+
     fn check_config(&self, config: &ProviderConfig) -> Diagnostics {
         let mut found = Diagnostics::new();
         let role = config.attributes.get("assume_role").filter(|role| !role.is_null());

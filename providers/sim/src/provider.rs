@@ -13,7 +13,7 @@ use cloudtik_model::{
 };
 use cloudtik_provider_api::{
     Answer, BoxFuture, Call, CallError, Capabilities, Capability, Cloud, Connection, DialTarget, ErrorClass, Facts, HEAD_CONTROLLER_KIND,
-    Lowered, Provider, ProviderSchema, SIMULATED,
+    Lowered, Provider, ProviderSchema, SIMULATED, TEMPLATES_BY_SIZE, TEMPLATES_WITH_GPUS,
 };
 
 use crate::faults::FaultRates;
@@ -48,6 +48,10 @@ impl Provider for SimProvider {
 
     fn schema(&self) -> &ProviderSchema {
         &self.schema
+    }
+
+    fn templates(&self) -> &'static [&'static str] {
+        &[TEMPLATES_BY_SIZE, TEMPLATES_WITH_GPUS]
     }
 
     fn check_config(&self, config: &ProviderConfig) -> Diagnostics {

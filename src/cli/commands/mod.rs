@@ -95,6 +95,7 @@ fn choose(command: &Command, context: &Context<'_>) -> Result<Exit, Failure> {
             }
             apply::run(context, None, *auto_approve, &options, plan)
         }
+        Command::Show { spec: Some(address), .. } => spec::show(context, address),
         Command::Show { file, json, .. } => show::run(context, file.as_deref(), *json),
         Command::State { action } => state::run(context, action),
         Command::Output { name, json, raw, .. } => output::run(context, name.as_deref(), *json, *raw),

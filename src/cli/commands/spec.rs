@@ -1,4 +1,4 @@
-//! `validate`, `graph` and `compile`: what can be said of a spec without asking anybody.
+//! `validate`, `graph`, `compile` and `show --spec`: what can be said of a spec without asking anybody.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use cloudtik::model::Address;
 use cloudtik::{Failure, FailureKind};
 
 use super::super::arguments::{EmitFormat, GraphFormat, ProviderFlags};
-use super::super::values::many;
+use super::super::values::{harmless, many};
 use super::super::{Exit, diagnostics, project};
 use super::{Context, file_error};
 
@@ -44,6 +44,13 @@ pub(crate) fn graph(context: &Context<'_>, format: GraphFormat, provider: &Provi
         GraphFormat::Mermaid => context.printer.data(&cloudtik::graph_mermaid(&compilation.graph)),
         GraphFormat::Json => context.printer.json_line(&cloudtik::graph_json(&compilation.graph)),
     }
+    Ok(Exit::Done)
+}
+
+/// `cloudtik show --spec ADDRESS`
+pub(crate) fn show(context: &Context<'_>, address: &Address) -> Result<Exit, Failure> {
+    let text = project::open(context.environment, context.given, None, None)?.spec_text(address)?;
+    context.printer.data(&harmless(&text));
     Ok(Exit::Done)
 }
 

@@ -8,6 +8,7 @@ mod encoding;
 mod files;
 mod format;
 pub(crate) mod hash;
+mod inherit;
 mod network;
 mod numeric;
 mod rsa;
@@ -20,6 +21,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 pub use files::clean as clean_path;
+pub use inherit::INHERIT;
 pub use time::utc_text;
 
 use cloudtik_model::{Type, Value, did_you_mean};
@@ -285,7 +287,8 @@ impl Function {
 }
 
 fn find(name: &str) -> Option<&'static Function> {
-    TABLE.get(name).copied()
+    const INTERNAL: &Function = &inherit::FUNCTION;
+    TABLE.get(name).copied().or((name == INHERIT).then_some(INTERNAL))
 }
 
 /// The function that was meant, or how functions of other systems are done here.

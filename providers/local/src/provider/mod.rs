@@ -15,7 +15,7 @@ use std::sync::Arc;
 use cloudtik_model::spec::{ClusterSpec, WorkspaceSpec, WorkspaceUse};
 use cloudtik_model::{Diagnostic, Diagnostics, Number, ProviderConfig, ProviderRef, Value, did_you_mean};
 use cloudtik_provider_api::{
-    CallError, Capabilities, Capability, Cloud, ErrorClass, FactQuestion, Facts, Lowered, Provider, ProviderSchema,
+    CallError, Capabilities, Capability, Cloud, ErrorClass, FactQuestion, Facts, Lowered, Provider, ProviderSchema, TEMPLATES_BY_SIZE,
 };
 
 pub use cloud::LocalCloud;
@@ -54,6 +54,11 @@ impl Provider for LocalProvider {
 
     fn schema(&self) -> &ProviderSchema {
         &self.schema
+    }
+
+    fn templates(&self) -> &'static [&'static str] {
+        // Of GPUs this machine's nodes have none of their own.
+        &[TEMPLATES_BY_SIZE]
     }
 
     fn check_config(&self, config: &ProviderConfig) -> Diagnostics {
