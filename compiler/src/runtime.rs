@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cloudtik_lang::late_names_of;
-use cloudtik_model::spec::{Fields, ListenPort};
+use cloudtik_model::spec::{Field, Fields, ListenPort};
 use cloudtik_model::{
     Address, ChangeWord, Diagnostic, Diagnostics, LateName, MembershipConfig, ServiceConfig, Span, StepSpec, Value, did_you_mean,
 };
@@ -310,28 +310,38 @@ fn waits(expansion: &Expansion<'_>, cluster: &Address, block: &Block, instance: 
     waits
 }
 
+/// The module of a name, from its folder or shipped. `None`: none of that name is shipped.
+fn loaded(expansion: &Expansion<'_>, label: &str, source: Option<&Field>) -> Option<(Option<Module>, Diagnostics)> {
+    let map = &mut expansion.reads.map.borrow_mut();
+    let Some(folder) = source.filter(|source| !source.value.is_null()) else { return load_shipped(label, map) };
+    let path = folder.value.as_str().unwrap_or_default();
+    Some(load_folder(label, expansion.reads.sources, path, folder.span, map))
+}
+
+/// The options of a runtime that its module declares sensitive.
+pub(crate) fn sensitive_options(expansion: &Expansion<'_>, block: &Block, instance: &Instance) -> BTreeSet<Arc<str>> {
+    let Some(label) = block.labels.first() else { return BTreeSet::new() };
+    let source = attribute(block, "source").and_then(|source| {
+        let (value, _) = expansion.evaluator(instance).expression(&source.value, false).ok()?;
+        Some(Field::new(value, source.value.span))
+    });
+    let module = loaded(expansion, &label.text, source.as_ref()).and_then(|(module, _)| module);
+    let options = module.iter().flat_map(|module| module.options());
+    options.filter(|option| option.sensitive).map(|option| Arc::clone(&option.name)).collect()
+}
+
 fn load(expansion: &Expansion<'_>, runtime: &Evaluated, source: &Block, found: &mut Diagnostics) -> Option<Module> {
     let label = source.labels.first()?;
-    let map = &mut expansion.reads.map.borrow_mut();
-    let (module, diagnostics) = match runtime.fields.get("source") {
-        Some(folder) => {
-            let path = folder.value.as_str().unwrap_or_default();
-            load_folder(&label.text, expansion.reads.sources, path, folder.span, map)
-        }
-        None => match load_shipped(&label.text, map) {
-            Some(loaded) => loaded,
-            None => {
-                let near = did_you_mean(&label.text, shipped_names());
-                let all: Vec<&str> = shipped_names().collect();
-                found.push(
-                    Diagnostic::error("unknown-runtime", format!("there is no runtime `{}`", label.text))
-                        .at(label.span)
-                        .maybe_help(near.map(|near| format!("did you mean `{near}`?")))
-                        .note(format!("this version ships {}; `source` names a module folder of your own", all.join(", "))),
-                );
-                return None;
-            }
-        },
+    let Some((module, diagnostics)) = loaded(expansion, &label.text, runtime.fields.get("source")) else {
+        let near = did_you_mean(&label.text, shipped_names());
+        let all: Vec<&str> = shipped_names().collect();
+        found.push(
+            Diagnostic::error("unknown-runtime", format!("there is no runtime `{}`", label.text))
+                .at(label.span)
+                .maybe_help(near.map(|near| format!("did you mean `{near}`?")))
+                .note(format!("this version ships {}; `source` names a module folder of your own", all.join(", "))),
+        );
+        return None;
     };
     found.extend(diagnostics);
     let module = module?;

@@ -12,6 +12,7 @@ use cloudtik_syntax::{Attribute, Block, format, parse_expression};
 use crate::dynamic::has_dynamic;
 use crate::evaluate::Evaluator;
 use crate::expand::Expansion;
+use crate::runtime::sensitive_options;
 use crate::schema::{AttributeRule, BlockSchema};
 use crate::scope::Instance;
 
@@ -51,7 +52,7 @@ impl Expansion<'_> {
             None
         };
         let Some((block, schema)) = part.filter(|(block, _)| !has_dynamic(&block.body)) else { return };
-        let mut writer = Writer { expansion: self, evaluator: self.evaluator(instance), out: String::new() };
+        let mut writer = Writer { expansion: self, evaluator: self.evaluator(instance), instance, out: String::new() };
         if address.key().is_some() {
             let _ = writeln!(writer.out, "# {address}");
         }
@@ -80,6 +81,7 @@ fn part_at<'b>(block: &'b Block, schema: &'b BlockSchema, rest: &[Segment]) -> O
 struct Writer<'e> {
     expansion: &'e Expansion<'e>,
     evaluator: Evaluator<'e>,
+    instance: &'e Instance,
     out: String,
 }
 
@@ -88,8 +90,9 @@ impl Writer<'_> {
         let labels: String = block.labels.iter().map(|label| format!("{} ", render_line(&Value::from(Arc::clone(&label.text))))).collect();
         let origin = self.origin(block.header);
         let _ = writeln!(self.out, "{} {labels}{{ # {origin}", block.kind.name);
+        let hidden = if schema.name == "runtime" { sensitive_options(self.expansion, block, self.instance) } else { BTreeSet::new() };
         for attribute in &block.body.attributes {
-            self.attribute(attribute, schema.attribute(&attribute.name.name));
+            self.attribute(attribute, schema.attribute(&attribute.name.name), hidden.contains(&attribute.name.name));
         }
         for rule in &schema.attributes {
             if let (Presence::Default(value), None) = (&rule.schema.presence, block.body.attribute(rule.schema.name)) {
@@ -104,9 +107,9 @@ impl Writer<'_> {
         self.out.push_str("}\n");
     }
 
-    fn attribute(&mut self, attribute: &Attribute, rule: Option<&AttributeRule>) {
+    fn attribute(&mut self, attribute: &Attribute, rule: Option<&AttributeRule>, is_hidden: bool) {
         let name = &attribute.name.name;
-        match self.value(attribute, rule) {
+        match self.value(attribute, rule).map(|value| value.marked(is_hidden)) {
             Some(value) => {
                 let layers = layers(&attribute.value);
                 let values: Vec<Option<Value>> =

@@ -1,5 +1,8 @@
 //! `template` and `from`: what a block is once it has what it inherits. The table of merges is a golden case; here are its edges.
 
+use cloudtik_compiler::language::top_level;
+use cloudtik_compiler::schema::BlockSchema;
+
 use crate::world::{attribute, compiled, describe, errors, resource, shown};
 
 /// The lines of the block at an address that come from no default, without their places.
@@ -217,4 +220,33 @@ cluster "c" {
     assert_eq!(made.workspaces.len(), 3, "{:?}", made.workspaces.keys());
     let workers = "workers \"default\" {\ncpus = 1\nmemory_gib = 8\n}";
     written(source, "cluster.c.workers.default", workers);
+}
+
+/// What a module declares sensitive is not shown, whoever wrote it.
+#[test]
+fn sensitive_options_are_not_shown() {
+    let source =
+        "cluster \"c\" {\nworkspace = workspace.w\nhead {}\nruntime \"secretive\" {\nsource = \"secretive\"\npassword = \"hunter2\"\n}\n}";
+    let expected = "runtime \"secretive\" {\nsource = \"secretive\"\npassword = \"(sensitive value)\"\n}";
+    written(source, "cluster.c.runtime.secretive", expected);
+}
+
+/// What `enabled = false` takes away is a block with a label: each of them knows the word.
+#[test]
+fn every_labelled_block_can_be_turned_off() {
+    fn walk(schema: &BlockSchema, path: &str, seen: &mut usize) {
+        for rule in &schema.blocks {
+            let path = format!("{path}.{}", rule.schema.name);
+            if !rule.schema.labels.is_empty() && !path.contains("scaling") {
+                assert!(rule.schema.attribute("enabled").is_some(), "`{path}` has no `enabled`");
+                *seen += 1;
+            }
+            walk(&rule.schema, &path, seen);
+        }
+    }
+    let mut seen = 0;
+    for name in ["workspace", "cluster"] {
+        walk(&top_level().block(name).unwrap().schema, name, &mut seen);
+    }
+    assert!(seen >= 9, "{seen}");
 }

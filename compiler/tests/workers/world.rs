@@ -197,6 +197,20 @@ module "plain" {
 run "go" { run = "true" }
 "#;
 
+/// Has an option that is nobody's business.
+const SECRETIVE: &str = r#"
+module "secretive" {
+  version     = "1"
+  description = "d"
+  roles       = ["head"]
+}
+option "password" {
+  type      = string
+  sensitive = true
+}
+run "go" { run = "echo ${option.password}" }
+"#;
+
 /// Needs three members.
 pub(crate) const THREE: &str = r#"
 module "three" {
@@ -257,7 +271,7 @@ pub(crate) fn compile_sources(sources: &dyn SourceSet) -> (Compiled, SourceMap, 
 /// A block of the spec after inheritance.
 pub(crate) fn shown(source: &str, at: &str) -> (Option<String>, SourceMap, Diagnostics) {
     let source = format!("{START}{source}");
-    let sources = MemorySources::new([("main.hcl", source.as_str()), ("plain/module.hcl", PLAIN)]);
+    let sources = MemorySources::new([("main.hcl", source.as_str()), ("plain/module.hcl", PLAIN), ("secretive/module.hcl", SECRETIVE)]);
     with_input(&sources, |input| spec_text(input, &address(at)))
 }
 
