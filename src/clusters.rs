@@ -320,8 +320,8 @@ fn cluster_of(state: &State, word: Option<&str>) -> Result<Address, Failure> {
     let mut known: Vec<Address> = state
         .resources
         .keys()
-        .filter(|address| address.root() == "cluster" && address.segments().len() > 2)
-        .map(|address| address.prefix(2))
+        .filter(|address| address.root() == "cluster" && !address.in_block().is_empty())
+        .map(Address::block)
         .collect();
     known.dedup();
     let listed = || known.iter().map(|cluster| format!("`{cluster}`")).collect::<Vec<_>>().join(", ");

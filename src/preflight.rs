@@ -96,7 +96,7 @@ fn needed(plan: &Plan, state: &State) -> Vec<Needed> {
     };
     let has_effect = |address: &Address| plan.changes.get(address).is_some_and(Change::has_effect);
     let needed = |head: &Change| {
-        let cluster = head.address.prefix(2);
+        let cluster = head.address.block();
         if head.address != cluster.child("head") || !stays(&head.address) || head.depends_on.iter().any(has_effect) {
             return None;
         }

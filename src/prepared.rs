@@ -49,7 +49,7 @@ fn leaves(plan: &Plan) -> BTreeSet<Address> {
     let goes = |address: &&Address, change: &&cloudtik_planner::Change| {
         change.action == Action::Delete && address.segments().last().is_some_and(|last| &*last.name == HEAD_CONTROLLER_KIND)
     };
-    plan.changes.iter().filter(|(address, change)| goes(address, change)).map(|(address, _)| address.prefix(2)).collect()
+    plan.changes.iter().filter(|(address, change)| goes(address, change)).map(|(address, _)| address.block()).collect()
 }
 
 impl Prepared<'_> {

@@ -17,8 +17,8 @@ use cloudtik_executor::durable::{
 use cloudtik_executor::engine::{Limits, SettleMode, Settlement, SettlementInput, SettlementReport, broken_batches};
 use cloudtik_lang::{Moment, utc_text};
 use cloudtik_model::{
-    Address, Diagnostic, Diagnostics, Graph, HeadConfig, Key, MemorySources, Node, ProviderRef, SourceMap, SourceSet as _, Span, State,
-    Value, Verdict, judge,
+    Address, Diagnostic, Diagnostics, Graph, HeadConfig, Key, MemorySources, Node, ProviderRef, ReadError, SourceMap, SourceSet as _, Span,
+    State, Value, Verdict, judge,
 };
 use cloudtik_planner::{Change, Costs, Estimate, Mode, Plan, PlanInput, Settled, changes_for_policies, estimate, execution, plan};
 use cloudtik_provider_api::{CONTROLLER_PROVIDER, DATA_QUESTION, Deed, Facts, ProviderSchema, Requests, VALUE_KIND};
@@ -406,21 +406,38 @@ impl Project {
                 return refuse(format!("`{shown}` was made with another version of provider `{provider}`"), again);
             }
         }
-        let names = self.sources.list().map_err(|error| Failure::plain(Diagnostic::error("unreadable-file", error.to_string())))?;
-        let specs: BTreeSet<&String> =
-            names.iter().filter(|name| name.ends_with(".hcl") && !name.ends_with(".vars.hcl") && !name.starts_with('.')).collect();
+        let specs = self.spec_files(plan)?;
         for name in &specs {
-            let same = self.sources.read(name).is_ok_and(|bytes| plan.sources.get(*name).is_some_and(|text| text.as_bytes() == &*bytes));
+            let same = self.sources.read(name).is_ok_and(|bytes| plan.sources.get(name).is_some_and(|text| text.as_bytes() == &*bytes));
             if !same {
                 return refuse(format!("`{name}` has changed since `{shown}` was made"), again);
             }
         }
         if !specs.is_empty()
-            && let Some(missing) = plan.sources.keys().find(|name| !specs.contains(name))
+            && let Some(missing) = plan.sources.keys().find(|name| !specs.contains(*name))
         {
             return refuse(format!("`{missing}` is gone since `{shown}` was made"), again);
         }
         Ok(())
+    }
+
+    /// The files of the spec that lie in the root and in the folders of the modules of a plan.
+    fn spec_files(&self, plan: &Plan) -> Result<BTreeSet<String>, Failure> {
+        let unreadable = |error: ReadError| Failure::plain(Diagnostic::error("unreadable-file", error.to_string()));
+        let mut names = self.sources.list().map_err(unreadable)?;
+        let folders: BTreeSet<&str> = plan.sources.keys().filter_map(|path| Some(path.rsplit_once('/')?.0)).collect();
+        for folder in folders {
+            match self.sources.list_below(folder, Some(0)) {
+                Ok(inside) => names.extend(inside.into_iter().flatten()),
+                Err(ReadError::NotFound(_)) => {}
+                Err(error) => return Err(unreadable(error)),
+            }
+        }
+        let is_spec = |path: &String| {
+            let name = path.rsplit('/').next().unwrap_or(path);
+            name.ends_with(".hcl") && !name.ends_with(".vars.hcl") && !name.starts_with('.')
+        };
+        Ok(names.into_iter().filter(is_spec).collect())
     }
 
     pub(crate) fn lock(&self, data: &DataDir, command: &str) -> Result<SessionStore, Failure> {
@@ -566,9 +583,9 @@ impl Project {
             );
         }
         notes.extend(moved.iter().map(|(to, from)| format!("{from} is now {to}")));
-        let heads = imports.keys().filter(|address| address.root() == "cluster" && **address == address.prefix(2).child("head"));
+        let heads = imports.keys().filter(|address| address.root() == "cluster" && **address == address.block().child("head"));
         notes.extend(heads.map(|head| {
-            let cluster = head.prefix(2);
+            let cluster = head.block();
             format!("{cluster} is taken over: what its steps did on {head} is seen there and not done again, and its workers stay")
         }));
         notes.extend(kept_names);
@@ -817,26 +834,35 @@ fn unmet(graph: &Graph) -> Diagnostics {
 
 /// Takes what was renamed to its new name, in memory, and gives what that was, with what could not be: what has a name already keeps it.
 fn take_moves(graph: &Graph, ledger: &mut Ledger) -> (BTreeMap<Address, Address>, Vec<String>) {
-    let (mut moved, mut kept) = (BTreeMap::new(), Vec::new());
-    for (from, to) in graph.moved.iter().map(|(from, to)| (from.clone(), to.clone())).chain(moves_of_count(graph, &ledger.state)) {
-        let there = &ledger.state.resources;
-        let old = there.range(from.clone()..).map(|(address, _)| address).take_while(|address| address.is_within(&from));
-        let (free, taken): (Vec<Address>, Vec<Address>) =
-            old.filter_map(|address| address.moved(&from, &to)).partition(|after| !there.contains_key(after));
-        if let Some(taken) = taken.first() {
-            kept.push(format!("`moved` from {from} has no effect on what is there: {taken} is in the state too, and keeps its name"));
+    let (mut moved, mut kept) = (BTreeMap::new(), BTreeSet::new());
+    let all: Vec<(Address, Address)> =
+        graph.moved.iter().map(|(from, to)| (from.clone(), to.clone())).chain(moves_of_count(graph, &ledger.state)).collect();
+    // What one puts into a module another one may take on from there.
+    for _ in 0..all.len() {
+        let before = moved.len();
+        for (from, to) in all.iter().filter(|(_, to)| !moved.contains_key(to)).cloned().collect::<Vec<_>>() {
+            let there = &ledger.state.resources;
+            let old = there.range(from.clone()..).map(|(address, _)| address).take_while(|address| address.is_within(&from));
+            let (free, taken): (Vec<Address>, Vec<Address>) =
+                old.filter_map(|address| address.moved(&from, &to)).partition(|after| !there.contains_key(after));
+            if let Some(taken) = taken.first() {
+                kept.insert(format!("`moved` from {from} has no effect on what is there: {taken} is in the state too, and keeps its name"));
+            }
+            if !free.is_empty() {
+                ledger.rename(&from, &to);
+                moved.insert(to, from);
+            }
         }
-        if !free.is_empty() {
-            ledger.rename(&from, &to);
-            moved.insert(to, from);
+        if moved.len() == before {
+            break;
         }
     }
-    (moved, kept)
+    (moved, kept.into_iter().collect())
 }
 
 /// A resource that gets `count`, or has it no more, is the first one of it and stays what it is.
 fn moves_of_count(graph: &Graph, state: &State) -> Vec<(Address, Address)> {
-    let is_resource = |address: &&Address| matches!(graph.nodes.get(*address), Some(Node::Resource(_))) && address.segments().len() == 2;
+    let is_resource = |address: &&Address| matches!(graph.nodes.get(*address), Some(Node::Resource(_))) && address.is_block();
     let other = |address: &Address| match address.key() {
         None => Some(address.with_key(Some(Key::Index(0)))),
         Some(Key::Index(0)) => Some(address.with_key(None)),

@@ -12,9 +12,6 @@ use cloudtik_provider_api::{Facts, HEAD_CONTROLLER_KIND};
 use crate::project::{durable, now};
 use crate::{Failure, Project};
 
-/// The name before the name of a module.
-const MODULE: &str = "module";
-
 /// Blocks whose parts the spec names as a whole.
 const BLOCKS: [&str; 2] = ["workspace", "cluster"];
 
@@ -272,14 +269,7 @@ enum Shape {
 
 impl Shape {
     fn of(address: &Address) -> Option<Self> {
-        let mut segments = address.segments();
-        while let [first, _, rest @ ..] = segments {
-            if &*first.name != MODULE {
-                break;
-            }
-            segments = rest;
-        }
-        match segments {
+        match address.in_module() {
             [] => Some(Self::Module),
             [first, _] if BLOCKS.contains(&&*first.name) => Some(Self::Block(first.name.to_string())),
             [first, _] => Some(Self::Resource(first.name.to_string())),

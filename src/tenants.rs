@@ -14,9 +14,6 @@ use crate::{Failure, FailureKind};
 /// Clusters that a message names.
 const NAMES_MAX: usize = 10;
 
-/// The segments of the address of a workspace: `workspace.w`.
-const WORKSPACE_SEGMENTS: usize = 2;
-
 /// Fails if a plan takes a workspace away, or makes parts of it anew (or, at these addresses, what is inside of them), while clusters of other projects are in it, in whatever state they are.
 pub(crate) fn no_tenants(world: &World<'_>, plan: &Plan, state: &State, anew: &BTreeSet<Address>) -> Result<(), Failure> {
     let mut diagnostics = Diagnostics::new();
@@ -42,7 +39,7 @@ fn disturbed(plan: &Plan, inside: &BTreeSet<Address>) -> BTreeMap<Address, bool>
     let parts = || plan.changes.values().filter(|change| change.address.root() == "workspace");
     let is_anew = |change: &cloudtik_planner::Change| change.action == Action::Replace || inside.contains(&change.address);
     let removed = |change: &&cloudtik_planner::Change| change.action == Action::Delete || change.is_reduced() || is_anew(change);
-    let workspaces: BTreeSet<Address> = parts().filter(removed).map(|change| change.address.prefix(WORKSPACE_SEGMENTS)).collect();
+    let workspaces: BTreeSet<Address> = parts().filter(removed).map(|change| change.address.block()).collect();
     let of = |workspace: &Address| {
         let own = || parts().filter(|change| change.address.is_within(workspace));
         let goes = own().all(|change| change.desired.is_none() || change.is_reduced());

@@ -158,7 +158,7 @@ impl World<'_> {
         let controllers = state.resources.iter().filter(|(_, entry)| &*entry.kind == HEAD_CONTROLLER_KIND);
         let lost = controllers.filter_map(|(address, entry)| {
             let object = entry.current.as_ref()?;
-            let head = address.prefix(2).child("head");
+            let head = address.block().child("head");
             observed.get(&head).filter(|seen| matches!(seen, Observation::Gone))?;
             let provider = state.providers.get(&entry.provider)?.get("provider")?.as_str()?;
             let kind = object.attributes.get("kind")?.as_str()?;

@@ -257,7 +257,7 @@ impl Generated {
             match name {
                 // What the kinds of a cloud decide comes below, from their schemas; a local is what uses it. What was moved is a group of
                 // workers, and tested where there are some: `tests/head_changes.rs`. An import changes nothing of what is there.
-                "locals" | "moved" | "removed" | "import" | "check" | "policy" | "provider" | "resource" | "data" => {}
+                "locals" | "module" | "moved" | "removed" | "import" | "check" | "policy" | "provider" | "resource" | "data" => {}
                 "template" => blocks.push(Block::new("template \"nothing\"", name)),
                 "variable" => blocks.push(made.block(&rule.schema, name, "variable \"v\"").with("type = string").with("default = \"v\"")),
                 "output" => blocks.push(made.block(&rule.schema, name, "output \"o\"").with("value = workspace.w.network.cidr")),

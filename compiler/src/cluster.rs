@@ -33,7 +33,7 @@ pub(crate) fn expand_cluster(expansion: &mut Expansion<'_>, name: &Name, block: 
     let Some(instances) = expansion.instances(&inherited.block) else { return };
     let mut values = Vec::new();
     for instance in &instances.list {
-        let address = Address::of("cluster", Arc::clone(label)).with_key(instance.key.clone());
+        let address = expansion.address("cluster", label).with_key(instance.key.clone());
         if let Some(value) = expand_instance(expansion, &inherited, instance, &address, label) {
             values.push((instance.key.clone(), value));
         }

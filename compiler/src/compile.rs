@@ -11,15 +11,17 @@ use cloudtik_model::{
 use cloudtik_provider_api::{FactQuestion, HEAD_CONTROLLER_KIND};
 use cloudtik_syntax::Block;
 
-use crate::declare::{Name, declare, order};
+use crate::declare::Name;
 use crate::evaluate::Evaluator;
 use crate::expand::Expansion;
 use crate::import::{Imports, finish_imports};
 use crate::input::{CompileInput, gather};
-use crate::load::{Reads, load};
-use crate::moved::{finish_moves, read_moves, release};
+use crate::load::Reads;
+use crate::modules::Modules;
+use crate::moved::{finish_moves, read_moves, read_removed, release};
+use crate::order::order;
 use crate::policy::{check_policies, judge_policies};
-use crate::schema::{check_body, not_in_effect};
+use crate::schema::not_in_effect;
 use crate::scope::{Instance, SAID_BEFORE, World};
 use crate::spec_text::SpecOf;
 use crate::version::check_constraint;
@@ -103,45 +105,39 @@ pub fn compile_with_changes(input: &CompileInput<'_>, changes: &[Value]) -> (Com
 fn compiled(input: &CompileInput<'_>, changes: Option<&[Value]>, spec_of: Option<&Address>) -> (Compiled, SourceMap, Diagnostics) {
     let mut map = SourceMap::default();
     let mut found = Diagnostics::new();
-    let loaded = load(input.sources, &mut map, &mut found);
-    let top = crate::language::top_level();
-    check_body(&loaded.body, &top, "a project", Span::NONE, &mut found);
+    let mut modules = Modules::read(input.sources, &mut map, &mut found);
     check_override(input, &mut found);
-    let mut declarations = declare(loaded.body, &mut found);
-    let names = order(&mut declarations, &mut found);
-    let declared = declarations.by_name.keys().filter_map(|name| match name {
-        Name::Variable(label) => Some(Arc::clone(label)),
-        _ => None,
-    });
-    let given = gather(input, &declared.collect(), &mut map, &mut found);
+    let names = order(&mut modules, &mut found);
+    let given = gather(input, &modules.root().variables(), &mut map, &mut found);
     let reads = Reads::new(input, map);
-    let mut expansion = Expansion::new(input, &reads, given, &declarations);
-    // What is part of a cycle has been said; what needs it is left out without a second error.
-    let ordered: BTreeSet<&Name> = names.iter().collect();
-    expansion.world.failed.extend(declarations.by_name.keys().filter(|name| !ordered.contains(name)).cloned());
+    let mut expansion = Expansion::new(input, &reads, given, &modules);
     expansion.spec_of = spec_of.cloned().map(SpecOf::new);
-    expansion.moves = read_moves(&expansion, &declarations.moved, &mut found);
-    for name in &names {
-        if let Some(declaration) = declarations.by_name.get(name) {
-            expansion.declaration(name, declaration);
+    read_moves(&mut expansion, &modules.root().moved);
+    for (id, name) in &names {
+        expansion.evaluate(*id, name);
+    }
+    let mut removed = Vec::new();
+    for (declarations, module) in expansion.all_instances() {
+        expansion.enter(module.as_ref());
+        declarations.checks.iter().for_each(|block| expansion.check(block));
+        match changes {
+            Some(changes) => judge_policies(&mut expansion, &declarations.policies, changes),
+            None => check_policies(&mut expansion, &declarations.policies),
         }
+        removed.extend(read_removed(&mut expansion, &declarations.removed));
     }
-    declarations.checks.iter().for_each(|block| expansion.check(block));
-    match changes {
-        Some(changes) => judge_policies(&mut expansion, &declarations.policies, changes),
-        None => check_policies(&mut expansion, &declarations.policies),
-    }
+    expansion.enter(None);
     let mut compiled = Compiled {
         answers: input.expressions.iter().map(|text| answer(&expansion, text)).collect(),
-        has_policies: !declarations.policies.is_empty(),
+        has_policies: modules.iter().any(|(_, module)| !module.declarations.policies.is_empty()),
         ..Compiled::default()
     };
-    if let Some(block) = &declarations.settings {
+    if let Some(block) = &modules.root().settings {
         settings(&expansion, block, input, &mut compiled, &mut found);
     }
-    finish_moves(&mut expansion, &declarations.removed);
-    release(&mut expansion, &declarations.removed);
-    compiled.imports = finish_imports(&mut expansion, &declarations.imports);
+    finish_moves(&mut expansion, &removed);
+    release(&mut expansion, removed);
+    compiled.imports = finish_imports(&mut expansion, &modules.root().imports);
     spread_dependencies(&mut expansion);
     compiled.questions = std::mem::take(&mut expansion.questions);
     compiled.spec_text = expansion.spec_of.take().and_then(SpecOf::text);
@@ -150,6 +146,7 @@ fn compiled(input: &CompileInput<'_>, changes: Option<&[Value]>, spec_of: Option
     found.extend(expanded);
     let mut found: Diagnostics = found.into_iter().filter(|diagnostic| diagnostic.code != SAID_BEFORE).collect();
     found.sort();
+    let found = if modules.iter().count() > 1 { said_once(found) } else { found };
     notes.sort();
     notes.dedup();
     let Reads { digests, map, planning, .. } = reads;
@@ -167,9 +164,18 @@ fn compiled(input: &CompileInput<'_>, changes: Option<&[Value]>, spec_of: Option
     compiled.head_configs = head_configs;
     compiled.workspaces = workspaces.into_iter().map(|(address, (spec, _))| (address, spec)).collect();
     compiled.notes.extend(notes);
-    compiled.sources = loaded.texts;
+    compiled.sources = modules.texts;
     compiled.reads = digests.into_inner();
     (compiled, map.into_inner(), found)
+}
+
+/// What is wrong with a module is most often wrong with each of its instances, and is said of the first.
+fn said_once(found: Diagnostics) -> Diagnostics {
+    let mut seen = BTreeSet::new();
+    let place = |diagnostic: &Diagnostic| diagnostic.primary.as_ref().map(|label| label.span);
+    let is_first =
+        |diagnostic: &Diagnostic| place(diagnostic).is_none_or(|span| seen.insert((diagnostic.code, diagnostic.title.clone(), span)));
+    found.into_iter().filter(is_first).collect()
 }
 
 /// A provider that replaces all others must be one.
@@ -225,7 +231,8 @@ fn settings(expansion: &Expansion<'_>, block: &Block, input: &CompileInput<'_>, 
 
 /// `depends_on` names blocks; the graph's edges go between nodes. Also drops edges to what a block names and is no node.
 fn spread_dependencies(expansion: &mut Expansion<'_>) {
-    let nodes: BTreeSet<Address> = expansion.graph.nodes.keys().cloned().collect();
+    let mut graph = std::mem::take(&mut expansion.graph.nodes);
+    let nodes: BTreeSet<Address> = graph.keys().cloned().collect();
     let told = told_steps(expansion);
     let below = |prefix: &Address| {
         let made = nodes.range(prefix.clone()..).take_while(|address| address.is_within(prefix));
@@ -234,21 +241,26 @@ fn spread_dependencies(expansion: &mut Expansion<'_>) {
         made.chain(told).cloned().collect::<Vec<_>>()
     };
     let mut found = Diagnostics::new();
-    let failed = &expansion.world.failed;
-    let expanded = &expansion.world.instances;
     let nothing_at = |prefix: &Address| {
-        let whole = prefix.segments().len() == 2 && prefix.key().is_none();
-        let known = named(prefix).is_some_and(|name| failed.contains(&name) || whole && expanded.contains_key(&name));
+        let whole = (prefix.is_block() || prefix.is_module()) && prefix.key().is_none();
+        let known = named(prefix)
+            .zip(expansion.around(prefix))
+            .is_some_and(|(name, world)| world.failed.contains(&name) || whole && world.instances.contains_key(&name));
         below(prefix).is_empty() && !known
     };
     let unknown = |prefix: &Address, span: Span| {
-        let whole = prefix.prefix(2);
+        let whole = prefix.block();
         let help = (whole != *prefix && !below(&whole).is_empty())
             .then(|| format!("name the whole block, `{whole}`, or a part that is made, not an attribute"));
         Diagnostic::error("unknown-reference", format!("there is nothing at `{prefix}`")).at(span).maybe_help(help)
     };
     found.extend(expansion.named.iter().filter(|(_, prefix)| nothing_at(prefix)).map(|(span, prefix)| unknown(prefix, *span)));
-    for (address, node) in &mut expansion.graph.nodes {
+    let mut waiting: BTreeMap<&Address, BTreeSet<Address>> = BTreeMap::new();
+    for (module, wanted) in &expansion.waiting {
+        found.extend(wanted.iter().filter(|(prefix, _)| nothing_at(prefix)).map(|(prefix, span)| unknown(prefix, *span)));
+        waiting.insert(module, wanted.iter().flat_map(|(prefix, _)| below(prefix)).collect());
+    }
+    for (address, node) in &mut graph {
         let depends_on = match node {
             Node::Resource(spec) => &mut spec.depends_on,
             Node::Step(spec) => &mut spec.depends_on,
@@ -261,12 +273,16 @@ fn spread_dependencies(expansion: &mut Expansion<'_>) {
                 depends_on.extend(below(prefix));
             }
         }
+        for (_, wanted) in waiting.iter().filter(|(module, _)| address.is_within(module)) {
+            depends_on.extend(wanted.iter().cloned());
+        }
         if depends_on.iter().any(|needed| !nodes.contains(needed)) {
             let spread = depends_on.iter().flat_map(|needed| if nodes.contains(needed) { vec![needed.clone()] } else { below(needed) });
             *depends_on = spread.collect();
         }
         depends_on.remove(address);
     }
+    expansion.graph.nodes = graph;
     expansion.found.extend(found);
 }
 
@@ -290,7 +306,10 @@ fn told_steps(expansion: &Expansion<'_>) -> BTreeMap<Address, Address> {
 
 /// The declaration that an address is of.
 fn named(prefix: &Address) -> Option<Name> {
-    let names: Vec<Arc<str>> = prefix.segments().iter().skip(1).map(|segment| Arc::clone(&segment.name)).collect();
+    if prefix.is_module() {
+        return prefix.modules().last().map(|module| Name::Module(Arc::clone(&module.name)));
+    }
+    let names: Vec<Arc<str>> = prefix.in_module().iter().skip(1).map(|segment| Arc::clone(&segment.name)).collect();
     crate::declare::named_by(prefix.root(), &names)
 }
 

@@ -39,7 +39,7 @@ pub(crate) fn expand_data(expansion: &mut Expansion<'_>, name: &Name, kind: &Arc
     let Some(instances) = expansion.instances(block) else { return };
     let mut values = Vec::new();
     for instance in &instances.list {
-        let base = Address::of("data", Arc::clone(kind)).child(Arc::clone(label));
+        let base = expansion.address("data", kind).child(Arc::clone(label));
         let address = base.with_key(instance.key.clone());
         let used = expansion.used_provider(&looked.chosen, instance);
         let value = used.and_then(|used| looked.instance(expansion, &used.provider, block, instance, &address));

@@ -1,14 +1,11 @@
-//! What a project declares, by name; and which declaration needs which.
+//! What a module declares, by name.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use cloudtik_lang::{ReferenceStep, references};
-use cloudtik_model::{Diagnostic, Diagnostics, Expr, ExprKind, Span, Value};
+use cloudtik_model::{Diagnostic, Diagnostics, Expr, ExprKind, MODULE, Span, Value};
 use cloudtik_syntax::{Attribute, Block, Body};
-use petgraph::algo::tarjan_scc;
-use petgraph::graph::DiGraph;
 
 use crate::check::like_a_name;
 use crate::scope::static_address;
@@ -26,6 +23,8 @@ pub(crate) enum Name {
     Cluster(Arc<str>),
     Output(Arc<str>),
     Template(Arc<str>),
+    /// The call of a module.
+    Module(Arc<str>),
 }
 
 impl fmt::Display for Name {
@@ -41,6 +40,7 @@ impl fmt::Display for Name {
             Self::Cluster(name) => write!(f, "cluster.{name}"),
             Self::Output(name) => write!(f, "output \"{name}\""),
             Self::Template(name) => write!(f, "template.{name}"),
+            Self::Module(name) => write!(f, "module.{name}"),
         }
     }
 }
@@ -77,7 +77,7 @@ impl Declaration {
     }
 
     /// Whether an attribute in it says through which configuration something is made.
-    fn names_provider(&self, attribute: &Attribute) -> bool {
+    pub(crate) fn names_provider(&self, attribute: &Attribute) -> bool {
         match &*attribute.name.name {
             CLIENT_PROVIDER => true,
             PROVIDER => self.attribute(PROVIDER).is_some_and(|own| own.name.span == attribute.name.span),
@@ -85,7 +85,7 @@ impl Declaration {
         }
     }
 
-    fn for_each_attribute<'a>(&'a self, f: &mut dyn FnMut(&'a Attribute)) {
+    pub(crate) fn for_each_attribute<'a>(&'a self, f: &mut dyn FnMut(&'a Attribute)) {
         match self {
             Self::Block(block) => body_attributes(&block.body, f),
             Self::Local(attribute) => f(attribute),
@@ -93,12 +93,12 @@ impl Declaration {
     }
 }
 
-fn body_attributes<'a>(body: &'a Body, f: &mut dyn FnMut(&'a Attribute)) {
+pub(crate) fn body_attributes<'a>(body: &'a Body, f: &mut dyn FnMut(&'a Attribute)) {
     body.attributes.iter().for_each(&mut *f);
     body.blocks.iter().for_each(|block| body_attributes(&block.body, f));
 }
 
-/// What a project declares.
+/// What a module declares.
 #[derive(Default)]
 pub(crate) struct Declarations {
     pub(crate) by_name: BTreeMap<Name, Declaration>,
@@ -114,8 +114,17 @@ pub(crate) struct Declarations {
     pub(crate) checks: Vec<Block>,
     /// The `policy` blocks.
     pub(crate) policies: Vec<Block>,
-    /// Names that something refers to.
-    pub(crate) referenced: BTreeSet<Name>,
+}
+
+impl Declarations {
+    /// The labels of the variables.
+    pub(crate) fn variables(&self) -> BTreeSet<Arc<str>> {
+        let label = |name: &Name| match name {
+            Name::Variable(label) => Some(Arc::clone(label)),
+            _ => None,
+        };
+        self.by_name.keys().filter_map(label).collect()
+    }
 }
 
 /// Sorts the top-level blocks by what they declare; duplicates are said.
@@ -164,6 +173,7 @@ pub(crate) fn declare(body: Body, found: &mut Diagnostics) -> Declarations {
             ("workspace", Some(name), _) => Name::Workspace(name),
             ("cluster", Some(name), _) => Name::Cluster(name),
             ("template", Some(name), _) => Name::Template(name),
+            ("module", Some(name), _) => Name::Module(name),
             ("resource", Some(kind), Some(name)) => Name::Resource(kind, name),
             ("data", Some(kind), Some(name)) => Name::Data(kind, name),
             _ => continue,
@@ -226,7 +236,9 @@ fn check_name(name: &Name, declaration: &Declaration, found: &mut Diagnostics) {
     let Declaration::Block(block) = declaration else { return };
     let (labels, dashes): (Vec<&Arc<str>>, bool) = match name {
         Name::Workspace(label) | Name::Cluster(label) => (vec![label], true),
-        Name::Variable(label) | Name::Output(label) | Name::Template(label) | Name::Provider(label, _) => (vec![label], false),
+        Name::Variable(label) | Name::Output(label) | Name::Module(label) | Name::Template(label) | Name::Provider(label, _) => {
+            (vec![label], false)
+        }
         Name::Resource(kind, label) | Name::Data(kind, label) => (vec![kind, label], false),
         Name::Local(_) => return,
     };
@@ -296,123 +308,8 @@ pub(crate) fn named_by(root: &str, steps: &[Arc<str>]) -> Option<Name> {
         "workspace" => Name::Workspace(first),
         "cluster" => Name::Cluster(first),
         "template" => Name::Template(first),
+        MODULE => Name::Module(first),
         "data" => Name::Data(first, Arc::clone(steps.get(1)?)),
         kind => Name::Resource(kind.into(), first),
     })
-}
-
-/// The names behind a reference's root, up to the first index.
-pub(crate) fn attribute_names(steps: &[ReferenceStep]) -> Vec<Arc<str>> {
-    let names = steps.iter().map_while(|step| match step {
-        ReferenceStep::Attribute(name) => Some(Arc::clone(name)),
-        ReferenceStep::Index(_) => None,
-    });
-    names.collect()
-}
-
-fn has_attribute(steps: &[ReferenceStep], wanted: &str) -> bool {
-    steps.iter().any(|step| matches!(step, ReferenceStep::Attribute(name) if **name == *wanted))
-}
-
-/// The declarations in an order in which each comes after what it needs. A cycle is said with every place on it, and left out.
-pub(crate) fn order(declarations: &mut Declarations, found: &mut Diagnostics) -> Vec<Name> {
-    let mut graph = DiGraph::<&Name, ()>::new();
-    let indexes: BTreeMap<&Name, _> = declarations.by_name.keys().map(|name| (name, graph.add_node(name))).collect();
-    let mut places: BTreeMap<(&Name, &Name), Span> = BTreeMap::new();
-    let mut referenced = BTreeSet::new();
-    for (name, declaration) in &declarations.by_name {
-        let Some(to) = indexes.get(name) else { continue };
-        declaration.for_each_attribute(&mut |attribute| {
-            if declaration.names_provider(attribute)
-                && let Some(named) = configuration_named(&attribute.value)
-                && let Some((needed, from)) = indexes.get_key_value(&named)
-                && places.insert((name, needed), attribute.value.span).is_none()
-            {
-                graph.add_edge(*from, *to, ());
-            }
-            for reference in references(&attribute.value) {
-                let steps = attribute_names(&reference.steps);
-                let Some((needed, from)) = named_by(&reference.root, &steps).and_then(|needed| indexes.get_key_value(&needed)) else {
-                    continue;
-                };
-                referenced.insert((*needed).clone());
-                // A variable's own conditions look at its value, and a runtime may follow others of its own cluster.
-                let own = match name {
-                    Name::Variable(_) => true,
-                    Name::Cluster(_) => &*attribute.name.name == "depends_on" && has_attribute(&reference.steps, "runtime"),
-                    _ => false,
-                };
-                if *needed == name && own {
-                    continue;
-                }
-                if places.insert((name, needed), reference.span).is_none() {
-                    graph.add_edge(*from, *to, ());
-                }
-            }
-        });
-    }
-    for block in declarations.imports.iter().chain(&declarations.checks).chain(&declarations.policies) {
-        body_attributes(&block.body, &mut |attribute| {
-            let named = references(&attribute.value)
-                .into_iter()
-                .filter_map(|reference| named_by(&reference.root, &attribute_names(&reference.steps)));
-            referenced.extend(named.filter(|name| declarations.by_name.contains_key(name)));
-        });
-    }
-    // What makes things and names no configuration comes after all of them.
-    let is_maker = |name: &Name| matches!(name, Name::Resource(..) | Name::Data(..) | Name::Workspace(_));
-    let chooses = |name: &Name| declarations.by_name.get(name).is_some_and(|declaration| declaration.attribute(PROVIDER).is_some());
-    for (provider, from) in indexes.iter().filter(|(name, _)| matches!(name, Name::Provider(..))) {
-        for (maker, to) in indexes.iter().filter(|(name, _)| is_maker(name) && !chooses(name)) {
-            if !places.contains_key(&(*provider, *maker)) {
-                graph.add_edge(*from, *to, ());
-            }
-        }
-    }
-    // Components come out in reverse order of the edges: what is needed last.
-    let mut ordered = Vec::new();
-    let mut cyclic = BTreeSet::new();
-    for component in tarjan_scc(&graph).into_iter().rev() {
-        let names: Vec<&Name> = component.iter().filter_map(|index| graph.node_weight(*index).copied()).collect();
-        let loops = names.len() > 1 || names.first().is_some_and(|name| places.contains_key(&(name, name)));
-        if loops {
-            found.push(describe_cycle(&names, &places));
-            cyclic.extend(names.iter().map(|name| (*name).clone()));
-        } else {
-            ordered.extend(names.into_iter().cloned());
-        }
-    }
-    declarations.referenced = referenced;
-    ordered
-}
-
-/// Walks one cycle of a strongly connected component, from its first name.
-fn describe_cycle(names: &[&Name], places: &BTreeMap<(&Name, &Name), Span>) -> Diagnostic {
-    let start = names.iter().min().copied();
-    let mut path: Vec<&Name> = start.into_iter().collect();
-    let mut seen: BTreeSet<&Name> = path.iter().copied().collect();
-    while let Some(last) = path.last().copied() {
-        let next = names.iter().copied().filter(|next| places.contains_key(&(last, *next))).min_by_key(|next| (seen.contains(next), *next));
-        let Some(next) = next else { break };
-        let closed = seen.contains(next);
-        path.push(next);
-        if closed {
-            let from = path.iter().position(|name| *name == next).unwrap_or(0);
-            path.drain(..from);
-            break;
-        }
-        seen.insert(next);
-    }
-    let shown: Vec<String> = path.iter().map(|name| format!("`{name}`")).collect();
-    let mut diagnostic = Diagnostic::error("cycle", format!("these need each other: {}", shown.join(" needs ")));
-    for pair in path.windows(2) {
-        if let [from, to] = pair
-            && let Some(span) = places.get(&(*from, *to))
-        {
-            let message = format!("`{from}` needs `{to}`");
-            diagnostic =
-                if diagnostic.primary.is_none() { diagnostic.at_saying(*span, message) } else { diagnostic.and_at(*span, message) };
-        }
-    }
-    diagnostic.help("break the circle: give one of them a value that needs none of the others")
 }

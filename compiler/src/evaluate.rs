@@ -229,8 +229,10 @@ impl Evaluator<'_> {
         open
     }
 
-    /// Judges the `validation` blocks of a variable: all that they look at is known.
-    pub(crate) fn validations(&self, body: &Body, of: &str, found: &mut Diagnostics) {
+    /// Judges the `validation` blocks of a variable. What is not known of a variable of the root will never be; that of a module may be
+    /// judged later, and is given back.
+    pub(crate) fn validations(&self, body: &Body, of: &str, found: &mut Diagnostics) -> Vec<Condition> {
+        let mut open = Vec::new();
         for block in body.blocks.iter().filter(|block| &*block.kind.name == "validation") {
             let (Some(condition), Some(message)) = (attribute(block, "condition"), attribute(block, "error_message")) else { continue };
             let whose = Whose { kind: ConditionKind::Precondition, of: of.to_owned(), address: None };
@@ -240,11 +242,13 @@ impl Evaluator<'_> {
                     Verdict::Fails(text) => found.push(false_condition(text, "validation", condition.span)),
                     // A variable that nobody gives a value holds whatever is asked of it.
                     Verdict::Unknown if unset_variable(&condition.condition).is_some() => {}
+                    Verdict::Unknown if self.world.caller.is_some() => open.push(condition),
                     Verdict::Unknown => found.push(unknown_at_plan_time("condition", &condition.condition, condition.span)),
                 },
                 Err(diagnostics) => found.extend(diagnostics),
             }
         }
+        open
     }
 
     pub(crate) fn condition(&self, condition: &Expr, message: &Expr, whose: &Whose<'_>) -> Result<Condition, Diagnostics> {
@@ -285,7 +289,7 @@ impl Evaluator<'_> {
             }
             return None;
         };
-        Some(address)
+        Some(address.inside(self.world.module.as_ref()))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Evaluates declarations in order and expands blocks to instances: `count` and `for_each` become concrete addresses here, once.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cloudtik_lang::{Context, Variables, convert, evaluate, impure_calls, parse_type};
@@ -15,20 +15,22 @@ use cloudtik_syntax::{Attribute, Block};
 use crate::cluster::expand_cluster;
 use crate::compile::NodeTimeouts;
 use crate::data::expand_data;
-use crate::declare::{Declaration, Declarations, Name};
+use crate::declare::{Declaration, Name};
 use crate::dynamic::{Unrolled, unrolled};
 use crate::evaluate::{Evaluated, Evaluator, Whose, article, unknown_at_plan_time};
 use crate::import::whole_workspaces;
 use crate::input::{CompileInput, Given, text_expression};
 use crate::language::{resource_meta, top_level};
 use crate::load::Reads;
+use crate::module::{expand_module, handed};
+use crate::modules::{ModuleId, Modules};
 use crate::moved::Moves;
 use crate::object_block::{block_rule, blocks_value};
 use crate::providers::expand_provider;
 use crate::schema::{AttributeRule, BlockSchema, check_body};
 use crate::scope::{Instance, Instances, World};
 use crate::spec_text::SpecOf;
-use crate::template::{FROM, Layer, Shipped, Templates, declare_template, say_who_inherits};
+use crate::template::{FROM, Layer, Shipped, declare_template, say_who_inherits};
 use crate::workspace::{Workspaces, expand_workspace};
 
 /// The largest number of instances of one block: ten times the largest cluster that is measured.
@@ -41,7 +43,15 @@ const MAX_FAILING_INSTANCES: usize = 5;
 pub(crate) struct Expansion<'a> {
     pub(crate) input: &'a CompileInput<'a>,
     pub(crate) reads: &'a Reads<'a>,
+    /// The module that is evaluated now.
     pub(crate) world: World,
+    /// All others, by their addresses.
+    pub(crate) worlds: BTreeMap<Option<Address>, World>,
+    pub(crate) modules: &'a Modules,
+    /// The instances of each module but the root.
+    pub(crate) expanded: BTreeMap<ModuleId, Vec<Option<Address>>>,
+    /// What everything in a module waits for, with the place that says so.
+    pub(crate) waiting: BTreeMap<Address, Vec<(Address, Span)>>,
     /// The schemas of top-level blocks, by name.
     language: BTreeMap<&'static str, Arc<BlockSchema>>,
     pub(crate) given: BTreeMap<String, Given>,
@@ -62,16 +72,13 @@ pub(crate) struct Expansion<'a> {
     pub(crate) timeouts: BTreeMap<Address, NodeTimeouts>,
     /// What groups of workers were called.
     pub(crate) moves: Moves,
-    /// Workspaces that are taken over whole, by label, with the place that says so.
-    pub(crate) whole: BTreeMap<Arc<str>, Span>,
+    /// Workspaces that are taken over whole, by address without keys, with the place that says so.
+    pub(crate) whole: BTreeMap<Address, Span>,
     /// The ids that their parts have, where the provider knows them.
     pub(crate) there: BTreeMap<Address, BTreeMap<Address, String>>,
     /// What the controllers on heads are told, by cluster.
     pub(crate) head_configs: BTreeMap<Address, HeadConfig>,
-    pub(crate) referenced: BTreeSet<Name>,
-    /// The templates of the project, each with those that it is made from.
-    pub(crate) templates: Templates,
-    /// Those of providers.
+    /// The templates of providers.
     pub(crate) shipped: Shipped,
     /// The block that is to be written down.
     pub(crate) spec_of: Option<SpecOf>,
@@ -89,18 +96,25 @@ struct Kind {
 }
 
 impl<'a> Expansion<'a> {
-    pub(crate) fn new(
-        input: &'a CompileInput<'a>,
-        reads: &'a Reads<'a>,
-        given: BTreeMap<String, Given>,
-        declarations: &Declarations,
-    ) -> Self {
-        let world =
-            World { declared: declarations.by_name.keys().cloned().collect(), root: input.sources.root().into(), ..World::default() };
+    pub(crate) fn new(input: &'a CompileInput<'a>, reads: &'a Reads<'a>, given: BTreeMap<String, Given>, modules: &'a Modules) -> Self {
+        let root = modules.get(ModuleId::ROOT);
+        let declared = root.map(|root| Arc::new(root.declarations.by_name.keys().cloned().collect())).unwrap_or_default();
+        let world = World {
+            declared,
+            referenced: root.map(|root| Arc::clone(&root.referenced)).unwrap_or_default(),
+            // What is part of a cycle has been said; what needs it is left out without a second error.
+            failed: root.map(|root| root.cyclic.clone()).unwrap_or_default(),
+            root: input.sources.root().into(),
+            ..World::default()
+        };
         Self {
             input,
             reads,
             world,
+            worlds: BTreeMap::new(),
+            modules,
+            expanded: BTreeMap::new(),
+            waiting: BTreeMap::new(),
             language: top_level().blocks.into_iter().map(|rule| (rule.schema.name, Arc::new(rule.schema))).collect(),
             given,
             providers: BTreeMap::new(),
@@ -114,12 +128,10 @@ impl<'a> Expansion<'a> {
             variables: BTreeMap::new(),
             notes: Vec::new(),
             timeouts: BTreeMap::new(),
-            moves: Moves::new(),
-            whole: whole_workspaces(&declarations.imports),
+            moves: Moves::default(),
+            whole: root.map(|root| whole_workspaces(&root.declarations.imports)).unwrap_or_default(),
             there: BTreeMap::new(),
             head_configs: BTreeMap::new(),
-            referenced: declarations.referenced.clone(),
-            templates: Templates::new(),
             shipped: Shipped::default(),
             spec_of: None,
             names: BTreeMap::new(),
@@ -141,6 +153,7 @@ impl<'a> Expansion<'a> {
             (Name::Cluster(_), Declaration::Block(block)) => expand_cluster(self, name, block),
             (Name::Output(label), Declaration::Block(block)) => self.output(label, block),
             (Name::Template(_), Declaration::Block(block)) => declare_template(self, block),
+            (Name::Module(label), Declaration::Block(block)) => return expand_module(self, name, label, block),
             _ => {}
         }
         let failed = self.found.iter().skip(errors).any(Diagnostic::is_error);
@@ -156,7 +169,7 @@ impl<'a> Expansion<'a> {
     /// Whether a place is in a template.
     pub(crate) fn is_in_template(&self, place: Span) -> bool {
         let is_in = |block: &Block| block.span.file == place.file && (block.span.start..block.span.end).contains(&place.start);
-        let own = self.templates.values().filter_map(|layers| match layers.last() {
+        let own = self.world.templates.values().filter_map(|layers| match layers.last() {
             Some(Layer::Own(block)) => Some(block),
             _ => None,
         });
@@ -169,6 +182,12 @@ impl<'a> Expansion<'a> {
             self.names.insert(what, place);
             return;
         };
+        if place == other {
+            let title = format!("more than one would be {what}");
+            let help = "the block is there more than once: make its `name` of what differs, such as a variable of its module";
+            self.found.push(Diagnostic::error("duplicate-name", title).at(place).help(help));
+            return;
+        }
         self.found.push(
             Diagnostic::error("duplicate-name", format!("there are two of {what}"))
                 .at_saying(place.max(other), "the second")
@@ -202,8 +221,13 @@ impl<'a> Expansion<'a> {
             None => Type::Any,
         };
         let errors = found.len();
-        let value = self.variable_value(label, block, &ty, &fields, &mut found);
-        let hidden = fields.value("sensitive").as_bool() == Some(true) && matches!(self.given.get(&**label), Some(Given::Text { .. }));
+        let value = match &self.world.caller {
+            Some(_) => self.argument_or_default(name, label, &fields, &mut found),
+            None => self.variable_value(label, block, &ty, &fields, &mut found),
+        };
+        let hidden = self.world.caller.is_none()
+            && fields.value("sensitive").as_bool() == Some(true)
+            && matches!(self.given.get(&**label), Some(Given::Text { .. }));
         if hidden && found.len() > errors {
             // Excerpts and messages would show the text, which is a secret.
             found = found.into_iter().take(errors).collect();
@@ -240,11 +264,26 @@ impl<'a> Expansion<'a> {
             );
             return;
         }
-        self.variables.insert(label.to_string(), value.clone());
+        if self.world.caller.is_none() {
+            self.variables.insert(label.to_string(), value.clone());
+        }
         self.world.values.insert(name.clone(), value);
         let mut found = Diagnostics::new();
-        self.evaluator(&instance).validations(&block.body, &name.to_string(), &mut found);
+        let of = self.address("var", label).to_string();
+        let open = self.evaluator(&instance).validations(&block.body, &of, &mut found);
+        self.graph.conditions.extend(open);
         self.found.extend(found);
+    }
+
+    /// What the call of this module says for a variable, else its default. That there is neither was said at the call.
+    fn argument_or_default(&mut self, name: &Name, label: &str, fields: &Evaluated, found: &mut Diagnostics) -> Option<(Value, Span)> {
+        let errors = found.len();
+        if let Some((argument, span)) = self.argument(label, found) {
+            self.world.needs.insert(name.clone(), argument.needs);
+            return Some((argument.value, span));
+        }
+        let default = fields.fields.get("default").filter(|_| found.len() == errors)?;
+        Some((default.value.clone(), default.span))
     }
 
     fn variable_value(
@@ -306,8 +345,11 @@ impl<'a> Expansion<'a> {
     fn local(&mut self, name: &Name, attribute: &Attribute) {
         let instance = Instance::default();
         match self.evaluator(&instance).expression(&attribute.value, false) {
-            Ok((value, _)) => {
+            Ok((value, needs)) => {
                 self.world.values.insert(name.clone(), value);
+                if !needs.is_empty() {
+                    self.world.needs.insert(name.clone(), Arc::new(needs));
+                }
             }
             Err(diagnostics) => self.found.extend(diagnostics),
         }
@@ -394,9 +436,9 @@ impl<'a> Expansion<'a> {
             return;
         }
         let Some(instances) = self.instances(block) else { return };
-        let base = Address::of(Arc::clone(kind_name), Arc::clone(label));
+        let base = self.address(Arc::clone(kind_name), label);
         // An expression that stands outside of the spec may name any of them.
-        let needs_value = self.referenced.contains(name) || !self.input.expressions.is_empty();
+        let needs_value = self.world.referenced.contains(name) || !self.input.expressions.is_empty();
         let mut values = Vec::with_capacity(if needs_value { instances.list.len() } else { 0 });
         let mut failing = 0;
         for instance in &instances.list {
@@ -494,12 +536,20 @@ impl<'a> Expansion<'a> {
         let mut found = Diagnostics::new();
         let evaluator = self.evaluator(&instance);
         let evaluated = evaluator.block(block, &schema, &mut found);
-        let whose = Whose { kind: ConditionKind::Precondition, of: format!("output \"{label}\""), address: None };
+        let whose = Whose { kind: ConditionKind::Precondition, of: self.called("output", label), address: None };
         let conditions = evaluator.conditions(&block.body, &whose, &mut found);
         // Results are written down when everything is done: there is nothing to order, only references to check.
         let wanted = attribute(block, "depends_on").map(|attribute| located(&evaluator, &attribute.value, &mut found)).unwrap_or_default();
-        self.named.extend(wanted.into_iter().map(|(address, span)| (span, address)));
+        self.named.extend(wanted.iter().map(|(address, span)| (*span, address.clone())));
         let sensitive = evaluated.value("sensitive").as_bool().unwrap_or(false);
+        self.graph.conditions.extend(conditions);
+        if self.world.caller.is_some() {
+            if let Some(output) = handed(&evaluated, sensitive, &wanted) {
+                self.hand_out(label, output);
+            }
+            self.found.extend(found);
+            return;
+        }
         if let Some(field) = evaluated.fields.get("value") {
             if field.value.has_sensitive() && !sensitive {
                 found.push(
@@ -512,7 +562,6 @@ impl<'a> Expansion<'a> {
             let output = OutputSpec { value: field.value.clone(), sensitive, description, needs: evaluated.all_needs() };
             self.graph.outputs.insert(label.to_string(), output);
         }
-        self.graph.conditions.extend(conditions);
         self.found.extend(found);
     }
 
@@ -521,7 +570,7 @@ impl<'a> Expansion<'a> {
         let Some(label) = block.labels.first() else { return };
         let instance = Instance::default();
         let mut found = Diagnostics::new();
-        let whose = Whose { kind: ConditionKind::Assertion, of: format!("check \"{}\"", label.text), address: None };
+        let whose = Whose { kind: ConditionKind::Assertion, of: self.called("check", &label.text), address: None };
         let conditions = self.evaluator(&instance).conditions(&block.body, &whose, &mut found);
         self.graph.conditions.extend(conditions);
         self.found.extend(found);
@@ -657,7 +706,20 @@ pub(crate) fn attribute_of_lifecycle(block: &Block, name: &str) -> Option<Span> 
 /// The addresses of a list of references, as `depends_on` has them, with the place of each.
 pub(crate) fn located(evaluator: &Evaluator<'_>, list: &Expr, found: &mut Diagnostics) -> Vec<(Address, Span)> {
     match &list.kind {
-        ExprKind::Tuple(items) => items.iter().filter_map(|item| Some((evaluator.address(item, found)?, item.span))).collect(),
+        ExprKind::Tuple(items) => {
+            let mut all = Vec::new();
+            for item in items {
+                let Some(address) = evaluator.address(item, found) else { continue };
+                if !address.is_module() && address.module() != evaluator.world.module {
+                    let title = format!("`{address}` is inside of a module");
+                    let help = "name the module as a whole; of what is in it nobody knows but itself";
+                    found.push(Diagnostic::error("unknown-reference", title).at(item.span).help(help));
+                    continue;
+                }
+                all.push((address, item.span));
+            }
+            all
+        }
         _ => {
             found.push(
                 Diagnostic::error("not-references", "a list of references is expected")

@@ -5,15 +5,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use cloudtik_lang::{ReferenceStep, impure_calls, references};
-use cloudtik_model::{Address, Diagnostic, Diagnostics, Node, ResourceSpec, Span, did_you_mean};
+use cloudtik_lang::impure_calls;
+use cloudtik_model::{Address, Diagnostic, Diagnostics, Node, ResourceSpec, Span, Value, did_you_mean};
 use cloudtik_provider_api::{CONTROLLER_PROVIDER, Idempotency, real_name};
 use cloudtik_syntax::Block;
 
 use crate::declare::named_by;
 use crate::evaluate::unknown_at_plan_time;
 use crate::expand::{Expansion, attribute};
-use crate::scope::Instance;
+use crate::scope::{Instance, static_address};
 
 /// An object that is to be taken over.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,19 +40,15 @@ pub enum Imported {
 /// What is taken over, by address.
 pub type Imports = BTreeMap<Address, Import>;
 
-/// The labels of the workspaces that are taken over whole, with the places that say so: their providers ask what is there of them.
-pub(crate) fn whole_workspaces(blocks: &[Block]) -> BTreeMap<Arc<str>, Span> {
-    let label = |block: &Block| {
+/// The workspaces that are taken over whole, by address without keys, with the places that say so: their providers ask what is there of them.
+pub(crate) fn whole_workspaces(blocks: &[Block]) -> BTreeMap<Address, Span> {
+    let whole = |block: &Block| {
         let to = attribute(block, "to")?;
-        let reference = references(&to.value).into_iter().find(|reference| &*reference.root == "workspace")?;
-        let mut names = reference.steps.iter().filter_map(|step| match step {
-            ReferenceStep::Attribute(name) => Some(Arc::clone(name)),
-            ReferenceStep::Index(_) => None,
-        });
-        let label = names.next()?;
-        names.next().is_none().then_some((label, to.value.span))
+        // Keys may be computed; which workspace it is does not hang on them.
+        let address = static_address(&to.value, &mut |_| Some(Value::from("")))?;
+        (address.root() == "workspace" && address.is_block()).then(|| (address.without_keys(), to.value.span))
     };
-    blocks.iter().filter_map(label).collect()
+    blocks.iter().filter_map(whole).collect()
 }
 
 /// Reads the blocks, once everything is expanded.
@@ -141,7 +137,7 @@ fn check_part(expansion: &mut Expansion<'_>, block: &Block, instance: &Instance,
     let refused = |why: &str| Diagnostic::error("import-kind", format!("`{}` cannot be imported: {why}", spec.address)).at(at);
     if spec.address.root() == "cluster" || spec.provider.provider_type() == CONTROLLER_PROVIDER {
         return Err(refused("a cluster is taken over whole")
-            .help(format!("write `to = {}`, with the cluster's name as its `id`", spec.address.prefix(2))));
+            .help(format!("write `to = {}`, with the cluster's name as its `id`", spec.address.block())));
     }
     let kinds = expansion.input.providers.get(spec.provider.provider_type()).map(|provider| &provider.schema().kinds);
     if kinds.and_then(|kinds| kinds.get(&*spec.kind)).is_some_and(|kind| kind.class == Idempotency::Pure) {
@@ -186,9 +182,9 @@ fn whole(
 
 /// The error of an address at which there is nothing that could be imported; `None` where that was said before.
 fn unknown(expansion: &Expansion<'_>, to: &Address, at: Span) -> Option<Diagnostic> {
-    let names: Vec<Arc<str>> = to.segments().iter().skip(1).map(|segment| Arc::clone(&segment.name)).collect();
-    let declared = named_by(to.root(), &names);
-    if declared.is_some_and(|name| expansion.world.failed.contains(&name)) {
+    let names: Vec<Arc<str>> = to.in_module().iter().skip(1).map(|segment| Arc::clone(&segment.name)).collect();
+    let declared = named_by(to.root(), &names).zip(expansion.around(to));
+    if declared.is_some_and(|(name, world)| world.failed.contains(&name)) {
         return None;
     }
     let clusters = expansion.clusters.iter().map(|(spec, _)| &spec.address);

@@ -108,6 +108,7 @@ pub fn top_level() -> BlockSchema {
             many(data()),
             many(workspace()),
             many(cluster()),
+            many(module()),
             many(moved()),
             many(removed()),
             many(check()),
@@ -115,7 +116,6 @@ pub fn top_level() -> BlockSchema {
             many(import()),
             many(BlockSchema { name: "template", labels: &["name"], open: true, ..BlockSchema::default() }),
         ],
-        later: &["module"],
         ..BlockSchema::default()
     }
 }
@@ -142,6 +142,24 @@ fn joined(first: BlockSchema, second: BlockSchema) -> BlockSchema {
         }
     }
     both
+}
+
+fn module() -> BlockSchema {
+    BlockSchema { name: "module", labels: &["name"], open: true, ..BlockSchema::default() }
+}
+
+/// The attributes that every call of a module has beside the variables of the module.
+#[must_use]
+pub fn call_meta() -> Vec<AttributeRule> {
+    let note = ChangeWord::None;
+    let source = "The folder of the module, from that of the file: `./modules/net`. Written, not computed.";
+    let providers = "The configurations that the module has, by what it calls them: `{ aws = aws.west }`; and those without alias.";
+    let mut rules = vec![
+        AttributeRule::new(AttributeSchema::required("source", Type::String, note, source)).reference(),
+        AttributeRule::optional("providers", Type::Any, note, providers).reference(),
+    ];
+    rules.extend(meta());
+    rules
 }
 
 fn moved() -> BlockSchema {

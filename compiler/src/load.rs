@@ -1,4 +1,4 @@
-//! From the files of a project to one body: which files count, and what their text is.
+//! From the files of a folder to one body: which files count, and what their text is.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -13,44 +13,54 @@ use crate::input::CompileInput;
 /// The end of the name of a file that holds values, not spec.
 pub(crate) const VALUES_ENDING: &str = ".vars.hcl";
 
-/// A parsed project.
+/// A parsed folder.
 pub(crate) struct Loaded {
     /// All top-level items of all files, in the order of the files' names.
     pub(crate) body: Body,
-    /// The files by path, as they were compiled.
+    /// The files by their path below the project, as they were compiled.
     pub(crate) texts: BTreeMap<String, Arc<str>>,
 }
 
-/// Reads and parses every file of the project's root that counts as spec.
-pub(crate) fn load(sources: &dyn SourceSet, map: &mut SourceMap, found: &mut Diagnostics) -> Loaded {
+/// Reads and parses every file of a folder that counts as spec: of the project's root, or of a module that is called somewhere.
+pub(crate) fn load(sources: &dyn SourceSet, folder: &str, called_at: Option<Span>, map: &mut SourceMap, found: &mut Diagnostics) -> Loaded {
     let mut loaded = Loaded { body: Body::default(), texts: BTreeMap::new() };
-    let names = match sources.list() {
-        Ok(names) => names,
+    let place = called_at.unwrap_or(Span::NONE);
+    let listed = if folder.is_empty() { sources.list().map(Some) } else { sources.list_below(folder, Some(0)) };
+    let paths = match listed {
+        Ok(Some(paths)) => paths,
+        Ok(None) | Err(ReadError::NotFound(_)) => {
+            found.push(Diagnostic::error("module-source", format!("there is no folder `{folder}` in the project")).at(place));
+            return loaded;
+        }
         Err(error) => {
-            found.push(unreadable(&error));
+            found.push(unreadable(&error).at(place));
             return loaded;
         }
     };
     let mut any = false;
-    for name in names.iter().filter(|name| !name.starts_with('.')) {
+    let names = paths.iter().map(|path| (path, path.rsplit('/').next().unwrap_or(path)));
+    for (path, name) in names.filter(|(_, name)| !name.starts_with('.')) {
         if name.ends_with(".hcl.json") || name == "override.hcl" || name.ends_with("_override.hcl") {
             found.push(
-                Diagnostic::error("unsupported-file", format!("`{name}`: this kind of file is not supported"))
+                Diagnostic::error("unsupported-file", format!("`{path}`: this kind of file is not supported"))
                     .help("rename it to a name that ends in `.hcl`, or move it out of the project's folder"),
             );
         } else if name.ends_with(".hcl") && !name.ends_with(VALUES_ENDING) {
             any = true;
-            if let Some(text) = read_text(sources, name, found) {
-                let file = map.add(name.clone(), Arc::clone(&text));
+            if let Some(text) = read_text(sources, path, found) {
+                let file = map.add(path.clone(), Arc::clone(&text));
                 let (body, diagnostics) = parse_file(file, &text);
                 found.extend(diagnostics);
-                loaded.texts.insert(name.clone(), text);
+                loaded.texts.insert(path.clone(), text);
                 loaded.body.attributes.extend(body.attributes);
                 loaded.body.blocks.extend(body.blocks);
             }
         }
     }
-    if !any && !found.has_errors() {
+    if !any && called_at.is_some() {
+        let title = format!("there is no `.hcl` file in the folder `{folder}`");
+        found.push(Diagnostic::error("module-source", title).at(place).help("name the folder that holds the module"));
+    } else if !any && !found.has_errors() {
         found.push(
             Diagnostic::error("empty-project", "there is no `.hcl` file in this folder")
                 .help("run `cloudtik init` for a starter project, or name the folder with `-C DIR`"),

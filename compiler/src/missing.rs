@@ -1,14 +1,13 @@
 //! Which variables still need a value. Whoever can ask somebody asks for them before the spec is compiled; nothing else of it is evaluated.
 
-use std::sync::Arc;
-
 use cloudtik_model::{Diagnostics, SourceMap};
 
-use crate::declare::{Declaration, Name, declare};
+use crate::declare::{Declaration, Name};
 use crate::evaluate::Evaluator;
 use crate::expand::Expansion;
 use crate::input::{CompileInput, gather};
-use crate::load::{Reads, load};
+use crate::load::Reads;
+use crate::modules::Modules;
 use crate::scope::Instance;
 
 /// A variable that has no default and was given no value.
@@ -28,16 +27,15 @@ pub struct MissingVariable {
 pub fn missing_variables(input: &CompileInput<'_>) -> Vec<MissingVariable> {
     let mut map = SourceMap::default();
     let mut found = Diagnostics::new();
-    let loaded = load(input.sources, &mut map, &mut found);
-    let declarations = declare(loaded.body, &mut found);
+    let modules = Modules::read(input.sources, &mut map, &mut found);
+    let declarations = modules.root();
     let variables = || {
         declarations.by_name.iter().filter_map(|(name, declaration)| match (name, declaration) {
             (Name::Variable(label), Declaration::Block(block)) => Some((label, block)),
             _ => None,
         })
     };
-    let declared = variables().map(|(label, _)| Arc::clone(label)).collect();
-    let given = gather(input, &declared, &mut map, &mut found);
+    let given = gather(input, &declarations.variables(), &mut map, &mut found);
     if found.has_errors() {
         return Vec::new();
     }
@@ -46,7 +44,7 @@ pub fn missing_variables(input: &CompileInput<'_>) -> Vec<MissingVariable> {
         .filter(|(label, block)| without(label) && block.body.attributes.iter().all(|attribute| &*attribute.name.name != "default"))
         .collect();
     let reads = Reads::new(input, map);
-    let expansion = Expansion::new(input, &reads, given, &declarations);
+    let expansion = Expansion::new(input, &reads, given, &modules);
     let schema = expansion.top("variable");
     let instance = Instance::default();
     let evaluator = Evaluator { world: &expansion.world, reads: &reads, instance: &instance };

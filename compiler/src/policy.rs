@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cloudtik_model::{ConditionKind, Diagnostic, Expr, ExprKind, Key, Type, Value, Verdict, judge};
+use cloudtik_model::{Address, ConditionKind, Diagnostic, Expr, ExprKind, Key, Type, Value, Verdict, judge};
 use cloudtik_syntax::Block;
 
 use crate::evaluate::Whose;
@@ -43,7 +43,11 @@ pub(crate) fn check_policies(expansion: &mut Expansion<'_>, blocks: &[Block]) {
     }
 }
 
-/// Those that the block asks for, else one for each change.
+fn address_of(change: &Value) -> Option<Address> {
+    change.get(ADDRESS)?.as_str()?.parse().ok()
+}
+
+/// Those that the block asks for, else one for each change; in a module for each of what is in it.
 fn instances(expansion: &mut Expansion<'_>, block: &Block, changes: &[Value]) -> Option<Vec<Instance>> {
     if attribute(block, "for_each").is_some() {
         return expansion.instances(block).map(|instances| instances.list);
@@ -52,7 +56,9 @@ fn instances(expansion: &mut Expansion<'_>, block: &Block, changes: &[Value]) ->
         let address: Arc<str> = change.get(ADDRESS).and_then(Value::as_str).unwrap_or_default().into();
         Instance { key: Some(Key::Name(address)), each_value: Some(change.clone()), ..Instance::default() }
     };
-    Some(changes.iter().map(of).collect())
+    let module = expansion.world.module.as_ref();
+    let is_own = |change: &&Value| module.is_none_or(|module| address_of(change).is_some_and(|address| address.is_within(module)));
+    Some(changes.iter().filter(is_own).map(of).collect())
 }
 
 fn judge_one(expansion: &mut Expansion<'_>, block: &Block, instance: &Instance) {
@@ -65,7 +71,7 @@ fn judge_one(expansion: &mut Expansion<'_>, block: &Block, instance: &Instance) 
         let written = attribute(block, "enforcement")?;
         evaluator.attribute(written, rule, &mut std::collections::BTreeSet::new(), &mut found)
     });
-    let whose = Whose { kind: ConditionKind::Precondition, of: label.text.to_string(), address: None };
+    let whose = Whose { kind: ConditionKind::Precondition, of: expansion.called("policy", &label.text), address: None };
     let judged = evaluator.condition(&condition.value, &message.value, &whose);
     let about = match &instance.key {
         Some(Key::Name(key)) => format!(" of {key}"),
@@ -79,13 +85,13 @@ fn judge_one(expansion: &mut Expansion<'_>, block: &Block, instance: &Instance) 
             (Some(text.to_owned()), "this is not known")
         }
         Err(diagnostics) => {
-            let note = format!("in policy \"{}\"{about}", label.text);
+            let note = format!("in {}{about}", expansion.called("policy", &label.text));
             found.extend(diagnostics.into_iter().map(|diagnostic| diagnostic.note(note.clone())));
             (None, "")
         }
     };
     if let Some(text) = text {
-        let title = format!("policy \"{}\"{about}: {text}", label.text);
+        let title = format!("{}{about}: {text}", expansion.called("policy", &label.text));
         let warns = enforcement.is_some_and(|field| field.value.as_str() == Some("warn"));
         let diagnostic = if warns { Diagnostic::warning(POLICY_WARNS, title) } else { Diagnostic::error("policy-denies", title) };
         let source = instance.each_value.as_ref().and_then(|change| change.get("source")?.as_str().map(str::to_owned));

@@ -150,13 +150,16 @@ impl Expansion<'_> {
             (_, None) => {
                 let known = self.input.providers.keys().filter(|name| is_for_specs(name));
                 let known: Vec<String> = known.map(|name| format!("`provider \"{name}\" {{}}`")).collect();
-                let help = format!("add {}", known.join(" or "));
+                let help = match self.world.caller {
+                    Some(_) => "hand one in where the module is called: `providers = { aws = aws.west }`".to_owned(),
+                    None => format!("add {}", known.join(" or ")),
+                };
                 self.found
                     .push(Diagnostic::error("no-provider", "no provider is configured for this workspace").at(block.header).help(help));
                 None
             }
             ([only @ Name::Provider(label, Some(alias))], _) => match self.world.instances.get(only) {
-                Some(Instances::One) => self.use_provider(&ProviderRef::aliased(label, alias, None)).map(Chosen::from),
+                Some(Instances::One) => self.use_provider(&self.configuration_ref(label, Some(alias), None)).map(Chosen::from),
                 Some(shape) => {
                     let one = one_of(only, shape);
                     self.which_provider(format!("`{only}` is one configuration for each key"), &one, block.header);
@@ -236,12 +239,22 @@ impl Expansion<'_> {
             self.found.push(wrong.at(named.span));
             return None;
         }
-        self.use_provider(&ProviderRef::aliased(label, alias, key))
+        self.use_provider(&self.configuration_ref(label, Some(alias), key))
+    }
+
+    /// The configuration that this module calls so: as it is written in the root, or what the module was handed.
+    pub(crate) fn configuration_ref(&self, label: &str, alias: Option<&str>, key: Option<Key>) -> ProviderRef {
+        let name = Name::Provider(label.into(), alias.map(Arc::from));
+        match (self.world.passed.get(&name), alias) {
+            (Some(passed), _) => passed.clone(),
+            (None, Some(alias)) => ProviderRef::aliased(label, alias, key),
+            (None, None) => ProviderRef::new(label),
+        }
     }
 
     /// The configuration of a type without alias. It need not be written, but where others of the type are, it is most likely forgotten.
     fn default_configuration(&mut self, label: &str, place: Span) -> Option<Used> {
-        let provider = ProviderRef::new(label);
+        let provider = self.configuration_ref(label, None, None);
         let is_of_type = |name: &&Name| provider_type(name).is_some_and(|ty| **ty == *label);
         let declared = &self.world.declared;
         if declared.contains(&Name::Provider(label.into(), None)) {
@@ -251,6 +264,15 @@ impl Expansion<'_> {
         if let Some(other) = declared.iter().find(is_of_type) {
             let help = format!("name one: `provider = {}`; or write a `provider \"{label}\"` without `alias`", self.written(other));
             let title = format!("every configuration of provider `{label}` has an alias, and nothing says which is meant");
+            self.found.push(Diagnostic::error("no-default-provider", title).at(place).help(help));
+            return None;
+        }
+        // A module is handed configurations without alias by themselves, others by name.
+        if self.world.caller.is_some()
+            && let Some(other) = self.modules.root().by_name.keys().find(is_of_type)
+        {
+            let title = format!("every configuration of provider `{label}` has an alias, and the module is handed none");
+            let help = format!("say which where the module is called: `providers = {{ {label} = {} }}`", plain(other));
             self.found.push(Diagnostic::error("no-default-provider", title).at(place).help(help));
             return None;
         }

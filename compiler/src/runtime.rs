@@ -289,9 +289,9 @@ fn waits(expansion: &Expansion<'_>, cluster: &Address, block: &Block, instance: 
     for runtime in &runtimes {
         let (Some(label), Some(list)) = (runtime.labels.first(), attribute(runtime, "depends_on")) else { continue };
         for (address, span) in located(&evaluator, &list.value, found) {
-            let name = match address.segments() {
+            let name = match address.in_module() {
                 [root, name] if &*root.name == "runtime" => Some(name),
-                [.., part, name] if address.prefix(2) == *cluster && &*part.name == "runtime" => Some(name),
+                [.., part, name] if address.block() == *cluster && &*part.name == "runtime" => Some(name),
                 _ => None,
             };
             match name {

@@ -5,19 +5,41 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cloudtik_lang::{Found, Scope, Step, Traversal};
-use cloudtik_model::{Address, Diagnostic, Diagnostics, Expr, ExprKind, Key, LateName, Segment, Span, Value, did_you_mean};
+use cloudtik_model::{
+    Address, Diagnostic, Diagnostics, Expr, ExprKind, Key, LateName, MODULE, ProviderRef, Segment, Span, Value, did_you_mean,
+};
 
 use crate::declare::Name;
-use crate::template::INHERITED;
+use crate::module::{Called, Caller};
+use crate::modules::ModuleId;
+use crate::template::{INHERITED, Templates};
 
-/// What has been evaluated so far.
+/// What has been evaluated so far of one module: of the root, or of one instance of another one.
 #[derive(Default)]
 pub(crate) struct World {
+    /// Which module it is.
+    pub(crate) id: ModuleId,
+    /// Its address; none for the root.
+    pub(crate) module: Option<Address>,
+    /// What `path.module` shows of it; empty for the root.
+    pub(crate) folder: Arc<str>,
+    /// Who calls it; nobody calls the root.
+    pub(crate) caller: Option<Caller>,
+    /// The modules that it calls itself.
+    pub(crate) calls: BTreeMap<Arc<str>, Called>,
+    /// The configurations that it was handed.
+    pub(crate) passed: Arc<BTreeMap<Name, ProviderRef>>,
+    /// Its names that something refers to.
+    pub(crate) referenced: Arc<BTreeSet<Name>>,
     pub(crate) values: BTreeMap<Name, Value>,
+    /// Its templates, each with those that it is made from.
+    pub(crate) templates: Templates,
+    /// What variables and local values were made of.
+    pub(crate) needs: BTreeMap<Name, Arc<BTreeSet<Address>>>,
     /// The addresses of the instances of blocks that make something.
     pub(crate) instances: BTreeMap<Name, Instances>,
     /// Every declared name, for "did you mean".
-    pub(crate) declared: BTreeSet<Name>,
+    pub(crate) declared: Arc<BTreeSet<Name>>,
     /// Names whose evaluation failed: what needs them is left out without a second error.
     pub(crate) failed: BTreeSet<Name>,
     /// What `path.root` and `path.cwd` show.
@@ -54,6 +76,7 @@ impl World {
             Name::Workspace(label) => format!("there is no workspace `{label}`"),
             Name::Cluster(label) => format!("there is no cluster `{label}`"),
             Name::Template(label) => format!("there is no template `{label}`"),
+            Name::Module(label) => format!("there is no module `{label}`"),
             Name::Data(kind, label) => format!("there is no data `{kind}` `{label}`"),
             _ => format!("there is no resource `{name}`"),
         };
@@ -118,6 +141,9 @@ impl<'a> BlockScope<'a> {
     /// Notes what a reference needs, for the edges of the graph: resources; heads where one is named; of other references to workspaces
     /// and clusters everything that they make.
     fn note(&self, name: &Name, steps: &[Step]) {
+        if let Some(needed) = self.world.needs.get(name) {
+            self.needs.borrow_mut().extend(needed.iter().cloned());
+        }
         let Some(instances) = self.world.instances.get(name) else { return };
         let base = match name {
             Name::Resource(kind, label) => Address::of(Arc::clone(kind), Arc::clone(label)),
@@ -125,6 +151,7 @@ impl<'a> BlockScope<'a> {
             Name::Cluster(label) => Address::of("cluster", Arc::clone(label)),
             _ => return,
         };
+        let base = base.inside(self.world.module.as_ref());
         let (key, rest) = match (instances, steps.split_first()) {
             (Instances::One, _) | (_, None) => (None, steps),
             (_, Some((Step::Index(value, _), rest))) => (value_key(value), rest),
@@ -214,6 +241,9 @@ impl<'a> BlockScope<'a> {
 
     fn path(&self, traversal: &Traversal<'_>) -> Result<Found, Diagnostics> {
         match traversal.steps.first() {
+            Some(Step::Attribute(name, _)) if **name == *MODULE && !self.world.folder.is_empty() => {
+                Ok(Found { value: Value::from(Arc::clone(&self.world.folder)), used: 1 })
+            }
             Some(Step::Attribute(name, _)) if matches!(&**name, "root" | "module" | "cwd") => {
                 Ok(Found { value: Value::from(Arc::clone(&self.world.root)), used: 1 })
             }
@@ -231,6 +261,7 @@ fn declare_hint(name: &Name) -> String {
         Name::Resource(kind, label) => format!("declare it: `resource \"{kind}\" \"{label}\" {{ … }}`"),
         Name::Template(label) => format!("declare it: `template \"{label}\" {{ … }}`"),
         Name::Data(kind, label) => format!("declare it: `data \"{kind}\" \"{label}\" {{ … }}`"),
+        Name::Module(label) => format!("declare it: `module \"{label}\" {{ source = \"./FOLDER\" }}`"),
         Name::Output(_) | Name::Provider(..) => String::from("nothing can refer to it"),
     }
 }
@@ -277,7 +308,7 @@ impl Scope for BlockScope<'_> {
                 }
                 _ => Err(Diagnostic::error("incomplete-reference", "`data` needs a kind and a name behind it").at(traversal.span).into()),
             },
-            "module" => Err(crate::schema::not_in_effect(traversal.root, traversal.root_span).into()),
+            MODULE => self.module(traversal),
             INHERITED => Err(nothing_inherited(traversal).into()),
             "template" => Err(Diagnostic::error("template-here", "a template is inherited, and is no value")
                 .at(traversal.span)
@@ -302,8 +333,9 @@ impl Scope for BlockScope<'_> {
             }
             root => {
                 let late: &[&str] = if self.late { &["node"] } else { &[] };
-                let roots =
-                    ["var", "local", "workspace", "cluster", "path", "each", "count", "self"].into_iter().chain(late.iter().copied());
+                let roots = ["var", "local", "workspace", "cluster", MODULE, "path", "each", "count", "self"]
+                    .into_iter()
+                    .chain(late.iter().copied());
                 let as_variable = Name::Variable(root.into());
                 let help = if self.world.declared.contains(&as_variable) {
                     format!("write `var.{root}`")

@@ -34,7 +34,7 @@ pub(crate) fn expand_workspace(expansion: &mut Expansion<'_>, name: &Name, block
     let Some(instances) = expansion.instances(block) else { return };
     let mut values = Vec::new();
     for instance in &instances.list {
-        let address = Address::of("workspace", Arc::clone(label)).with_key(instance.key.clone());
+        let address = expansion.address("workspace", label).with_key(instance.key.clone());
         let Some(used) = expansion.used_provider(&chosen, instance) else { continue };
         let mut found = Diagnostics::new();
         let Unrolled { block, instance } = inherited.unrolled(expansion, instance, &schema, &mut found);
@@ -54,7 +54,7 @@ pub(crate) fn expand_workspace(expansion: &mut Expansion<'_>, name: &Name, block
         let Some(real_name) = real_name.filter(|_| !failed) else { continue };
         let place = evaluated.fields.get("name").map_or(evaluated.span, |field| field.span);
         expansion.claim_name(format!("workspace `{real_name}` of provider `{}`", used.provider), place);
-        let import = expansion.whole.get(label).copied();
+        let import = expansion.whole.get(&address.without_keys()).copied();
         let spec = WorkspaceSpec { client, import, ..workspace_spec(&address, &used.provider, &evaluated, real_name) };
         let lowered = chosen.definition.lower_workspace(&used.config, &spec, expansion.input.facts);
         let shared = lowered.workspace(&spec);
@@ -199,8 +199,8 @@ pub(crate) fn real_name(evaluated: &Evaluated, label: &str, instance: &Instance)
 
 /// A reference below `data` that is no workspace. Of a block with errors it has been said.
 fn refuse_data(expansion: &mut Expansion<'_>, address: &Address, span: cloudtik_model::Span) {
-    let names: Vec<Arc<str>> = address.segments().iter().skip(1).map(|segment| Arc::clone(&segment.name)).collect();
-    if named_by(address.root(), &names).is_some_and(|name| expansion.world.failed.contains(&name)) {
+    let names: Vec<Arc<str>> = address.in_module().iter().skip(1).map(|segment| Arc::clone(&segment.name)).collect();
+    if named_by(address.root(), &names).zip(expansion.around(address)).is_some_and(|(name, world)| world.failed.contains(&name)) {
         return;
     }
     let title = format!("`{address}` is not a workspace");
@@ -251,7 +251,7 @@ fn workspace_spec(address: &Address, provider: &ProviderRef, evaluated: &Evaluat
 pub(crate) fn workspace_of(expansion: &mut Expansion<'_>, block: &Block, instance: &Instance) -> Option<(WorkspaceUse, Arc<dyn Provider>)> {
     let attribute = attribute(block, "workspace")?;
     let mut found = Diagnostics::new();
-    let address = expansion.evaluator(instance).address(&attribute.value, &mut found);
+    let address = expansion.referred(&attribute.value, instance, &mut found);
     expansion.found.extend(found);
     let address = address?;
     let known = expansion.workspaces.get(&address).map(|(_, used)| used).or_else(|| expansion.recorded.get(&address)).cloned();
@@ -263,9 +263,10 @@ pub(crate) fn workspace_of(expansion: &mut Expansion<'_>, block: &Block, instanc
         refuse_data(expansion, &address, attribute.value.span);
         return None;
     }
-    let declared = address.segments().get(1).map(|segment| Name::Workspace(Arc::clone(&segment.name)));
-    let expanded = declared.as_ref().is_some_and(|name| expansion.world.instances.contains_key(name));
-    if declared.as_ref().is_some_and(|name| expansion.world.failed.contains(name)) {
+    let declared = address.in_module().get(1).map(|segment| Name::Workspace(Arc::clone(&segment.name)));
+    let declared = declared.as_ref().zip(expansion.around(&address));
+    let expanded = declared.is_some_and(|(name, world)| world.instances.contains_key(name));
+    if declared.is_some_and(|(name, world)| world.failed.contains(name)) {
         return None;
     }
     let help = if expanded {

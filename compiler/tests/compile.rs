@@ -216,12 +216,11 @@ main.hcl:2:32 cycle: these need each other: `value.a` needs `value.b` needs `val
 #[test]
 fn what_is_not_in_effect_is_refused() {
     errors(
-        "module \"x\" {}\ncloudtik {\n  encryption {}\n  state \"s3\" {}\n}\nresource \"aws_vpc\" \"v\" {}\nresource \"value\" \"x\" {}",
+        "cloudtik {\n  encryption {}\n  state \"s3\" {}\n}\nresource \"aws_vpc\" \"v\" {}\nresource \"value\" \"x\" {}",
         "
-main.hcl:1:1 not-in-effect: `module` is not in effect in this version
-main.hcl:3:3 not-in-effect: `encryption` is not in effect in this version
-main.hcl:4:9 not-in-effect: `state \"s3\"` is not in effect in this version
-main.hcl:6:10 unknown-kind: there is no kind of resource `aws_vpc`
+main.hcl:2:3 not-in-effect: `encryption` is not in effect in this version
+main.hcl:3:9 not-in-effect: `state \"s3\"` is not in effect in this version
+main.hcl:5:10 unknown-kind: there is no kind of resource `aws_vpc`
 ",
     );
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use cloudtik_model::{Address, ChangeWord, Condition, Folded, Node, ProviderConfig, ProviderRef, Value};
+use cloudtik_model::{Address, ChangeWord, Condition, Folded, ModuleSpec, Node, ProviderConfig, ProviderRef, Value};
 use serde::{Deserialize, Serialize};
 
 use crate::Estimate;
@@ -90,6 +90,9 @@ pub struct Plan {
     /// What must be true and is judged while it is carried out, because it looks at what is known only then.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
+    /// The calls of modules, by address without keys.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub modules: BTreeMap<Address, ModuleSpec>,
     /// What carrying it out is expected to take, where a provider counts its requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected: Option<Estimate>,

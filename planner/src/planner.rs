@@ -428,6 +428,7 @@ impl<'i, 'a> Planner<'i, 'a> {
             partial: !input.selection.is_whole(),
             time: None,
             conditions,
+            modules: self.input.graph.modules.clone(),
             expected: None,
             compared_with: None,
         };

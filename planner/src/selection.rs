@@ -26,7 +26,7 @@ impl Selection {
     /// Whether it leaves out nothing that somebody could miss: a whole workspace, cluster or module is complete in itself.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        let is_block = |address: &Address| address.segments().len() == 2 && matches!(address.root(), "workspace" | "cluster" | "module");
+        let is_block = |address: &Address| address.is_module() || address.is_block() && matches!(address.root(), "workspace" | "cluster");
         self.excludes.is_empty() && self.targets.iter().all(is_block)
     }
 

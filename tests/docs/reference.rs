@@ -54,6 +54,7 @@ fn block(schema: &BlockSchema, parent: &str, many: bool, level: usize, out: &mut
                  project, and gives what `workspace.NAME` exports."
             }
             "template" => "Any attributes and blocks of a workspace, or any of a cluster, and `from`: see [templates](templates.md).",
+            "module" => "It also takes the variables of the module: see [modules](modules.md).",
             "runtime" => "It also takes the options of its module: see [runtimes](runtimes.md).",
             "scaling" => "It is carried to the head and not in effect in this version: what stands in it is not looked at.",
             _ if path.starts_with("cluster.scaling.") => "Carried as it is.",
@@ -67,6 +68,9 @@ fn block(schema: &BlockSchema, parent: &str, many: bool, level: usize, out: &mut
     }
     if schema.name == "resource" {
         attributes.extend(language::resource_meta());
+    }
+    if schema.name == "module" {
+        attributes.extend(language::call_meta());
     }
     if schema.name == "data" {
         attributes.extend(language::data_meta());

@@ -13,9 +13,6 @@ use cloudtik_model::{
 
 use crate::{Context, Found, Scope, Traversal, resolve};
 
-/// The place of a group's label in the address of everything below it: `cluster.c.workers.g`.
-const GROUP_SEGMENT: usize = 3;
-
 /// The late values of a group and of services, as far as they are known.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LateValues {
@@ -53,9 +50,10 @@ pub fn worker_address(address: &Address, group: &Address, sequence: u64) -> Addr
     if !address.is_within(group) {
         return address.clone();
     }
+    let label = group.segments().len().saturating_sub(1);
     Address::new(address.segments().iter().enumerate().map(|(place, segment)| {
         let mut segment = segment.clone();
-        if place == GROUP_SEGMENT {
+        if place == label {
             segment.key = Some(Key::Index(sequence));
         }
         segment

@@ -41,7 +41,8 @@ impl Segment {
     }
 }
 
-/// A path of segments: `aws_vpc.x`, `workspace.w.storage.default`, `cluster.c["a"].head.file["/etc/x"]`. Cheap to clone.
+/// A path of segments: `aws_vpc.x`, `workspace.w.storage.default`, `cluster.c["a"].head.file["/etc/x"]`, and in a module
+/// `module.m["k"].aws_vpc.x`. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Address(Arc<[Segment]>);
@@ -54,6 +55,12 @@ pub struct AddressError {
     reason: &'static str,
     position: usize,
 }
+
+/// The word that stands before the name of a module.
+pub const MODULE: &str = "module";
+
+/// Segments of a block at the top level of its module: `workspace.w`, `aws_vpc.main`.
+const BLOCK_SEGMENTS: usize = 2;
 
 /// The longest address that is read: real ones stay below 300 characters, and this keeps a damaged file from costing memory.
 const MAX_ADDRESS_BYTES: usize = 8 * 1024;
@@ -109,6 +116,12 @@ impl Address {
         self.with_key(None)
     }
 
+    /// The address without any keys: what is written, whatever was expanded.
+    #[must_use]
+    pub fn without_keys(&self) -> Self {
+        Self::new(self.0.iter().map(|segment| Segment::new(Arc::clone(&segment.name))))
+    }
+
     /// Whether this is `prefix` or stands below it. A prefix without a key covers all its instances.
     #[must_use]
     pub fn is_within(&self, prefix: &Self) -> bool {
@@ -146,10 +159,78 @@ impl Address {
         if self.is_within(node) { text.strip_prefix(&node.to_string()).map_or_else(|| text.clone(), str::to_owned) } else { text }
     }
 
-    /// The first name: `workspace`, `cluster`, `module`, or the kind of a resource.
+    /// The first name, behind the modules around: `workspace`, `cluster`, or the kind of a resource; of a module itself `module`.
     #[must_use]
     pub fn root(&self) -> &str {
-        self.0.first().map_or("", |segment| &segment.name)
+        self.in_module().first().or(self.0.first()).map_or("", |segment| &segment.name)
+    }
+
+    /// The module that it stands in, or is. `None`: it stands in the root.
+    #[must_use]
+    pub fn module(&self) -> Option<Self> {
+        let length = module_segments(&self.0);
+        (length > 0).then(|| self.prefix(length))
+    }
+
+    /// Whether it stands right in that module, or right in the root.
+    #[must_use]
+    pub fn is_in(&self, module: Option<&Self>) -> bool {
+        let segments = module.map_or(&[][..], |module| module.segments());
+        module_segments(&self.0) == segments.len() && self.0.starts_with(segments)
+    }
+
+    /// Whether it stands below exactly that address, with its keys.
+    #[must_use]
+    pub fn is_below(&self, above: &Self) -> bool {
+        self.0.len() > above.0.len() && self.0.starts_with(&above.0)
+    }
+
+    /// The module around the innermost one that it stands in, or is.
+    #[must_use]
+    pub fn outer(&self) -> Option<Self> {
+        let length = module_segments(&self.0);
+        (length > 2).then(|| self.prefix(length - 2))
+    }
+
+    /// The modules around, from the outermost, each with the key of its instance.
+    pub fn modules(&self) -> impl Iterator<Item = &Segment> {
+        self.0.iter().take(module_segments(&self.0)).skip(1).step_by(2)
+    }
+
+    /// Whether it is a module and nothing in it.
+    #[must_use]
+    pub fn is_module(&self) -> bool {
+        !self.0.is_empty() && self.in_module().is_empty()
+    }
+
+    /// The segments behind the modules around: what it is called in its own module.
+    #[must_use]
+    pub fn in_module(&self) -> &[Segment] {
+        self.0.get(module_segments(&self.0)..).unwrap_or_default()
+    }
+
+    /// What this is called from outside of the module that says it.
+    #[must_use]
+    pub fn inside(&self, module: Option<&Self>) -> Self {
+        module.map_or_else(|| self.clone(), |module| Self::new(module.0.iter().chain(self.0.iter()).cloned()))
+    }
+
+    /// The block at the top level of its module that it belongs to: `workspace.w`, `module.m.cluster.c`.
+    #[must_use]
+    pub fn block(&self) -> Self {
+        self.prefix(module_segments(&self.0) + BLOCK_SEGMENTS)
+    }
+
+    /// Whether it is such a block and no part of one.
+    #[must_use]
+    pub fn is_block(&self) -> bool {
+        self.in_module().len() == BLOCK_SEGMENTS
+    }
+
+    /// The segments below its block.
+    #[must_use]
+    pub fn in_block(&self) -> &[Segment] {
+        self.in_module().get(BLOCK_SEGMENTS..).unwrap_or_default()
     }
 
     /// The first `n` segments.
@@ -157,6 +238,12 @@ impl Address {
     pub fn prefix(&self, n: usize) -> Self {
         Self(self.0.iter().take(n).cloned().collect())
     }
+}
+
+/// How many segments name modules: two for each module around.
+fn module_segments(segments: &[Segment]) -> usize {
+    let names_one = |pair: &&[Segment]| matches!(pair, [word, _] if &*word.name == MODULE && word.key.is_none());
+    2 * segments.chunks(2).take_while(names_one).count()
 }
 
 impl Borrow<[Segment]> for Address {
@@ -299,19 +386,21 @@ impl FromStr for Address {
 
 /// `resource.kind.name` is `kind.name`, and `workspace.w.database["catalog"]` is `workspace.w.database.catalog`.
 fn normalize(mut segments: Vec<Segment>) -> Vec<Segment> {
-    if segments.len() > 2 && segments.first().is_some_and(|first| &*first.name == "resource" && first.key.is_none()) {
-        segments.remove(0);
+    let root = module_segments(&segments);
+    if segments.len() > root + BLOCK_SEGMENTS && segments.get(root).is_some_and(|first| &*first.name == "resource" && first.key.is_none()) {
+        segments.remove(root);
     }
-    let labelled: &[&str] = match segments.first().map(|first| &*first.name) {
+    let labelled: &[&str] = match segments.get(root).map(|first| &*first.name) {
         Some("workspace") => &["storage", "database"],
         Some("cluster") => &["workers", "runtime", "storage"],
         _ => return segments,
     };
-    if let Some(part) = segments.get_mut(2)
+    let part_at = root + BLOCK_SEGMENTS;
+    if let Some(part) = segments.get_mut(part_at)
         && labelled.contains(&&*part.name)
         && let Some(Key::Name(label)) = part.key.take_if(|key| matches!(key, Key::Name(_)))
     {
-        segments.insert(3, Segment::new(label));
+        segments.insert(part_at + 1, Segment::new(label));
     }
     segments
 }
@@ -341,6 +430,26 @@ mod tests {
         assert_eq!(read("workspace.w.database[\"catalog\"]"), "workspace.w.database.catalog");
         assert_eq!(read("workspace.w.nat_gateway[0]"), "workspace.w.nat_gateway[0]");
         assert_eq!(read("cluster.c.head.file[\"/etc/\\\"x\"]"), "cluster.c.head.file[\"/etc/\\\"x\"]");
+    }
+
+    #[test]
+    fn what_stands_in_modules_has_them_before_its_own_address() {
+        let address = |text: &str| text.parse::<Address>().unwrap();
+        let part = address("module.a.module.b[\"k\"].workspace.w.storage[\"logs\"]");
+        assert_eq!(part.to_string(), "module.a.module.b[\"k\"].workspace.w.storage.logs");
+        assert_eq!(part.module(), Some(address("module.a.module.b[\"k\"]")));
+        assert_eq!((part.outer(), part.outer().and_then(|outer| outer.outer())), (Some(address("module.a")), None));
+        assert_eq!(part.modules().map(|module| &*module.name).collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!((part.root(), part.block()), ("workspace", address("module.a.module.b[\"k\"].workspace.w")));
+        assert_eq!((part.is_block(), part.block().is_block(), part.in_block().len()), (false, true, 2));
+        assert_eq!(address("workspace.w.storage.logs").inside(part.module().as_ref()), part);
+        assert_eq!(address("module.m.resource.aws_vpc.x[0]").to_string(), "module.m.aws_vpc.x[0]");
+        assert!(part.is_in(part.module().as_ref()) && !part.is_in(part.outer().as_ref()) && !part.is_in(None));
+        assert!(part.is_below(&address("module.a")) && !part.is_below(&address("module.a.module.b")));
+        let module = address("module.m[0]");
+        assert_eq!((module.root(), module.is_module(), module.block()), ("module", true, module.clone()));
+        assert!(part.is_within(&address("module.a")) && !part.is_within(&address("module.b")) && !part.is_module());
+        assert_eq!(address("aws_vpc.x").module(), None);
     }
 
     #[test]
@@ -382,11 +491,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn printing_and_reading_round_trip(parts in prop::collection::vec(("[a-z_][a-z0-9_-]{0,6}", prop::option::of("\\PC{0,8}"), 0..9_u64), 1..5)) {
-            let address = Address::new(parts.into_iter().map(|(name, key, index)| Segment {
+        fn printing_and_reading_round_trip(parts in prop::collection::vec(("[a-z_][a-z0-9_-]{0,6}", prop::option::of("\\PC{0,8}"), 0..9_u64), 1..5), modules in 0..3_usize) {
+            let parts = parts.into_iter().map(|(name, key, index)| Segment {
                 name: name.into(),
                 key: key.map(|key| if index == 0 { Key::Index(index) } else { Key::Name(key.into()) }),
-            }));
+            });
+            let module = (0..modules).flat_map(|index| [Segment::new(MODULE), Segment { name: "m".into(), key: Some(Key::Index(index as u64)) }]);
+            let address = Address::new(module.chain(parts));
             let once: Address = address.to_string().parse().unwrap();
             let twice: Address = once.to_string().parse().unwrap();
             prop_assert_eq!(&once, &twice);

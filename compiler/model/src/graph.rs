@@ -220,6 +220,29 @@ pub struct OutputSpec {
     pub needs: BTreeSet<Address>,
 }
 
+/// The call of a module, for whoever reads from a plan how its spec is built.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModuleSpec {
+    /// The folder, as it is written.
+    pub source: String,
+    /// What the call says: for variables, `count` and `for_each`.
+    pub arguments: BTreeMap<String, Argument>,
+    /// The variables of the module; of each whether it is sensitive.
+    pub variables: BTreeMap<String, bool>,
+    /// The outputs of the module; of each whether it is sensitive.
+    pub outputs: BTreeMap<String, bool>,
+}
+
+/// What a call says for one variable.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Argument {
+    /// A value that is not sensitive.
+    Constant(Value),
+    /// The names that it is made of, as they are written.
+    References(Vec<String>),
+}
+
 /// What the spec wants. Acyclic; every address in `depends_on` is a node.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Graph {
@@ -238,6 +261,9 @@ pub struct Graph {
     /// What must be true and could not be judged yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
+    /// The calls of modules, by address without keys.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub modules: BTreeMap<Address, ModuleSpec>,
 }
 
 #[cfg(test)]

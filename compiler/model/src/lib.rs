@@ -26,7 +26,7 @@ mod types;
 mod value;
 mod wire;
 
-pub use address::{Address, AddressError, Key, Segment};
+pub use address::{Address, AddressError, Key, MODULE, Segment};
 pub use adopted::Adopted;
 pub use condition::{Condition, ConditionKind, Verdict, judge};
 pub use controller::{
@@ -37,7 +37,7 @@ pub use diagnostic::{Diagnostic, Diagnostics, Label, Severity};
 pub use digest::Digest;
 pub use duration::duration_seconds;
 pub use expr::{BinaryOp, Expr, ExprKind, ForKind, LateName, TemplatePart, UnaryOp};
-pub use graph::{ChangeWord, Graph, Lifecycle, Node, Origin, OutputSpec, ProviderConfig, ProviderRef, ResourceSpec};
+pub use graph::{Argument, ChangeWord, Graph, Lifecycle, ModuleSpec, Node, Origin, OutputSpec, ProviderConfig, ProviderRef, ResourceSpec};
 pub use head::{GroupConfig, HEAD_CONFIG_VERSION, HeadConfig, HeadConfigError, MembershipConfig, ServiceConfig};
 pub use node::NodeBoot;
 pub use number::{MAX_DIGITS, Number, NumberError};

@@ -70,7 +70,7 @@ pub(crate) fn declare_template(expansion: &mut Expansion<'_>, block: &Block) {
     expansion.found.extend(found);
     let (mut layers, true) = layers_of(expansion, block) else { return };
     layers.push(Layer::Own(Arc::new(block.clone())));
-    expansion.templates.insert(Arc::clone(&label.text), layers);
+    expansion.world.templates.insert(Arc::clone(&label.text), layers);
 }
 
 /// A template is a body of a workspace or of a cluster, not a bit of both: nobody could inherit all of it.
@@ -101,7 +101,7 @@ fn check_words(expansion: &Expansion<'_>, block: &Block, found: &mut Diagnostics
 fn check_names(expansion: &Expansion<'_>, body: &Body, found: &mut Diagnostics) {
     for attribute in body.attributes.iter().filter(|attribute| &*attribute.name.name != FROM) {
         for reference in references(&attribute.value) {
-            let names = crate::declare::attribute_names(&reference.steps);
+            let names = crate::order::attribute_names(&reference.steps);
             let Some(name) = named_by(&reference.root, &names) else { continue };
             let is_checked = matches!(
                 name,
@@ -184,7 +184,7 @@ fn layers_named(expansion: &mut Expansion<'_>, item: &Expr) -> Option<Vec<Vec<La
 
 fn own_layers(expansion: &mut Expansion<'_>, label: &Arc<str>, span: Span) -> Option<Vec<Layer>> {
     let name = Name::Template(Arc::clone(label));
-    let known = expansion.templates.get(label).filter(|_| !expansion.world.failed.contains(&name));
+    let known = expansion.world.templates.get(label).filter(|_| !expansion.world.failed.contains(&name));
     if known.is_none() && !expansion.world.declared.contains(&name) {
         let unknown = expansion.world.unknown(&name, span);
         expansion.found.push(unknown);

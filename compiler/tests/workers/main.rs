@@ -8,6 +8,7 @@
 )]
 
 mod dynamic;
+mod inside;
 mod moved;
 mod refused;
 mod templates;

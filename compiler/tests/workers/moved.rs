@@ -34,11 +34,15 @@ fn nothing_else_is_renamed() {
     };
     let of = |from: &str, to: &str, expected: &str| errors(&spec(groups, &moved(from, to)), expected);
     of("value.x", "cluster.c.workers.a", &other("`value.x` and `cluster.c.workers.a` are of two kinds", 11));
-    of("cluster.c.workers.z", "cluster.c.workers", &other("`cluster.c.workers` is neither a resource nor a group of workers", 11));
+    of(
+        "cluster.c.workers.z",
+        "cluster.c.workers",
+        &other("`cluster.c.workers` is neither a resource, nor a group of workers, nor a module", 11),
+    );
     of(
         "cluster.c.workers.z",
         "cluster.c.workers.a[1]",
-        &other("`cluster.c.workers.a[1]` is neither a resource nor a group of workers", 11),
+        &other("`cluster.c.workers.a[1]` is neither a resource, nor a group of workers, nor a module", 11),
     );
     of(
         "cluster.d.workers.a",

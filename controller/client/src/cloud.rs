@@ -197,7 +197,7 @@ impl Inner {
 
     /// How to speak to the head of the cluster that an address is in: as this run was told, else as the state knows.
     pub(crate) fn head_of(&self, address: &Address) -> Option<HeadTarget> {
-        let cluster = address.prefix(2);
+        let cluster = address.block();
         if let Some(head) = lock(&self.heads).get(&cluster) {
             return Some(head.clone());
         }

@@ -201,7 +201,7 @@ fn not_ready(head: &HeadTarget, address: &Address, why: &str) -> CallError {
 
 /// The addresses of a cluster and of its controller, from that of anything in it.
 pub(crate) fn controller_address(address: &Address) -> Address {
-    address.prefix(2).child(Arc::from("head_controller"))
+    address.block().child(Arc::from("head_controller"))
 }
 
 #[cfg(test)]

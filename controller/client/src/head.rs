@@ -100,7 +100,7 @@ impl Inner {
     }
 
     fn target(&self, address: &Address, attributes: &Value) -> Result<HeadTarget, CallError> {
-        HeadTarget::of(address.prefix(2), self.provider.clone(), attributes)
+        HeadTarget::of(address.block(), self.provider.clone(), attributes)
     }
 
     fn push_of(&self, head: &HeadTarget, id: &ControllerId, attributes: &Value, follows: Option<u64>) -> Result<PushConfig, CallError> {

@@ -205,7 +205,7 @@ impl Controller {
         let fragment = instantiate(group, executor.sequence(), filling)
             .map_err(|found| wrong(found.into_iter().next().map_or_else(String::new, |diagnostic| diagnostic.title)))?;
         // The same membership, as it is of the member that is asked.
-        let tail = |address: &Address| address.segments().iter().skip(4).cloned().collect::<Vec<_>>();
+        let tail = |address: &Address| address.in_block().iter().skip(2).cloned().collect::<Vec<_>>();
         let membership = fragment
             .memberships
             .into_iter()

@@ -811,7 +811,7 @@ impl Controller {
 
 /// The worker that an address belongs to: `cluster.c.workers.g[7]…`.
 fn unit_of(address: &Address) -> Option<UnitId> {
-    let segment = address.segments().get(3)?;
+    let segment = address.in_block().get(1)?;
     match segment.key {
         Some(Key::Index(sequence)) => Some(UnitId::Worker { group: Arc::clone(&segment.name), sequence }),
         _ => None,

@@ -251,7 +251,7 @@ fn clouds(options: &ServiceOptions, pushed: &Pushed) -> Result<Clouds, String> {
 fn timeouts_of(shared: &Shared, node: &Address) -> Option<NodeTimeouts> {
     let machine = shared.machine();
     let pushed = machine.as_ref()?.pushed()?;
-    let label = &node.segments().get(3)?.name;
+    let label = &node.in_block().get(1)?.name;
     let group = pushed.config.groups.get(label)?;
     Some(NodeTimeouts { connect: CONNECT_TIMEOUT, ready: Duration::from_secs(group.ready_timeout_secs) })
 }

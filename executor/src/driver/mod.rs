@@ -370,7 +370,7 @@ impl Drop for Driver<'_> {
 
 /// The name of the key pair that logs in to the nodes of a cluster, from the address of one of them.
 fn key_name(node: &Address) -> String {
-    let cluster = node.prefix(2).to_string();
+    let cluster = node.block().to_string();
     cluster.chars().map(|c| if c.is_ascii_alphanumeric() || matches!(c, '-' | '.') { c } else { '_' }).collect()
 }
 

@@ -10,9 +10,6 @@ use crate::engine::objects::permanent;
 use crate::engine::values;
 use crate::engine::{Engine, Unmet};
 
-/// Segments of the address of a workspace or a cluster.
-const BLOCK_SEGMENTS: usize = 2;
-
 impl Engine {
     /// What of the conditions of an operation's object does not hold.
     pub(crate) fn unmet(&mut self, id: usize, kind: ConditionKind) -> Option<CallError> {
@@ -22,7 +19,7 @@ impl Engine {
         let operation = self.operation(id).filter(|operation| makes(&operation.kind))?;
         let of_object = self.conditions.get(&operation.address).into_iter().flatten().copied();
         // Those of a whole block hold before the first of its objects is made.
-        let block = operation.address.prefix(BLOCK_SEGMENTS);
+        let block = operation.address.block();
         let of_block = self.conditions.get(&block).filter(|_| block != operation.address).into_iter().flatten().copied();
         let of_block = of_block.filter(|index| kind == ConditionKind::Precondition && !self.judged.contains(index));
         let verdict = |index: usize| {

@@ -107,6 +107,9 @@ impl Serialize for ChangeJson<'_> {
         if let Some(previous) = previous_address(plan, change) {
             map.serialize_entry("previous_address", &previous)?;
         }
+        if let Some(module) = change.address.module() {
+            map.serialize_entry("module_address", &module)?;
+        }
         plan.names.name(&change.address, &change.kind).write(&mut map)?;
         map.serialize_entry("provider_name", change.provider.provider_type())?;
         match what {

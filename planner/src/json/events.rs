@@ -11,8 +11,8 @@ use crate::{Action, Change, Plan};
 #[derive(Clone, Debug, Serialize)]
 pub struct EventResource<'a> {
     addr: &'a Address,
-    module: &'static str,
-    resource: &'a Address,
+    module: String,
+    resource: Address,
     implied_provider: &'a str,
     resource_type: &'a str,
     resource_name: String,
@@ -26,8 +26,8 @@ impl<'a> EventResource<'a> {
         let name = names.name(address, kind);
         Self {
             addr: address,
-            module: "",
-            resource: address,
+            module: address.module().map_or_else(String::new, |module| module.to_string()),
+            resource: Address::new(address.in_module().iter().cloned()),
             implied_provider: provider.provider_type(),
             resource_type: kind,
             resource_name: name.name.into_owned(),

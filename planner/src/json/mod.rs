@@ -6,7 +6,7 @@
 //! - A sensitive value is never written: `null` stands for it, and `true` at the same place of `before_sensitive`, `after_sensitive` or
 //!   `sensitive_values`.
 //! - An address is ours. `type` is the kind, `index` the key of the last segment, and `name` is a word that no other resource of its type
-//!   has: in `aws_vpc.x` it is `x`, in `workspace.w.network` it is `workspace_w_network`, or that and a number where another block has it.
+//!   has in its module: in `aws_vpc.x` it is `x`, in `workspace.w.network` it is `workspace_w_network`, or that and a number where another block has it.
 //! - `configuration` is the spec as it was expanded: what is known is a `constant_value`, what only the provider can tell has its `references`.
 //!   Addresses and references in it are `TYPE.NAME`, with which tools look for resources; `cloudtik.address` is ours.
 //! - A step is a resource whose values are its inputs, late ones as `<node.address>`. That it runs for the first time is a `create`, that it runs
@@ -16,6 +16,7 @@ pub(crate) mod change;
 mod checks;
 mod configuration;
 mod events;
+mod module;
 mod resource;
 mod state;
 mod value;

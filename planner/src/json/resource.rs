@@ -2,13 +2,14 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Deref;
+use std::ops::{Bound, Deref};
 
 use cloudtik_model::{Address, Key, ProviderRef, Value};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::change::{after, before};
-use super::value::{Each, Named, Plain, Secret};
+use super::module::{Module, Resources};
+use super::value::{Named, Plain, Secret};
 use super::{OutputValue, STATE_FORMAT_VERSION, TERRAFORM_VERSION};
 use crate::{Change, Plan};
 
@@ -35,12 +36,27 @@ pub(super) enum Index<'a> {
     Name(&'a str),
 }
 
-/// What blocks are called that would have the name of another block of their kind: by address, without a key.
+/// What blocks are called that would have the name of another block of their kind and module: by address, without keys of modules or instances.
 #[derive(Clone, Debug, Default)]
 pub struct ResourceNames(BTreeMap<Address, String>);
 
 /// The blocks that share a name, by name; of each whether its name is made of its address.
 type Sharing = BTreeMap<String, BTreeSet<(bool, Address)>>;
+
+/// A kind in a module, whatever the keys of that are.
+type Place<'a> = (Option<Address>, &'a str);
+
+fn place<'a>(address: &Address, kind: &'a str) -> Place<'a> {
+    (address.module().map(|module| module.without_keys()), kind)
+}
+
+/// The block that an address is an instance of, whatever the keys of the modules around are.
+pub(super) fn block_of(address: &Address) -> Address {
+    match address.module() {
+        None => address.without_key(),
+        Some(module) => Address::new(address.in_module().iter().cloned()).without_key().inside(Some(&module.without_keys())),
+    }
+}
 
 impl ResourceNames {
     /// Of resources by their kind. Who has the name in the spec keeps it; of all others that share one, the first by address. Only names that
@@ -49,29 +65,30 @@ impl ResourceNames {
     where
         I: IntoIterator<Item = (&'a Address, &'a str)> + Clone,
     {
-        let mut blocks: BTreeMap<&str, Sharing> = BTreeMap::new();
+        let mut blocks: BTreeMap<Place<'_>, Sharing> = BTreeMap::new();
         // Names in the spec that look as if they were made here.
-        let mut taken: BTreeSet<(&str, &str)> = BTreeSet::new();
+        let mut taken: BTreeSet<(Place<'_>, &str)> = BTreeSet::new();
         for (address, kind) in resources.clone() {
             if let Cow::Owned(name) = plain_name(address, kind) {
-                blocks.entry(kind).or_default().entry(name).or_default().insert((true, address.without_key()));
+                blocks.entry(place(address, kind)).or_default().entry(name).or_default().insert((true, block_of(address)));
             }
         }
         for (address, kind) in resources {
-            let (Cow::Borrowed(name), Some(names)) = (plain_name(address, kind), blocks.get_mut(kind)) else { continue };
+            let place = place(address, kind);
+            let (Cow::Borrowed(name), Some(names)) = (plain_name(address, kind), blocks.get_mut(&place)) else { continue };
             if let Some(sharing) = names.get_mut(name) {
-                sharing.insert((false, address.without_key()));
+                sharing.insert((false, block_of(address)));
             } else if name.rsplit_once('_').is_some_and(|(base, _)| names.contains_key(base)) {
-                taken.insert((kind, name));
+                taken.insert((place, name));
             }
         }
         let mut others = BTreeMap::new();
-        for (kind, names) in &blocks {
+        for (place, names) in &blocks {
             let mut made = BTreeSet::new();
             for (name, addresses) in names {
                 for (_, address) in addresses.iter().skip(1) {
                     let free = (2_u64..).map(|number| format!("{name}_{number}")).find(|other| {
-                        !names.contains_key(other) && !taken.contains(&(*kind, other.as_str())) && made.insert(other.clone())
+                        !names.contains_key(other) && !taken.contains(&(place.clone(), other.as_str())) && made.insert(other.clone())
                     });
                     others.extend(free.map(|other| (address.clone(), other)));
                 }
@@ -88,7 +105,7 @@ impl ResourceNames {
 
     /// What tools call the resource at an address.
     pub(super) fn name<'a>(&self, address: &'a Address, kind: &'a str) -> ResourceName<'a> {
-        let other = if self.0.is_empty() { None } else { self.0.get(&address.without_key()) };
+        let other = if self.0.is_empty() { None } else { self.0.get(&block_of(address)) };
         let index = address.key().map(|key| match key {
             Key::Index(index) => Index::Number(*index),
             Key::Name(name) => Index::Name(name),
@@ -118,9 +135,9 @@ impl Deref for NamedPlan<'_> {
     }
 }
 
-/// What a resource is called for its address alone: of `aws_vpc.x[0]` the name is `x`, of `workspace.w.network` it is `workspace_w_network`.
+/// What a resource is called in its module for its address alone: of `aws_vpc.x[0]` the name is `x`, of `workspace.w.network` it is `workspace_w_network`.
 fn plain_name<'a>(address: &'a Address, kind: &str) -> Cow<'a, str> {
-    match address.segments() {
+    match address.in_module() {
         [first, second] if first.key.is_none() && *first.name == *kind => Cow::Borrowed(&*second.name),
         segments => {
             let last = segments.len().saturating_sub(1);
@@ -239,9 +256,50 @@ impl Serialize for Planned<'_> {
         let plan = self.0;
         let outputs =
             || plan.outputs.iter().filter_map(|(name, output)| Some((name, OutputValue::new(output.after.as_ref()?, output.sensitive))));
-        let resources = || plan.changes.values().filter_map(|change| Some(Resource::of(&plan.names, change, after(change)?)));
-        module(serializer, &Named(outputs), &Each(resources))
+        values(serializer, &Named(outputs), &Module::new(None, Will(plan)))
     }
+}
+
+/// The resources of a plan as they will be.
+#[derive(Clone, Copy)]
+struct Will<'a>(&'a NamedPlan<'a>);
+
+impl<'a> Resources<'a> for Will<'a> {
+    type Entry = &'a Change;
+
+    fn entries(self, module: Option<&Address>) -> impl Iterator<Item = (&'a Address, &'a Change)> {
+        in_module(&self.0.plan.changes, module).filter(|(_, change)| change.desired.is_some())
+    }
+
+    fn resources(self, _: &'a Address, change: &'a Change) -> impl Iterator<Item = Resource<'a>> {
+        after(change).map(|values| Resource::of(&self.0.names, change, values)).into_iter()
+    }
+}
+
+/// The resources of a plan as they were found.
+#[derive(Clone, Copy)]
+struct Was<'a>(&'a NamedPlan<'a>);
+
+impl<'a> Resources<'a> for Was<'a> {
+    type Entry = &'a Change;
+
+    fn entries(self, module: Option<&Address>) -> impl Iterator<Item = (&'a Address, &'a Change)> {
+        in_module(&self.0.plan.changes, module).filter(|(_, change)| change.before.is_some())
+    }
+
+    fn resources(self, _: &'a Address, change: &'a Change) -> impl Iterator<Item = Resource<'a>> {
+        before(change).map(|values| Resource::of(&self.0.names, change, values)).into_iter()
+    }
+}
+
+/// What stands in a module and in those inside of it, by address.
+pub(super) fn in_module<'a, T>(
+    all: &'a BTreeMap<Address, T>,
+    module: Option<&Address>,
+) -> impl Iterator<Item = (&'a Address, &'a T)> + use<'a, T> {
+    let from = module.map_or(Bound::Unbounded, |module| Bound::Included(module.clone()));
+    let module = module.cloned();
+    all.range((from, Bound::Unbounded)).take_while(move |(address, _)| module.as_ref().is_none_or(|module| address.is_below(module)))
 }
 
 /// What there is, as it was found: `prior_state`.
@@ -258,8 +316,7 @@ impl Serialize for PriorState<'_> {
                         .iter()
                         .filter_map(|(name, output)| Some((name, OutputValue::new(output.before.as_ref()?, output.sensitive))))
                 };
-                let resources = || plan.changes.values().filter_map(|change| Some(Resource::of(&plan.names, change, before(change)?)));
-                module(serializer, &Named(outputs), &Each(resources))
+                values(serializer, &Named(outputs), &Module::new(None, Was(plan)))
             }
         }
         let mut map = serializer.serialize_map(None)?;
@@ -271,20 +328,26 @@ impl Serialize for PriorState<'_> {
 }
 
 /// `{ "outputs": …, "root_module": { "resources": … } }`
-pub(super) fn module<S: Serializer>(serializer: S, outputs: &impl Serialize, resources: &impl Serialize) -> Result<S::Ok, S::Error> {
-    #[derive(serde::Serialize)]
-    struct Root<'a, R> {
-        resources: &'a R,
-    }
+pub(super) fn values<S: Serializer>(serializer: S, outputs: &impl Serialize, root: &impl Serialize) -> Result<S::Ok, S::Error> {
     let mut map = serializer.serialize_map(None)?;
     map.serialize_entry("outputs", outputs)?;
-    map.serialize_entry("root_module", &Root { resources })?;
+    map.serialize_entry("root_module", root)?;
     map.end()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_are_of_a_module_and_its_instances_are_one_block() {
+        let addresses = ["module.m[0].workspace.w.gate", "module.m[1].workspace.w.gate", "module.n.workspace.w.gate", "workspace.w.gate"]
+            .map(|address| address.parse::<Address>().unwrap());
+        let names = ResourceNames::of(addresses.iter().map(|address| (address, "gate")));
+        for address in &addresses {
+            assert_eq!(names.name(address, "gate").name, "workspace_w_gate");
+        }
+    }
 
     #[test]
     fn no_two_blocks_of_a_kind_have_one_name() {

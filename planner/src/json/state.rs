@@ -4,8 +4,9 @@ use cloudtik_model::{Address, Object, State, StateEntry, Value};
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 
 use super::change::value_with_id;
-use super::resource::{More, Resource, ResourceNames, Told, module};
-use super::value::{Each, Named};
+use super::module::{Module, Resources};
+use super::resource::{More, Resource, ResourceNames, Told, in_module, values};
+use super::value::Named;
 use super::{OutputValue, STATE_FORMAT_VERSION, TERRAFORM_VERSION};
 
 /// A state in the form of `show --json`; see the module.
@@ -48,16 +49,34 @@ struct Values<'a> {
 
 impl Serialize for Values<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let wanted = |address: &Address| self.within.is_empty() || self.within.iter().any(|within| address.is_within(within));
-        let entries = || self.state.resources.iter().filter(|(address, _)| wanted(address));
         let names = ResourceNames::of(self.state.resources.iter().map(|(address, entry)| (address, &*entry.kind)));
-        let resources = || entries().flat_map(|(address, entry)| objects(&names, address, entry));
         let outputs = || {
             let all = self.state.outputs.iter().filter(|_| self.within.is_empty());
             all.map(|(name, output)| (name, output.value.clone().marked(output.sensitive)))
         };
         let outputs = || outputs().map(|(name, value)| (name, Output(value)));
-        module(serializer, &Named(outputs), &Each(resources))
+        values(serializer, &Named(outputs), &Module::new(None, Objects { names: &names, values: self }))
+    }
+}
+
+/// The objects of a state.
+#[derive(Clone, Copy)]
+struct Objects<'a> {
+    names: &'a ResourceNames,
+    values: &'a Values<'a>,
+}
+
+impl<'a> Resources<'a> for Objects<'a> {
+    type Entry = &'a StateEntry;
+
+    fn entries(self, module: Option<&Address>) -> impl Iterator<Item = (&'a Address, &'a StateEntry)> {
+        let within = self.values.within;
+        let wanted = move |address: &Address| within.is_empty() || within.iter().any(|within| address.is_within(within));
+        in_module(&self.values.state.resources, module).filter(move |(address, _)| wanted(address))
+    }
+
+    fn resources(self, address: &'a Address, entry: &'a StateEntry) -> impl Iterator<Item = Resource<'a>> {
+        objects(self.names, address, entry)
     }
 }
 

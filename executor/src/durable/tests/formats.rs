@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use cloudtik_model::{Condition, ConditionKind, Expr, ExprKind, Folded, OutputState, State, StateEntry, Type};
+use cloudtik_model::{Argument, Condition, ConditionKind, Expr, ExprKind, Folded, ModuleSpec, OutputState, State, StateEntry, Type};
 use cloudtik_planner::{Estimate, PLAN_VERSION, Plan, Settled};
 use cloudtik_provider_api::Batch;
 
@@ -250,6 +250,15 @@ fn plan() -> Plan {
         sources: BTreeMap::from([("main.hcl".to_owned(), Arc::from("output \"x\" {}"))]),
         variables: BTreeMap::from([("password".to_owned(), secret("hunter2"))]),
         moved: BTreeMap::from([(address("a"), address("b"))]),
+        modules: BTreeMap::from([(
+            "module.m".parse().unwrap(),
+            ModuleSpec {
+                source: "./m".to_owned(),
+                arguments: BTreeMap::from([("a".to_owned(), Argument::Constant(1_u64.into()))]),
+                variables: BTreeMap::from([("a".to_owned(), false)]),
+                outputs: BTreeMap::from([("b".to_owned(), true)]),
+            },
+        )]),
         partial: false,
         time: Some("2025-01-31T12:00:00Z".to_owned()),
         conditions: vec![Condition {

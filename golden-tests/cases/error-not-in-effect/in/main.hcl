@@ -1,6 +1,3 @@
-module "m" {
-  source = "./m"
-}
 data "workspace" "w" {
   name = "w"
 }

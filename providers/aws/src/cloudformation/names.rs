@@ -5,13 +5,10 @@ use cloudtik_model::{Address, Digest, Key};
 /// Characters of a digest that keep names apart which differ in other signs only.
 const DIGEST_CHARS: usize = 8;
 
-/// Segments of the address of a workspace: `workspace.w`.
-const WORKSPACE_SEGMENTS: usize = 2;
-
 /// The name of a part of a workspace: `subnet.public[0]` is `SubnetPublic0`. What letters and digits cannot tell apart has a digest in it.
 pub(super) fn logical(part: &Address) -> String {
     let mut name = String::new();
-    for segment in part.segments().iter().skip(WORKSPACE_SEGMENTS) {
+    for segment in part.in_block() {
         name.push_str(&word(&segment.name));
         match &segment.key {
             None => {}
@@ -24,7 +21,7 @@ pub(super) fn logical(part: &Address) -> String {
 
 /// The way from a workspace to a part of it: `a.b["c"]` is `a`, `b`.
 pub(super) fn steps(part: &Address) -> Vec<String> {
-    part.segments().iter().skip(WORKSPACE_SEGMENTS).map(|segment| segment.name.to_string()).collect()
+    part.in_block().iter().map(|segment| segment.name.to_string()).collect()
 }
 
 /// A word of the language as part of a name: `route_table` is `RouteTable`.

@@ -1,0 +1,8 @@
+provider "sim" {}
+
+variable "text" { type = string }
+
+resource "value" "v" {
+  input = var.text
+  nope  = 1
+}
