@@ -9,6 +9,8 @@
     reason = "a test reports by failing, and its helpers are tests too"
 )]
 
+#[path = "docs/errors.rs"]
+mod errors;
 #[path = "docs/limits.rs"]
 mod limits;
 #[path = "docs/reference.rs"]
@@ -216,8 +218,10 @@ fn every_error_is_in_the_troubleshooting() {
     assert!(codes.len() > 100 && codes.contains_key("lock-held") && codes.contains_key("unknown-attribute"), "{}", codes.len());
     let missing: Vec<_> = codes.iter().filter(|(code, _)| !page.contains(&format!("`{code}`"))).collect();
     assert!(missing.is_empty(), "docs/guide/troubleshooting.md does not say what to do about {missing:#?}");
-    let rows = page.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`')).map(|(code, _)| code);
-    let stale: Vec<&str> = rows.filter(|row| row.contains('-') && !row.contains(' ') && !codes.contains_key(*row)).collect();
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| ")?.trim_start_matches('[').strip_prefix('`')?.split_once('`'));
+    let rows: Vec<&str> = rows.map(|(code, _)| code).collect();
+    assert!(rows.contains(&"lock-held") && rows.contains(&"storage"), "{rows:?}");
+    let stale: Vec<&str> = rows.into_iter().filter(|row| row.contains('-') && !row.contains(' ') && !codes.contains_key(*row)).collect();
     let stale: Vec<&str> =
         stale.into_iter().filter(|row| !tree::sources().values().any(|text| text.contains(&format!("\"{row}\"")))).collect();
     assert!(stale.is_empty(), "docs/guide/troubleshooting.md explains errors that nothing says: {stale:?}");

@@ -373,6 +373,12 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Say what the code of an error or a warning means, with an example and what to write instead
+    Explain {
+        /// The code, as it stands in brackets in front of the message
+        #[arg(value_name = "CODE")]
+        code: String,
+    },
     /// Show the version
     Version {
         /// Print it as JSON

@@ -5,6 +5,7 @@ mod ask;
 mod console;
 mod events;
 mod exec;
+mod explain;
 mod fmt;
 mod init;
 mod local;
@@ -110,6 +111,7 @@ fn choose(command: &Command, context: &Context<'_>) -> Result<Exit, Failure> {
             local::purge(context, ids, *all, *auto_approve, *json)
         }
         Command::Local { action: LocalAction::Forget, ids, .. } => local::forget(context, ids),
+        Command::Explain { code } => explain::run(context, code),
         Command::Version { json } => Ok(version::run(context, *json)),
     }
 }
