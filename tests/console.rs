@@ -11,6 +11,8 @@
     reason = "helpers of tests are no test functions to clippy"
 )]
 
+#[path = "console/expressions.rs"]
+mod expressions;
 mod support;
 
 use std::collections::BTreeMap;
@@ -18,25 +20,42 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use cloudtik_lang::{Context, Variables, console_text, evaluate};
+use cloudtik_model::FileId;
+use cloudtik_syntax::{format, parse_expression};
+use expressions::Expressions;
 use serde_json::Value as Json;
+use support::random::Random;
 use support::stage::Stage;
 
 /// What Terraform 1.11 said of each expression; `null` is an error.
 const TABLE: &str = include_str!("console/terraform.jsonl");
 
 /// Where we differ, and why: what stands here must differ, so that nothing is forgotten.
-const DIFFERENCES: [(&str, &str); 11] = [
+const DIFFERENCES: [(&str, &str); 23] = [
     ("1/0", "dividing by zero is an error, there is no infinity"),
     ("can(1/0)", "dividing by zero is an error"),
     ("try(1/0,\"x\")", "dividing by zero is an error"),
     ("log(0,2)", "there is no infinity"),
     ("pow(0,-1)", "there is no infinity"),
-    ("tostring(null)", "null has no type of its own"),
-    ("true ? null : 1", "null has no type of its own"),
     ("format(\"%v\",null)", "null is shown; there it is not known"),
     ("base64gzip(\"hello\")", "another compressor: what it is decompressed to is the same"),
-    ("textencodebase64(\"a\",\"UTF-16\")", "the order of bytes must be said"),
     ("templatestring(\"a\",{})", "a template may also be written as it is"),
+    ("2 % 0", "dividing by zero is an error"),
+    ("-(1-1)", "zero has no sign"),
+    ("-0.1*0.1", "a product of decimals is a decimal; there the digits of the binary fraction show"),
+    ("true || \"b\"", "the right side is not looked at when the left one decides, as in Terraform from 1.12"),
+    ("false && null", "the right side is not looked at when the left one decides, as in Terraform from 1.12"),
+    ("lookup(transpose({a=[]}),\"key\",[])", "a collection without elements has no type of elements"),
+    ("merge(tomap({}),tomap({a=3}))", "a collection without elements has no type of elements"),
+    ("tolist(toset([toset([]),toset([true])]))", "sets of collections are in the order of what is in them"),
+    ("log(2.5,2)-100000000", "a logarithm is the decimal that is shown"),
+    ("pow(123456789012345678901234567890,1)+1", "a power is the decimal that is shown"),
+    ("format(\"%g\",-123456789012345678901234567890)", "a number has the digits of a float there"),
+    ("format(\"%.2f\",null)", "null is no number; there the result is not known"),
+    ("true ? toset([false]) : [\"hello\"]", "a set and a tuple have a type together"),
+    ("plantimestamp()", "the console tells it the time as well"),
+    ("element([\"a\",\"b\"],-1)", "the index of a tuple may be below zero, too"),
 ];
 
 fn table() -> BTreeMap<String, Option<String>> {
@@ -193,4 +212,112 @@ output "hash" {
     stage.spec("resource \"value\" \"made\" {\n  count = length(uuid())\n}\n");
     let refused = stage.expect(1, &["plan"]);
     assert!(refused.stderr.contains("depends on `uuid()`"), "{}", refused.text());
+}
+
+/// How many random expressions are tried, where the environment does not say another number.
+const RANDOM: u64 = 300;
+const RANDOM_VARIABLE: &str = "CLOUDTIK_TEST_EXPRESSIONS";
+
+/// Expressions that are asked at once: Terraform answers one line of a run only.
+const BATCH: usize = 50;
+
+/// What stands for an expression that fails.
+const FAILS: &str = "  \"FAILS\",";
+
+fn random_expressions() -> Vec<String> {
+    let count = std::env::var(RANDOM_VARIABLE).map_or(RANDOM, |text| text.parse().expect("a number of expressions"));
+    let mut made = Expressions::new(Random::from_environment());
+    (0..count).map(|_| made.make()).collect()
+}
+
+/// Each expression stands in a tuple of its own, which `try` hands on as it is.
+fn batch(expressions: &[String]) -> String {
+    let items: Vec<String> = expressions.iter().map(|expression| format!("try([{expression}], \"FAILS\")")).collect();
+    format!("[{}]", items.join(", "))
+}
+
+/// The elements of the tuple of a batch, as the console shows them.
+fn elements(shown: &str) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    let mut is_open = false;
+    let inside = shown.strip_prefix("[\n").and_then(|rest| rest.strip_suffix("\n]")).unwrap_or_default();
+    for line in inside.split('\n') {
+        match found.last_mut().filter(|_| is_open) {
+            Some(last) => {
+                *last = format!("{last}\n{line}");
+                is_open = line != "  ],";
+            }
+            None => {
+                found.push(line.to_owned());
+                is_open = line == "  [";
+            }
+        }
+    }
+    found
+}
+
+/// What a program says of each of many expressions. A batch that fails as a whole has something in it that cannot even be read: its halves are
+/// asked.
+fn asked_many(command: &dyn Fn() -> Command, expressions: &[String]) -> Vec<String> {
+    if expressions.is_empty() {
+        return Vec::new();
+    }
+    let answers = asked(command(), &batch(expressions)).map(|shown| elements(&shown));
+    match answers.filter(|answers| answers.len() == expressions.len()) {
+        Some(answers) => answers,
+        None if expressions.len() == 1 => vec![FAILS.to_owned()],
+        None => {
+            let (first, second) = expressions.split_at(expressions.len() / 2);
+            [asked_many(command, first), asked_many(command, second)].concat()
+        }
+    }
+}
+
+/// One in so many random expressions may have another answer: each reason has a case among [`DIFFERENCES`].
+const DIFFERENT_ONE_IN: usize = 100;
+
+/// So many more may differ by chance where few are asked.
+const DIFFERENT_BY_CHANCE: usize = 5;
+
+/// Another version of Terraform may show something else.
+#[test]
+fn random_expressions_are_what_terraform_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(terraform) = terraform(folder.path()) else { return };
+    let stage = Stage::beside_others(Stage::any_form());
+    std::fs::create_dir_all(stage.project()).unwrap();
+    let expressions = random_expressions();
+    let mut wrong = Vec::new();
+    for expressions in expressions.chunks(BATCH) {
+        let ours = asked_many(&|| stage.command(&["console"]), expressions);
+        let theirs = asked_many(&|| terraform(&["console"]), expressions);
+        let both = expressions.iter().zip(ours.iter().zip(&theirs));
+        let differ = both.filter(|(_, (ours, theirs))| ours != theirs);
+        wrong.extend(differ.map(|(expression, (ours, theirs))| format!("{expression}\n--- ours\n{ours}\n--- theirs\n{theirs}\n")));
+    }
+    println!("{} of {} differ:\n{}", wrong.len(), expressions.len(), wrong.join("\n"));
+    assert!(wrong.len() <= expressions.len() / DIFFERENT_ONE_IN + DIFFERENT_BY_CHANCE, "{} of {} differ", wrong.len(), expressions.len());
+}
+
+/// Whatever an expression is: it is worked out twice alike, its formatted text means the same, and what the console shows of its value is that value
+/// when it is read as an expression.
+#[test]
+fn random_expressions_are_sound() {
+    let none = Variables::none();
+    let worked_out = |text: &str| evaluate(&parse_expression(FileId(0), text).expect(text), &Context::new(&none));
+    for text in random_expressions() {
+        let first = worked_out(&text);
+        assert_eq!(first, worked_out(&text), "{text}");
+        let formatted = format(FileId(0), &format!("x = {text}\n")).unwrap();
+        let formatted = formatted.strip_prefix("x = ").unwrap();
+        assert_eq!(parse_expression(FileId(0), formatted).unwrap(), parse_expression(FileId(0), &text).unwrap(), "{text}");
+        let Ok(value) = first else { continue };
+        let shown = console_text(&value);
+        // A text of several lines inside of something else, one with `${` in it, and a `null` of a collection are shown in a form that means
+        // something else.
+        if !["<<", "${", "%{", "/*"].iter().any(|form| shown.contains(form)) && !value.has_sensitive() {
+            let again = worked_out(&shown).unwrap_or_else(|errors| panic!("{text} is shown as {shown}: {errors:?}"));
+            assert_eq!(console_text(&again), shown, "{text}");
+        }
+    }
 }

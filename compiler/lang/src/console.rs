@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::sync::LazyLock;
 
-use cloudtik_model::{Value, ValueKind};
+use cloudtik_model::{Type, Value, ValueKind};
 use regex::Regex;
 
 use crate::render::{SENSITIVE, UNKNOWN};
@@ -25,7 +25,7 @@ fn write(value: &Value, indent: usize, out: &mut String) {
         return;
     }
     match value.kind() {
-        ValueKind::Null => out.push_str("null"),
+        ValueKind::Null(_) => out.push_str(&null_text(&value.ty())),
         ValueKind::Bool(truth) => out.push_str(if *truth { "true" } else { "false" }),
         ValueKind::Number(number) => out.push_str(&number.to_string()),
         ValueKind::String(text) => write_string(text, indent, out),
@@ -35,6 +35,31 @@ fn write(value: &Value, indent: usize, out: &mut String) {
         ValueKind::Tuple(_) => write_items(value, ("[", "]"), indent, out),
         ValueKind::Map(_) => write_entries(value, ("tomap({", "})"), indent, out),
         ValueKind::Object(_) => write_entries(value, ("{", "}"), indent, out),
+    }
+}
+
+/// A `null` by its type, in a form that can be read again.
+fn null_text(ty: &Type) -> String {
+    match ty {
+        Type::Any => "null".to_owned(),
+        Type::Bool | Type::Number | Type::String => format!("to{ty}(null)"),
+        Type::List(of) => format!("tolist(null) /* of {} */", friendly(of)),
+        Type::Set(of) => format!("toset(null) /* of {} */", friendly(of)),
+        Type::Map(of) => format!("tomap(null) /* of {} */", friendly(of)),
+        Type::Tuple(_) | Type::Object(_) => format!("null /* {} */", friendly(ty)),
+    }
+}
+
+/// A type in words.
+fn friendly(ty: &Type) -> String {
+    match ty {
+        Type::Any => "dynamic".to_owned(),
+        Type::Bool | Type::Number | Type::String => ty.to_string(),
+        Type::List(of) => format!("list of {}", friendly(of)),
+        Type::Set(of) => format!("set of {}", friendly(of)),
+        Type::Map(of) => format!("map of {}", friendly(of)),
+        Type::Tuple(_) => "tuple".to_owned(),
+        Type::Object(_) => "object".to_owned(),
     }
 }
 
@@ -60,7 +85,7 @@ fn write_entries(value: &Value, (open, close): (&str, &str), indent: usize, out:
         out.push('\n');
         for (name, item) in entries {
             out.push_str(&" ".repeat(indent + STEP));
-            write_quoted(name, out);
+            write_string(name, indent + STEP, out);
             out.push_str(" = ");
             write(item, indent + STEP, out);
             out.push('\n');

@@ -39,14 +39,15 @@ impl ConvertError {
     }
 }
 
-/// The value as that type. `null` has every type. A deferred value becomes a deferred conversion; an object loses the attributes that
+/// The value as that type. `null` becomes one of that type. A deferred value becomes a deferred conversion; an object loses the attributes that
 /// the type does not have and gets the defaults of those it lacks.
 ///
 /// # Errors
 /// It has no such form, or it certainly will not have.
 pub fn convert(value: &Value, to: &Type) -> Result<Value, ConvertError> {
     let converted = match (value.kind(), to) {
-        (_, Type::Any) | (ValueKind::Null, _) => return Ok(value.clone()),
+        (_, Type::Any) => return Ok(value.clone()),
+        (ValueKind::Null(_), _) => null(value, to),
         (ValueKind::Deferred(deferred), _) => return convert_deferred(value, &deferred.ty, to),
         (_, Type::Bool | Type::Number | Type::String) => primitive(value, to),
         (_, Type::List(of)) => list(value, of),
@@ -61,6 +62,15 @@ pub fn convert(value: &Value, to: &Type) -> Result<Value, ConvertError> {
         Err(_) if value.is_sensitive() => Err(ConvertError::new(format!("{} is required, but this sensitive value is none", a(to)))),
         Err(fault) => Err(fault),
     }
+}
+
+/// A `null` that has a type keeps it where the other one leaves something open.
+fn null(value: &Value, to: &Type) -> Result<Value, ConvertError> {
+    let own = value.ty();
+    if !can_convert(&own, to) {
+        return Err(ConvertError::new(format!("{} is required, but this is null of type `{own}`", a(to))));
+    }
+    Ok(if own != Type::Any && is_open(to) { value.clone() } else { Value::null_of(&converted_type(to)) })
 }
 
 fn convert_deferred(value: &Value, from: &Type, to: &Type) -> Result<Value, ConvertError> {
@@ -135,6 +145,14 @@ fn uniform(items: Vec<Value>, of: &Type) -> Result<Option<Vec<Value>>, ConvertEr
     let Some(common) = unify_values(items.iter()) else {
         return Err(ConvertError::new("all elements must have one type, but these have different ones"));
     };
+    // As Terraform has it: of what collection a `null` is cannot be told from those beside it.
+    if !common.is_primitive() && common != Type::Any && items.iter().any(|item| item.is_null() && item.ty() == Type::Any) {
+        let message = "all elements must have one type, and a null beside collections has none";
+        return Err(ConvertError {
+            help: Some("leave it out, or write `tolist(null)` or the like".to_owned()),
+            ..ConvertError::new(message)
+        });
+    }
     items.iter().map(|item| if item.ty() == common { Ok(item.clone()) } else { convert(item, &common) }).collect::<Result<_, _>>().map(Some)
 }
 

@@ -99,7 +99,7 @@ impl<'a> Session<'a> {
                 self.charge(items.len() as u64, span)?;
                 items.iter().try_for_each(|item| self.charge_value(item, span))
             }
-            ValueKind::Null | ValueKind::Bool(_) | ValueKind::Number(_) | ValueKind::Deferred(_) => Ok(()),
+            ValueKind::Null(_) | ValueKind::Bool(_) | ValueKind::Number(_) | ValueKind::Deferred(_) => Ok(()),
         }
     }
 

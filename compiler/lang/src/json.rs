@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 #[must_use]
 pub fn to_plain_json(value: &Value) -> Option<Json> {
     Some(match value.kind() {
-        ValueKind::Null => Json::Null,
+        ValueKind::Null(_) => Json::Null,
         ValueKind::Bool(truth) => Json::Bool(*truth),
         ValueKind::Number(number) => Json::Number(serde_json::Number::from_str(&number.to_string()).ok()?),
         ValueKind::String(text) => Json::String(text.to_string()),
@@ -62,7 +62,7 @@ pub fn to_json_text(value: &Value) -> Option<String> {
 
 fn write_json(value: &Value, out: &mut String) -> Option<()> {
     match value.kind() {
-        ValueKind::Null => out.push_str("null"),
+        ValueKind::Null(_) => out.push_str("null"),
         ValueKind::Bool(truth) => out.push_str(if *truth { "true" } else { "false" }),
         ValueKind::Number(number) => write!(out, "{number}").ok()?,
         ValueKind::String(text) => write_json_string(text, out),

@@ -108,7 +108,7 @@ fn write_leaf(value: &Value, out: &mut String) -> bool {
         return true;
     }
     match value.kind() {
-        ValueKind::Null => out.push_str("null"),
+        ValueKind::Null(_) => out.push_str("null"),
         ValueKind::Bool(truth) => out.push_str(if *truth { "true" } else { "false" }),
         ValueKind::Number(number) => {
             let _ = write!(out, "{number}");

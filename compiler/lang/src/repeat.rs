@@ -149,7 +149,7 @@ pub(crate) fn iterate(collection: &Value, span: Span) -> Eval<Box<dyn Iterator<I
         ValueKind::Map(items) | ValueKind::Object(items) => {
             Ok(Box::new(items.iter().map(move |(name, value)| (Value::from(Arc::clone(name)).marked(sensitive), item(value)))))
         }
-        ValueKind::Null => error("null-value", "the collection of a `for` is null", span),
+        ValueKind::Null(_) => error("null-value", "the collection of a `for` is null", span),
         _ => error("wrong-type", format!("a `for` goes over lists, sets, maps and objects, but this is {}", collection.describe()), span),
     }
 }

@@ -96,7 +96,7 @@ pub(crate) fn attribute(of: &Value, name: &Arc<str>, place: Span, span: Span) ->
             let kind = ExprKind::Attribute { of: operand(of, span).into(), name: Arc::clone(name) };
             residual(ty, kind, span, false)
         }
-        ValueKind::Null => return error("null-value", format!("`.{name}` is asked of null"), place),
+        ValueKind::Null(_) => return error("null-value", format!("`.{name}` is asked of null"), place),
         ValueKind::List(_) | ValueKind::Set(_) | ValueKind::Tuple(_) => {
             let title = format!("{} has no attribute `{name}`; its elements may", of.describe());
             let help = format!("write `[0].{name}` for one element or `[*].{name}` for all of them");

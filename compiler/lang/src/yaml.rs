@@ -27,7 +27,7 @@ pub(crate) fn to_yaml(value: &Value) -> String {
     let mut out = String::new();
     write_node(value, 0, &mut out);
     // A scalar that is not in quotes ends with a mark of its own.
-    if matches!(value.kind(), ValueKind::Null | ValueKind::Bool(_) | ValueKind::Number(_)) {
+    if matches!(value.kind(), ValueKind::Null(_) | ValueKind::Bool(_) | ValueKind::Number(_)) {
         out.push_str("...\n");
     }
     out
@@ -68,7 +68,7 @@ fn write_node(value: &Value, indent: usize, out: &mut String) {
         ValueKind::Number(number) => out.push_str(&number.to_string()),
         ValueKind::Map(_) | ValueKind::Object(_) => out.push_str("{}"),
         ValueKind::List(_) | ValueKind::Set(_) | ValueKind::Tuple(_) => out.push_str("[]"),
-        ValueKind::Null | ValueKind::Deferred(_) => out.push_str("null"),
+        ValueKind::Null(_) | ValueKind::Deferred(_) => out.push_str("null"),
     }
     out.push('\n');
 }

@@ -50,5 +50,5 @@ pub use step::{
 };
 pub use suggest::did_you_mean;
 pub use types::{ObjectField, Type};
-pub use value::{Deferred, MAX_DEPTH, Value, ValueKind};
+pub use value::{Deferred, MAX_DEPTH, NullType, Value, ValueKind};
 pub use wire::WireError;

@@ -27,8 +27,6 @@ struct Inside {
 /// What a value is.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ValueKind {
-    /// `null`, of every type.
-    Null,
     /// `true`, `false`
     Bool(bool),
     /// A decimal.
@@ -45,8 +43,50 @@ pub enum ValueKind {
     Map(Arc<BTreeMap<Arc<str>, Value>>),
     /// Elements of any types by name.
     Object(Arc<BTreeMap<Arc<str>, Value>>),
+    /// `null`, and the type that it was converted to. It comes after what is there.
+    Null(NullType),
     /// Not known yet: what is left to evaluate, and the type it will have.
     Deferred(Arc<Deferred>),
+}
+
+/// The type of a `null` that was converted, which shows where it is shown; as a value one `null` is like another.
+#[derive(Clone, Debug, Default)]
+pub enum NullType {
+    /// It has none of its own.
+    #[default]
+    Any,
+    /// `bool`
+    Bool,
+    /// `number`
+    Number,
+    /// `string`
+    String,
+    /// Any other.
+    Other(Arc<Type>),
+}
+
+impl PartialEq for NullType {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for NullType {}
+
+impl PartialOrd for NullType {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for NullType {
+    fn cmp(&self, _: &Self) -> Ordering {
+        Ordering::Equal
+    }
+}
+
+impl Hash for NullType {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
 }
 
 /// A value that nobody knows yet.
@@ -64,7 +104,19 @@ pub const MAX_DEPTH: u8 = 50;
 
 impl Value {
     /// `null`
-    pub const NULL: Self = Self::leaf(ValueKind::Null);
+    pub const NULL: Self = Self::leaf(ValueKind::Null(NullType::Any));
+
+    /// `null` of a type.
+    #[must_use]
+    pub fn null_of(ty: &Type) -> Self {
+        Self::leaf(ValueKind::Null(match ty {
+            Type::Any => NullType::Any,
+            Type::Bool => NullType::Bool,
+            Type::Number => NullType::Number,
+            Type::String => NullType::String,
+            other => NullType::Other(Arc::new(other.clone())),
+        }))
+    }
 
     const fn leaf(kind: ValueKind) -> Self {
         Self { kind, sensitive: false, inside: Inside { depth: 0, deferred: false, sensitive: false } }
@@ -158,7 +210,7 @@ impl Value {
     /// Whether it is `null`.
     #[must_use]
     pub const fn is_null(&self) -> bool {
-        matches!(self.kind, ValueKind::Null)
+        matches!(self.kind, ValueKind::Null(_))
     }
 
     /// The same value with the mark, or with the mark it has already.
@@ -250,12 +302,16 @@ impl Value {
         }
     }
 
-    /// The type of the value. `null` has every type; the type of an empty list says nothing of its elements.
+    /// The type of the value. `null` has every type unless it was converted to one; the type of an empty list says nothing of its elements.
     #[must_use]
     pub fn ty(&self) -> Type {
         let first = |item: Option<&Self>| Arc::new(item.map_or(Type::Any, Self::ty));
         match &self.kind {
-            ValueKind::Null => Type::Any,
+            ValueKind::Null(NullType::Any) => Type::Any,
+            ValueKind::Null(NullType::Bool) => Type::Bool,
+            ValueKind::Null(NullType::Number) => Type::Number,
+            ValueKind::Null(NullType::String) => Type::String,
+            ValueKind::Null(NullType::Other(ty)) => (**ty).clone(),
             ValueKind::Bool(_) => Type::Bool,
             ValueKind::Number(_) => Type::Number,
             ValueKind::String(_) => Type::String,
@@ -272,7 +328,7 @@ impl Value {
     #[must_use]
     pub fn describe(&self) -> &'static str {
         match &self.kind {
-            ValueKind::Null => "null",
+            ValueKind::Null(_) => "null",
             ValueKind::Bool(_) => "a bool",
             ValueKind::Number(_) => "a number",
             ValueKind::String(_) => "a string",
@@ -367,7 +423,7 @@ impl fmt::Debug for Value {
             return f.write_str("(sensitive)");
         }
         match &self.kind {
-            ValueKind::Null => f.write_str("null"),
+            ValueKind::Null(_) => f.write_str("null"),
             ValueKind::Bool(truth) => write!(f, "{truth}"),
             ValueKind::Number(number) => write!(f, "{number}"),
             ValueKind::String(text) => write!(f, "{text:?}"),

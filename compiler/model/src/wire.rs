@@ -36,7 +36,7 @@ impl Value {
             return tagged("$sensitive", self.clone().unmarked().to_json());
         }
         match self.kind() {
-            ValueKind::Null => Json::Null,
+            ValueKind::Null(_) => Json::Null,
             ValueKind::Bool(truth) => Json::Bool(*truth),
             ValueKind::Number(number) => number_to_json(number),
             ValueKind::String(text) => Json::String(text.to_string()),

@@ -12,6 +12,7 @@ mod decode;
 mod format;
 mod lower;
 mod message;
+mod relax;
 mod scan;
 mod template;
 mod token;

@@ -12,6 +12,7 @@ use cloudtik_model::{
 use hcl_edit::expr::{BinaryOperator, Expression, ForExpr, FuncCall, ObjectKey, Traversal, TraversalOperator, UnaryOperator};
 
 use crate::decode::too_large;
+use crate::relax::relaxed;
 use crate::scan::{Mask, Scanner, Template};
 use crate::token::{literal, slice};
 use crate::{MAX_EXPRESSION_DEPTH, message, span};
@@ -112,6 +113,13 @@ impl<'s> Lowering<'s> {
         match hcl_edit::parser::parse_expr(trimmed) {
             Ok(parsed) => self.lower(&parsed, masked.start + offset, depth),
             Err(error) => {
+                if let Some(relaxed) = relaxed(trimmed, matches!(context, message::Context::Sequence)) {
+                    let inner = relaxed.trim();
+                    if let Ok(parsed) = hcl_edit::parser::parse_expr(inner) {
+                        let blanks = relaxed.len() - relaxed.trim_start().len();
+                        return self.lower(&parsed, masked.start + offset + blanks, depth);
+                    }
+                }
                 let masked = Masked { text: Cow::Borrowed(trimmed), start: masked.start + offset };
                 let diagnostic = message::translate(self, &masked, &error, context);
                 self.errors.push(diagnostic);
@@ -206,7 +214,10 @@ impl<'s> Lowering<'s> {
                 let right = self.lower(&binary.rhs_expr, base, depth + 1);
                 ExprKind::Binary { op: binary_op(*binary.operator.value()), left: Arc::new(left?), right: Arc::new(right?) }
             }
-            Expression::FuncCall(call) => self.call(call, base, depth)?,
+            Expression::FuncCall(call) => {
+                let (start, _) = self.place(&call.name.name, base);
+                return Some(Expr::new(self.call(call, base, depth)?, self.span(start, end)));
+            }
             Expression::Traversal(traversal) => return self.traversal(traversal, base, depth),
             Expression::ForExpr(expr) => self.for_expr(expr, base, depth)?,
             // Both are replaced before the parser sees them.
@@ -284,7 +295,9 @@ impl<'s> Lowering<'s> {
     }
 
     fn call(&mut self, call: &FuncCall, base: usize, depth: usize) -> Option<ExprKind> {
-        if call.name.is_namespaced() {
+        // All functions that there are stand in `core` too.
+        let is_elsewhere = call.name.is_namespaced() && !matches!(&*call.name.namespace, [only] if only.as_str() == "core");
+        if is_elsewhere {
             let start = call.name.namespace.first().map_or(base, |part| self.place(part, base).0);
             let (_, end) = self.place(&call.name.name, base);
             self.errors.push(
@@ -295,7 +308,7 @@ impl<'s> Lowering<'s> {
         }
         let args = self.all(call.args.iter(), base, depth)?;
         let expand = call.args.expand_final();
-        (!call.name.is_namespaced()).then(|| ExprKind::Call { name: Arc::from(call.name.name.as_str()), args, expand })
+        (!is_elsewhere).then(|| ExprKind::Call { name: Arc::from(call.name.name.as_str()), args, expand })
     }
 
     fn for_expr(&mut self, expr: &ForExpr, base: usize, depth: usize) -> Option<ExprKind> {
@@ -322,17 +335,31 @@ impl<'s> Lowering<'s> {
             self.too_deep(self.span(start, end));
             return None;
         }
-        let of = self.lower(&traversal.expr, base, depth + operators);
+        // A sign stands before all that is taken of a number.
+        if let Expression::Number(_) = &traversal.expr {
+            let (start, end) = self.place(&traversal.expr, base);
+            if slice(self.text, start, end).starts_with('-') {
+                let number = Expr::new(ExprKind::Literal(self.number(start, end)?.negate().into()), self.span(start + 1, end));
+                let of = self.walk_all(traversal, number, base, depth + operators)?;
+                let span = Span { start: self.span(start, end).start, ..of.span };
+                return Some(Expr::new(ExprKind::Unary { op: UnaryOp::Negate, of: Arc::new(of) }, span));
+            }
+        }
+        let of = self.lower(&traversal.expr, base, depth + operators)?;
+        self.walk_all(traversal, of, base, depth + operators)
+    }
+
+    fn walk_all(&mut self, traversal: &Traversal, of: Expr, base: usize, depth: usize) -> Option<Expr> {
         let steps: Vec<Option<Step>> = traversal
             .operators
             .iter()
             .map(|operator| {
                 let (start, end) = self.place(operator, base);
-                Some(Step { kind: self.step(operator.value(), base, depth + operators)?, start, end })
+                Some(Step { kind: self.step(operator.value(), base, depth)?, start, end })
             })
             .collect();
         let steps: Vec<Step> = steps.into_iter().collect::<Option<_>>()?;
-        self.walk(of?, &steps)
+        self.walk(of, &steps)
     }
 
     fn step(&mut self, operator: &TraversalOperator, base: usize, depth: usize) -> Option<StepKind> {

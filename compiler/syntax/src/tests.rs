@@ -149,7 +149,7 @@ fn show_parts(parts: &[TemplatePart]) -> String {
 
 fn show_value(value: &Value) -> String {
     match value.kind() {
-        ValueKind::Null => "null".to_owned(),
+        ValueKind::Null(_) => "null".to_owned(),
         ValueKind::Bool(value) => value.to_string(),
         ValueKind::Number(number) => number.to_string(),
         ValueKind::String(text) => format!("{text:?}"),

@@ -35,7 +35,7 @@ impl Serialize for Plain<'_> {
             return serializer.serialize_unit();
         }
         match self.0.kind() {
-            ValueKind::Null | ValueKind::Deferred(_) => serializer.serialize_unit(),
+            ValueKind::Null(_) | ValueKind::Deferred(_) => serializer.serialize_unit(),
             ValueKind::Bool(truth) => serializer.serialize_bool(*truth),
             ValueKind::Number(number) => serde_json::Number::from_str(&number.to_string()).map_err(S::Error::custom)?.serialize(serializer),
             ValueKind::String(text) => serializer.serialize_str(text),

@@ -50,7 +50,7 @@ pub(super) fn find(name: &str) -> Option<&'static Helper> {
 /// Whether a condition takes this for true: as Handlebars has it, with zero, nothing and what is empty false.
 pub(super) fn is_true(value: &Value) -> bool {
     match value.kind() {
-        ValueKind::Null => false,
+        ValueKind::Null(_) => false,
         ValueKind::Bool(truth) => *truth,
         ValueKind::Number(number) => *number != Number::from(0_i64),
         ValueKind::String(text) => !text.is_empty(),
@@ -98,7 +98,7 @@ pub(super) fn text_of(value: &Value) -> Result<String, String> {
         ValueKind::String(text) => Ok(text.to_string()),
         ValueKind::Number(number) => Ok(number.to_string()),
         ValueKind::Bool(truth) => Ok(truth.to_string()),
-        ValueKind::Null => Err("it is null, which has no text".to_owned()),
+        ValueKind::Null(_) => Err("it is null, which has no text".to_owned()),
         ValueKind::Deferred(_) => Err("it is not known".to_owned()),
         _ => Err(format!("it is {}, which has no text of its own; use `json` or `join`", value.describe())),
     }

@@ -26,7 +26,7 @@ pub(super) enum Shape {
 impl Shape {
     pub(super) fn of(value: &Value) -> Self {
         match value.kind() {
-            ValueKind::Null => Self::Null,
+            ValueKind::Null(_) => Self::Null,
             ValueKind::Bool(_) | ValueKind::Number(_) | ValueKind::String(_) => Self::Leaf,
             ValueKind::Deferred(deferred) => Self::of_type(&deferred.ty),
             ValueKind::Map(items) | ValueKind::Object(items) => {

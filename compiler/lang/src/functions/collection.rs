@@ -13,14 +13,14 @@ use super::{
 };
 use crate::convert;
 use crate::limits::MAX_ELEMENTS;
-use crate::unify::{is_open, unify_values};
+use crate::unify::{can_convert, is_open, unify_values};
 
 const LIST: Parameter = parameter("list", Wants::Any);
 const MAP: Parameter = parameter("map", Wants::Any);
 
 pub(super) const FUNCTIONS: &[Function] = &[
     Function::shape("concat", &[], any, concat).and(parameter("lists", Wants::Any)).needs(1).doc("The elements of all lists in order."),
-    Function::known("contains", &[LIST, nullable("value", Wants::Any)], a_bool, contains).doc("Whether the list has that element."),
+    Function::known("contains", &[LIST, parameter("value", Wants::Any)], a_bool, contains).doc("Whether the list has that element."),
     Function::known("distinct", &[LIST], any, distinct).doc("The list without repetitions."),
     Function::shape("element", &[LIST, parameter("index", Wants::Number)], any, element)
         .constant()
@@ -200,7 +200,11 @@ fn lookup(args: &[Value]) -> Result<Option<Value>, Fault> {
     let items = entries(args, 0)?;
     let name = text(args, 1);
     if let Some(item) = items.get(name) {
-        return Ok(Some(item.clone()));
+        let fits = |default: &Value| !matches!(map.kind(), ValueKind::Map(_)) || can_convert(&default.ty(), &item.ty());
+        return match args.get(2) {
+            Some(default) if !fits(default) => Err(Fault::at(2, format!("it is {}, which no element can be", default.describe()))),
+            _ => Ok(Some(item.clone())),
+        };
     }
     let Some(default) = args.get(2) else {
         let near =

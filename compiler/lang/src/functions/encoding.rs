@@ -128,6 +128,8 @@ enum Form {
     Latin1,
     /// Units of two bytes, and whether the high one is first.
     Utf16(bool),
+    /// The same, with a mark before them that says which one is first; it is the high one where there is no mark.
+    MarkedUtf16,
     Other(&'static Encoding),
 }
 
@@ -141,8 +143,7 @@ fn form(args: &[Value]) -> Result<Form, Fault> {
         return Ok(Form::Latin1);
     }
     match Encoding::for_label_no_replacement(name.as_bytes()) {
-        // Without a word on the order of bytes there is a mark that says it.
-        _ if is(&["UTF-16"]) => Err(Fault::at(1, "write UTF-16LE or UTF-16BE: the order of bytes must be said")),
+        _ if is(&["UTF-16"]) => Ok(Form::MarkedUtf16),
         Some(encoding) if encoding == UTF_16LE || encoding == UTF_16BE => Ok(Form::Utf16(encoding == UTF_16BE)),
         Some(encoding) => Ok(Form::Other(encoding)),
         None => Err(Fault::at(1, format!("{name:?} is no encoding that is known, such as UTF-8, UTF-16LE or windows-1252"))),
@@ -159,7 +160,8 @@ fn textencodebase64(args: &[Value]) -> Outcome {
     let bytes = match form(args)? {
         Form::Ascii => below(0x80)?,
         Form::Latin1 => below(0x100)?,
-        Form::Utf16(big) => string.encode_utf16().flat_map(|unit| if big { unit.to_be_bytes() } else { unit.to_le_bytes() }).collect(),
+        Form::Utf16(big) => utf16_bytes(string, big),
+        Form::MarkedUtf16 => [HIGH_FIRST.to_vec(), utf16_bytes(string, true)].concat(),
         Form::Other(encoding) => {
             let (bytes, _, lossy) = encoding.encode(string);
             if lossy {
@@ -178,15 +180,29 @@ fn textdecodebase64(args: &[Value]) -> Outcome {
     let decoded = match form(args)? {
         Form::Ascii if !bytes.is_ascii() => return Err(wrong()),
         Form::Ascii | Form::Latin1 => bytes.into_iter().map(char::from).collect(),
-        Form::Utf16(_) if bytes.len() % 2 != 0 => return Err(wrong()),
-        Form::Utf16(big) => {
-            let units = bytes.chunks_exact(2).map(|pair| {
-                let pair = [pair.first().copied().unwrap_or(0), pair.get(1).copied().unwrap_or(0)];
-                if big { u16::from_be_bytes(pair) } else { u16::from_le_bytes(pair) }
-            });
-            char::decode_utf16(units).collect::<Result<String, _>>().map_err(|_| wrong())?
+        Form::Utf16(big) => utf16_text(&bytes, big).ok_or_else(wrong)?,
+        Form::MarkedUtf16 => match (bytes.strip_prefix(&HIGH_FIRST), bytes.strip_prefix(&LOW_FIRST)) {
+            (_, Some(rest)) => utf16_text(rest, false),
+            (rest, None) => utf16_text(rest.unwrap_or(&bytes), true),
         }
+        .ok_or_else(wrong)?,
         Form::Other(encoding) => encoding.decode_without_bom_handling_and_without_replacement(&bytes).ok_or_else(wrong)?.into_owned(),
     };
     Ok(decoded.into())
+}
+
+/// The marks before units of two bytes.
+const HIGH_FIRST: [u8; 2] = [0xfe, 0xff];
+const LOW_FIRST: [u8; 2] = [0xff, 0xfe];
+
+fn utf16_bytes(text: &str, high_first: bool) -> Vec<u8> {
+    text.encode_utf16().flat_map(|unit| if high_first { unit.to_be_bytes() } else { unit.to_le_bytes() }).collect()
+}
+
+fn utf16_text(bytes: &[u8], high_first: bool) -> Option<String> {
+    let units = bytes.chunks(2).map(|pair| {
+        let pair = <[u8; 2]>::try_from(pair).ok()?;
+        Some(if high_first { u16::from_be_bytes(pair) } else { u16::from_le_bytes(pair) })
+    });
+    String::from_utf16(&units.collect::<Option<Vec<u16>>>()?).ok()
 }

@@ -14,7 +14,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function::known("ceil", ONE, a_number, |args| one(args, Number::ceil)).doc("The smallest whole number that is not below it."),
     Function::known("floor", ONE, a_number, |args| one(args, Number::floor)).doc("The largest whole number that is not above it."),
     Function::known("log", &[parameter("number", Wants::Number), parameter("base", Wants::Number)], a_number, |args| {
-        Ok(float(double(args, 0).ln() / double(args, 1).ln())?.into())
+        Ok(float(natural_logarithm(double(args, 0)) / natural_logarithm(double(args, 1)))?.into())
     })
     .doc("The logarithm of the number in that base."),
     Function::known("max", &[], a_number, |args| extreme(args, |new, best| new > best))
@@ -31,7 +31,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         Ok(float(double(args, 0).powf(double(args, 1)))?.into())
     })
     .doc("The number raised to the power."),
-    Function::known("signum", ONE, a_number, |args| one(args, |n| Number::from(n.cmp(&Number::ZERO) as i64)))
+    Function::known("signum", ONE, a_number, |args| Ok(whole(args, 0)?.signum().into()))
         .doc("-1 for a number below zero, 1 for one above, else 0."),
     Function::known("sum", &[parameter("list", Wants::Any)], a_number, sum).doc("The sum of the numbers of a list."),
 ];
@@ -102,4 +102,29 @@ fn extreme(args: &[Value], beats: fn(&Number, &Number) -> bool) -> Outcome {
     let numbers = args.iter().filter_map(Value::as_number);
     let best = numbers.reduce(|best, new| if beats(new, best) { new } else { best });
     best.map(|number| number.clone().into()).ok_or_else(|| Fault::new("a number is required"))
+}
+
+/// The natural logarithm as FDLIBM has it, which Go follows to the last digit: the one of the C library rounds otherwise now and then.
+fn natural_logarithm(x: f64) -> f64 {
+    const LN_2: [f64; 2] = [6.931_471_803_691_238e-1, 1.908_214_929_270_587_7e-10];
+    const EVEN: [f64; 3] = [3.999_999_999_940_942e-1, 2.222_219_843_214_978_4e-1, 1.531_383_769_920_937_3e-1];
+    const ODD: [f64; 4] = [6.666_666_666_666_735e-1, 2.857_142_874_366_239e-1, 1.818_357_216_161_805e-1, 1.479_819_860_511_658_6e-1];
+    if !x.is_normal() || x < 0.0 {
+        return x.ln();
+    }
+    // `x` is `fraction` times 2 to the power of `exponent`, and the fraction is near to 1.
+    let mut exponent = f64::from(u16::try_from(x.to_bits() >> 52).unwrap_or_default()) - 1022.0;
+    let mut fraction = f64::from_bits((x.to_bits() & 0x000f_ffff_ffff_ffff) | 0x3fe0_0000_0000_0000);
+    if fraction < std::f64::consts::FRAC_1_SQRT_2 {
+        fraction *= 2.0;
+        exponent -= 1.0;
+    }
+    let f = fraction - 1.0;
+    let s = f / (2.0 + f);
+    let squared = s * s;
+    let fourth = squared * squared;
+    let odd = squared * (ODD[0] + fourth * (ODD[1] + fourth * (ODD[2] + fourth * ODD[3])));
+    let even = fourth * (EVEN[0] + fourth * (EVEN[1] + fourth * EVEN[2]));
+    let half = 0.5 * f * f;
+    exponent * LN_2[0] - ((half - (s * (half + (odd + even)) + exponent * LN_2[1])) - f)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use cloudtik_model::Value;
+use cloudtik_model::{Type, Value};
 use regex::{Captures, Regex, RegexBuilder};
 
 use unicode_segmentation::UnicodeSegmentation as _;
@@ -160,7 +160,7 @@ fn pattern(args: &[Value]) -> Result<Regex, Fault> {
 
 /// A match: the text, or the groups, by name if they have some.
 fn matched(pattern: &Regex, found: &Captures<'_>) -> Value {
-    let group = |found: Option<regex::Match<'_>>| found.map_or(Value::NULL, |found| Value::from(found.as_str()));
+    let group = |found: Option<regex::Match<'_>>| found.map_or_else(|| Value::null_of(&Type::String), |found| Value::from(found.as_str()));
     if pattern.capture_names().flatten().next().is_some() {
         Value::object(pattern.capture_names().flatten().map(|name| (name, group(found.name(name)))))
     } else if pattern.captures_len() > 1 {
@@ -205,7 +205,8 @@ fn substr(args: &[Value]) -> Outcome {
     let count = i64::try_from(characters.len()).unwrap_or(i64::MAX);
     // One that goes beyond the beginning begins there.
     let begin = if offset < 0 { (count + offset).max(0) } else { offset.min(count) };
-    let end = if length < 0 { count } else { begin.saturating_add(length).min(count) };
+    // Of a length of nothing from the end, Terraform takes all that follows.
+    let end = if length < 0 || (length == 0 && offset < 0) { count } else { begin.saturating_add(length).min(count) };
     let place = |at: i64| usize::try_from(at).unwrap_or(0);
     Ok(characters.get(place(begin)..place(end)).unwrap_or_default().concat().into())
 }

@@ -12,6 +12,7 @@ mod properties;
 mod residues;
 mod rsa;
 mod shown;
+mod suite;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

@@ -180,3 +180,29 @@ fn what_is_no_single_expression_is_refused() {
     let errors = parse_template(FileId(0), "a ${ b\n").unwrap_err();
     assert_eq!(errors.iter().map(|error| error.code).collect::<Vec<_>>(), ["unclosed-interpolation"]);
 }
+
+/// Between brackets, and in a sequence, a line break is a blank; `core` is where all functions are.
+#[test]
+fn line_breaks_that_mean_nothing() {
+    for (source, plain) in [
+        ("\"${\n  1\n  + 2\n}\"", "1 + 2"),
+        ("\"${true\n  ? \"x\"\n  : y}\"", "true ? \"x\" : y"),
+        ("\"${ {a = 1}\n  .a }\"", "{a = 1}.a"),
+        ("\"${upper\n (\"{\\\"(\") }\"", "upper(\"{\\\"(\")"),
+        ("\"%{ if true\n && a }x%{ endif }\"", "\"%{ if true && a }x%{ endif }\""),
+        ("(\n  !\n  true)", "!true"),
+        ("[a,\n {\n  b = c\n  d = (e\n   * f)\n }]", "[a, { b = c, d = (e * f) }]"),
+        ("{for k, v\n in m\n : k\n => v\n if !\n v}", "{for k, v in m : k => v if !v}"),
+        ("core::upper(a)", "upper(a)"),
+        ("core :: max(1, core::min(2, 3))", "max(1, min(2, 3))"),
+        ("\"${ core::\n upper(x.core) }\"", "upper(x.core)"),
+    ] {
+        let plain = parse_expression(FileId(0), plain).unwrap();
+        check_expression(source, &super::show(&plain));
+    }
+    // In an object each line is an element.
+    assert!(parse_expression(FileId(0), "{\n a = 1 +\n 2\n b = 3\n}").is_err());
+    assert!(parse_expression(FileId(0), "core::x::upper(a)").is_err());
+    // A sign stands before all that is taken of a number.
+    check_expression("-1[*]", &super::show(&parse_expression(FileId(0), "-(1[*])").unwrap()));
+}

@@ -38,7 +38,7 @@ impl Writer<'_> {
             return Ok(self.json(written));
         }
         Ok(match value.kind() {
-            ValueKind::Null => Json::Null,
+            ValueKind::Null(_) => Json::Null,
             ValueKind::Bool(truth) => Json::Bool(*truth),
             ValueKind::Number(number) => serde_json::from_str(&number.to_string())
                 .map_err(|_| Wrong::new(format!("{number} is no number of JSON"), "write another"))?,
@@ -191,7 +191,7 @@ fn part_text(part: &TemplatePart, places: &mut Places) -> Option<String> {
 /// A value as JSON, with a mark in the place of each text that comes later.
 fn plain(value: &Value, places: &mut Places) -> Option<Json> {
     Some(match value.kind() {
-        ValueKind::Null => Json::Null,
+        ValueKind::Null(_) => Json::Null,
         ValueKind::Bool(truth) => Json::Bool(*truth),
         ValueKind::Number(number) => serde_json::from_str(&number.to_string()).ok()?,
         ValueKind::String(text) => Json::String(text.to_string()),
