@@ -278,8 +278,12 @@ impl Tree<'_> {
 
     fn variable(&mut self, name: &str, depth: usize) {
         let declared = self.text.block("variable", &[name]).unwrap_or_default();
-        let value = self.plan.variables.get(name).filter(|value| value.is_known());
-        let text = match (value, (self.origin)(name)) {
+        // A variable of a module has the value that its `module` block gives it, which is no value of the plan.
+        let Some(value) = self.plan.variables.get(name) else {
+            self.line(depth, format!("var.{name}  ({declared})"));
+            return;
+        };
+        let text = match (Some(value).filter(|value| value.is_known()), (self.origin)(name)) {
             (None, _) => format!("var.{name} has no value  ({declared})"),
             (Some(value), Some(from)) => format!("var.{name} is {}, from {from}", shown(value)),
             (Some(value), None) => format!("var.{name} is {}, its default  ({declared})", shown(value)),

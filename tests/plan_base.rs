@@ -235,6 +235,18 @@ fn what_is_replaced_concerns_those_that_refer_to_it() {
 }
 
 #[test]
+fn modules_are_those_of_their_revision() {
+    let repository = Repository::new();
+    repository.write("live/main.hcl", "module \"x\" {\n  source = \"./x\"\n  size   = 1\n}\n");
+    repository.write("live/x/main.hcl", "variable \"size\" {}\nresource \"value\" \"in\" {\n  input = var.size\n}\n");
+    repository.commit();
+    repository.replace("live/x/main.hcl", "= var.size", "= [var.size, 2]");
+    has(&repository.plan("live", &["--base", "main"]), &["module.x.value.in", "~ input = 1 -> [1, 2]", "Plan: 0 to create, 1 to change,"]);
+    let why = repository.plan("live", &["--base", "main", "--explain", "module.x"]);
+    has(&why, &["input = [var.size, 2]  (x/main.hcl:3:3)", "└─ var.size  (x/main.hcl:1:1)\n"]);
+}
+
+#[test]
 fn variables_of_one_side_are_no_error_of_the_other() {
     let repository = Repository::new();
     repository.write("main.hcl", "variable \"old\" { type = string }\nresource \"value\" \"a\" { input = var.old }\n");
