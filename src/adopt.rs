@@ -107,7 +107,7 @@ impl Wanted<'_> {
     fn search(&self, key: &str, value: &str) -> Call {
         let ResourceSpec { provider, address, kind, .. } = self.head;
         let verb = Verb::FindByTag { key: key.to_owned(), value: value.to_owned() };
-        Call { provider: provider.clone(), address: address.clone(), kind: Arc::clone(kind), verb }
+        Call { provider: provider.clone(), address: address.clone(), kind: Arc::clone(kind), verb, limit: None }
     }
 
     /// Whichever state made it.

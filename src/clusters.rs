@@ -235,7 +235,7 @@ impl Looked {
         };
         let HeadTarget { cluster, provider, kind, .. } = &self.head;
         let verb = Verb::FindByTag { key: CLUSTER_TAG.to_owned(), value: uid.to_owned() };
-        let call = Call { provider: provider.clone(), address: cluster.clone(), kind: kind.as_str().into(), verb };
+        let call = Call { provider: provider.clone(), address: cluster.clone(), kind: kind.as_str().into(), verb, limit: None };
         let found = match self.clouds.call(call).await {
             Answer::Found(found) => found,
             Answer::Failed(error) => return Err(error),

@@ -79,7 +79,13 @@ impl World<'_> {
                 Imported::Marked => calls.push(wanted.search()),
             }
         }
-        let lists = ids.into_iter().map(|((provider, kind), (address, ids))| Call { provider, address, kind, verb: Verb::List { ids } });
+        let lists = ids.into_iter().map(|((provider, kind), (address, ids))| Call {
+            provider,
+            address,
+            kind,
+            verb: Verb::List { ids },
+            limit: None,
+        });
         calls.extend(lists);
         let mut listed: BTreeMap<ObjectKey, Found> = BTreeMap::new();
         let mut searched: BTreeMap<Address, Vec<Found>> = BTreeMap::new();
@@ -113,7 +119,7 @@ impl World<'_> {
             if wanted.untold(found).any(|name| wanted.spec.attributes.get(name).is_some_and(|asked| !asked.is_null())) {
                 let ResourceSpec { provider, address, kind, .. } = wanted.spec;
                 let verb = Verb::Read { id: id.clone() };
-                calls.push(Call { provider: provider.clone(), address: address.clone(), kind: Arc::clone(kind), verb });
+                calls.push(Call { provider: provider.clone(), address: address.clone(), kind: Arc::clone(kind), verb, limit: None });
             }
         }
         for (call, answer) in self.all(calls)? {
@@ -146,7 +152,7 @@ impl Wanted<'_> {
             None => Verb::FindByTag { key: ADDRESS_TAG.to_owned(), value: self.spec.address.to_string() },
         };
         let ResourceSpec { provider, address, kind, .. } = self.spec;
-        Call { provider: provider.clone(), address: address.clone(), kind: Arc::clone(kind), verb }
+        Call { provider: provider.clone(), address: address.clone(), kind: Arc::clone(kind), verb, limit: None }
     }
 
     /// The one object that is meant. Of a workspace that is taken over whole a part may be missing.

@@ -55,7 +55,7 @@ fn workspace_in(world: &World<'_>, state: &State, workspace: &Address) -> Result
     let calls = parts.filter_map(|(address, entry)| {
         let id = entry.current.as_ref()?.id.clone();
         let verb = Verb::List { ids: BTreeSet::from([id]) };
-        Some(Call { provider: entry.provider.clone(), address: address.clone(), kind: Arc::clone(&entry.kind), verb })
+        Some(Call { provider: entry.provider.clone(), address: address.clone(), kind: Arc::clone(&entry.kind), verb, limit: None })
     });
     // One after the other: the first part that is there tells.
     for call in calls {
@@ -87,6 +87,7 @@ fn clusters_of_others(
         address: workspace.clone(),
         kind: Arc::from(kind.name),
         verb: Verb::FindByTag { key: WORKSPACE_TAG.to_owned(), value: name.to_owned() },
+        limit: None,
     });
     let mut clusters = BTreeSet::new();
     for (call, answer) in world.all(calls.collect())? {

@@ -62,6 +62,7 @@ impl World<'_> {
             address: Address::of("provider", provider.as_str()),
             kind: kind.into(),
             verb,
+            limit: None,
         };
         let mut calls = Vec::new();
         let mut looked_up = Vec::new();
@@ -129,7 +130,7 @@ impl World<'_> {
         let calls = kinds.iter().filter_map(|((provider, kind), ids)| {
             let ids_wanted: BTreeSet<String> = ids.keys().cloned().collect();
             let address = ids.values().next()?.clone();
-            Some(Call { provider: provider.clone(), address, kind: Arc::clone(kind), verb: Verb::List { ids: ids_wanted } })
+            Some(Call { provider: provider.clone(), address, kind: Arc::clone(kind), verb: Verb::List { ids: ids_wanted }, limit: None })
         });
         let (of_controllers, others): (Vec<Call>, Vec<Call>) = calls.partition(|call| call.provider.provider_type() == CONTROLLER_PROVIDER);
         let mut observed = BTreeMap::new();
@@ -164,7 +165,7 @@ impl World<'_> {
             let kind = object.attributes.get("kind")?.as_str()?;
             let uid = ControllerId::parse(&object.id).ok()?.uid;
             let verb = Verb::FindByTag { key: CLUSTER_TAG.to_owned(), value: uid };
-            Some(Call { provider: ProviderRef::new(provider), address: address.clone(), kind: kind.into(), verb })
+            Some(Call { provider: ProviderRef::new(provider), address: address.clone(), kind: kind.into(), verb, limit: None })
         });
         let mut notes = Vec::new();
         for (call, answer) in self.all(lost.collect())? {

@@ -241,8 +241,21 @@ fn rules_move_to_heads_without_a_gap() {
     let (_, calls) = world.expect(0, &APPLY);
     assert_eq!(written(&calls), ["ec2:AuthorizeSecurityGroupIngress", "ec2:RevokeSecurityGroupIngress"]);
     world.is_settled();
+    takes_no_longer_than_it_may(&world);
     world.expect(0, &DESTROY);
     world.is_as(&before, "destroyed");
+}
+
+/// What takes longer than `timeouts` allow is not waited for, and is taken up as it is by the next apply.
+fn takes_no_longer_than_it_may(world: &World) {
+    world.proxy.configure(|config| config.times.nat_gateway.create_ms = 12_000);
+    world.change("    nat = \"none\"\n  }\n", "    nat = \"single\"\n  }\n  timeouts {\n    create = \"2s\"\n  }\n");
+    let (ran, _) = world.expect(3, &APPLY);
+    assert!(ran.text().contains("is `pending` after 2 s"), "{}", ran.text());
+    world.change("\"2s\"", "\"5m\"");
+    let (_, calls) = world.expect(0, &APPLY);
+    assert!(!written(&calls).contains(&"ec2:CreateNatGateway".to_owned()), "{:?}", written(&calls));
+    world.is_settled();
 }
 
 fn kills() -> u64 {

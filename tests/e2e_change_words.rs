@@ -150,7 +150,7 @@ fn keys(comment: &str) -> String {
 /// Values from type and check.
 fn made_up(name: &str, ty: &Type, check: Check) -> Option<Values> {
     let (before, after) = match (check, ty) {
-        (Check::Duration, _) => ("\"1m\"", "\"2m\""),
+        (Check::Duration | Check::Limit, _) => ("\"1m\"", "\"2m\""),
         (Check::Cidr, _) => ("\"10.7.0.0/24\"", "\"10.8.0.0/24\""),
         (Check::Cidrs, _) => ("[\"10.0.0.0/8\"]", "[\"192.168.0.0/16\"]"),
         (Check::Ports, _) => ("[\"80\"]", "[\"81-82\"]"),

@@ -42,6 +42,13 @@ pub(crate) fn check_value(value: &Value, check: Check) -> Result<(), Problem> {
             Some(_) => Ok(()),
             None => Err(problem(format!("`{text}` is not a duration"), "write a number with its unit: `\"90s\"`, `\"5m\"`, `\"1h30m\"`")),
         },
+        Check::Limit => match duration_seconds(text) {
+            Some(seconds) if seconds > 0 => Ok(()),
+            _ => Err(problem(
+                format!("`{text}` is no time that something may take"),
+                "write a number with its unit: `\"90s\"`, `\"30m\"`, `\"2h\"`",
+            )),
+        },
         Check::Cidr => check_cidr(text),
         Check::Cidrs => each_text(value, check_cidr),
         Check::Ports => each_text(value, check_ports),

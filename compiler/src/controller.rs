@@ -327,6 +327,7 @@ fn resources(
     let mark = format!("{}/{}", parts.workspace.name, parts.name);
     let kept = |own: &Lifecycle| Lifecycle {
         prevent_destroy: own.prevent_destroy || parts.evaluated.lifecycle.prevent_destroy,
+        timeouts: parts.evaluated.lifecycle.timeouts,
         ..Lifecycle::default()
     };
     let document = String::from_utf8_lossy(&config.to_bytes().map_err(|error| error.to_string())?).into_owned();

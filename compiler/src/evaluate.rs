@@ -6,7 +6,8 @@ use std::sync::Arc;
 use cloudtik_lang::{convert, evaluate, impure_calls};
 use cloudtik_model::spec::{Field, Fields};
 use cloudtik_model::{
-    Address, Condition, ConditionKind, Diagnostic, Diagnostics, Expr, ExprKind, Lifecycle, Span, Type, Value, ValueKind, Verdict, judge,
+    Address, Condition, ConditionKind, Diagnostic, Diagnostics, Expr, ExprKind, Lifecycle, Span, Timeouts, Type, Value, ValueKind, Verdict,
+    duration_seconds, judge,
 };
 use cloudtik_provider_api::Presence;
 use cloudtik_syntax::{Attribute, Block, Body};
@@ -191,6 +192,7 @@ impl Evaluator<'_> {
                 evaluated.blocks.entry(rule.schema.name).or_default().push(inner);
             }
         }
+        evaluated.lifecycle.timeouts = evaluated.only("timeouts").map(timeouts).unwrap_or_default();
         evaluated
     }
 
@@ -359,6 +361,12 @@ fn null_inside(value: &Value, ty: &Type) -> Option<String> {
         }
         _ => None,
     }
+}
+
+/// A `timeouts` block.
+fn timeouts(block: &Evaluated) -> Timeouts {
+    let seconds = |name: &str| block.text(name).and_then(duration_seconds);
+    Timeouts { create_secs: seconds("create"), update_secs: seconds("update"), delete_secs: seconds("delete") }
 }
 
 /// A collection that is sensitive as a whole has sensitive elements: whoever takes it apart takes the mark along.

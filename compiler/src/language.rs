@@ -86,6 +86,20 @@ fn lifecycle() -> NestedRule {
     })
 }
 
+/// How long what is done for each resource of a block may take.
+fn timeouts() -> NestedRule {
+    let within = |name, doc| AttributeRule::optional(name, Type::String, ChangeWord::None, doc).check(Check::Limit).known();
+    one(BlockSchema {
+        name: "timeouts",
+        attributes: vec![
+            within("create", "How long a create may take; what the provider knows without it."),
+            within("update", "How long a change in place may take."),
+            within("delete", "How long a delete may take."),
+        ],
+        ..BlockSchema::default()
+    })
+}
+
 fn part_lifecycle() -> NestedRule {
     let mut rule = lifecycle();
     rule.schema.attributes.retain(|attribute| matches!(attribute.schema.name, "prevent_destroy" | "ignore_changes"));
@@ -317,14 +331,7 @@ pub fn provider_meta() -> Vec<AttributeRule> {
 }
 
 fn resource() -> BlockSchema {
-    BlockSchema {
-        name: "resource",
-        labels: &["kind", "name"],
-        blocks: vec![lifecycle()],
-        later: &["timeouts"],
-        open: true,
-        ..BlockSchema::default()
-    }
+    BlockSchema { name: "resource", labels: &["kind", "name"], blocks: vec![lifecycle(), timeouts()], open: true, ..BlockSchema::default() }
 }
 
 fn data() -> BlockSchema {
@@ -561,8 +568,7 @@ fn workspace() -> BlockSchema {
         name: "workspace",
         labels: &["name"],
         attributes,
-        blocks: vec![network(), firewall(true), identity(), storage(), database(), proxy(), lifecycle()],
-        later: &["timeouts"],
+        blocks: vec![network(), firewall(true), identity(), storage(), database(), proxy(), lifecycle(), timeouts()],
         inherits: true,
         ..BlockSchema::default()
     }
@@ -848,19 +854,8 @@ fn cluster() -> BlockSchema {
         name: "cluster",
         labels: &["name"],
         attributes,
-        blocks: vec![firewall(false), proxy(), head(), workers(), setup(), runtime(), scaling(), lifecycle()],
-        later: &[
-            "default_storage",
-            "default_database",
-            "node_ids",
-            "hostnames",
-            "rollout",
-            "health",
-            "ssh",
-            "container",
-            "storage",
-            "timeouts",
-        ],
+        blocks: vec![firewall(false), proxy(), head(), workers(), setup(), runtime(), scaling(), lifecycle(), timeouts()],
+        later: &["default_storage", "default_database", "node_ids", "hostnames", "rollout", "health", "ssh", "container", "storage"],
         inherits: true,
         ..BlockSchema::default()
     }

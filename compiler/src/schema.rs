@@ -75,6 +75,8 @@ pub enum Check {
     None,
     /// `"90s"`, `"1h30m"`
     Duration,
+    /// The same, and more than nothing.
+    Limit,
     /// `"7d"`
     Days,
     /// `"10.0.0.0/16"`

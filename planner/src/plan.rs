@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use cloudtik_model::{Address, ChangeWord, Condition, Folded, ModuleSpec, Node, ProviderConfig, ProviderRef, Value};
+use cloudtik_model::{Address, ChangeWord, Condition, Folded, ModuleSpec, Node, ProviderConfig, ProviderRef, Timeouts, Value};
 use serde::{Deserialize, Serialize};
 
 use crate::Estimate;
@@ -180,6 +180,9 @@ pub struct Change {
     /// Whether what is removed here may take the data with it that it holds. Without, an object that holds data may refuse to go.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub with_data: bool,
+    /// How long what is done here may take, as the spec says.
+    #[serde(default, skip_serializing_if = "Timeouts::is_empty")]
+    pub timeouts: Timeouts,
 }
 
 impl Change {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use cloudtik_lang::{Context, Found, Scope, Traversal, Variables, resolve};
 use cloudtik_model::{
-    Address, ChangeWord, Condition, Diagnostics, Node, Object, ProviderConfig, ProviderRef, Span, StateEntry, Value, Verdict, judge,
+    Address, ChangeWord, Condition, Diagnostics, Node, Object, ProviderConfig, ProviderRef, Span, StateEntry, Timeouts, Value, Verdict,
+    judge,
 };
 use cloudtik_provider_api::{Inside, KindSchema};
 
@@ -467,5 +468,6 @@ pub(crate) fn blank(address: &Address, kind: Arc<str>, provider: &ProviderRef) -
         waits_for: BTreeSet::new(),
         makes_way_for: BTreeSet::new(),
         with_data: false,
+        timeouts: Timeouts::default(),
     }
 }

@@ -39,6 +39,7 @@ impl<'a> Planner<'_, 'a> {
             }
             if let Some(node) = self.input.graph.nodes.get(address) {
                 change.source = self.locate(node.span());
+                change.timeouts = node.lifecycle().timeouts;
                 self.check_prevented(address, node, entry, &change);
             }
             self.changes.insert(address.clone(), change);

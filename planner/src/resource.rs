@@ -79,6 +79,7 @@ impl<'a> Planner<'_, 'a> {
         change.create_before_destroy = self.asked.contains_key(&spec.address);
         change.expected_ms = kind.expected.create_ms;
         change.schema_version = kind.version;
+        change.timeouts = spec.lifecycle.timeouts;
         if let Some(entry) = self.input.state.resources.get(&spec.address) {
             change.deposed = entry.deposed.keys().cloned().collect();
             change.delete_ms = kind.expected.delete_ms;

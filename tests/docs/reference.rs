@@ -147,6 +147,7 @@ fn check(check: Check) -> Option<String> {
         Check::Zones => "A whole number, 1 or more, or a list of names.".to_owned(),
         Check::Image => "A text, or an object of `owner`, `name` and `arch`.".to_owned(),
         Check::Days => "A number of days, such as `\"7d\"`.".to_owned(),
+        Check::Limit => "A duration above zero, such as `\"30m\"`.".to_owned(),
         Check::Domain => "A suffix of names in DNS, such as `\"data.example\"`.".to_owned(),
         Check::PublicKeys => "Each is one public key, as `authorized_keys` has it.".to_owned(),
     })

@@ -111,7 +111,27 @@ pub struct ProviderConfig {
     pub span: Span,
 }
 
-/// The `lifecycle` of a block.
+/// The `timeouts` of a block, in seconds: what it does not say is the provider's to know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Timeouts {
+    /// Of a create.
+    pub create_secs: Option<u64>,
+    /// Of an update.
+    pub update_secs: Option<u64>,
+    /// Of a delete.
+    pub delete_secs: Option<u64>,
+}
+
+impl Timeouts {
+    /// Whether nothing is said.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// The `lifecycle` of a block, and its `timeouts`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Lifecycle {
@@ -123,6 +143,9 @@ pub struct Lifecycle {
     pub ignore_changes: BTreeSet<String>,
     /// A change of one of these replaces it.
     pub replace_triggered_by: BTreeSet<Address>,
+    /// How long what is done for it may take.
+    #[serde(skip_serializing_if = "Timeouts::is_empty")]
+    pub timeouts: Timeouts,
     /// What it has inside and what must not be given up there, with the place that says so.
     #[serde(skip)]
     pub prevent_inside: BTreeMap<Address, Span>,

@@ -37,7 +37,9 @@ pub use diagnostic::{Diagnostic, Diagnostics, Label, Severity};
 pub use digest::Digest;
 pub use duration::duration_seconds;
 pub use expr::{BinaryOp, Expr, ExprKind, ForKind, LateName, TemplatePart, UnaryOp};
-pub use graph::{Argument, ChangeWord, Graph, Lifecycle, ModuleSpec, Node, Origin, OutputSpec, ProviderConfig, ProviderRef, ResourceSpec};
+pub use graph::{
+    Argument, ChangeWord, Graph, Lifecycle, ModuleSpec, Node, Origin, OutputSpec, ProviderConfig, ProviderRef, ResourceSpec, Timeouts,
+};
 pub use head::{GroupConfig, HEAD_CONFIG_VERSION, HeadConfig, HeadConfigError, MembershipConfig, ServiceConfig};
 pub use node::NodeBoot;
 pub use number::{MAX_DIGITS, Number, NumberError};

@@ -181,7 +181,7 @@ impl Inner {
     pub(crate) async fn instances(&self, address: &Address, uid: &str, kind: Option<&str>) -> Result<Vec<Found>, CallError> {
         let kind = kind.map_or_else(|| self.instance_kind(), Arc::from);
         let verb = Verb::FindByTag { key: CLUSTER_TAG.to_owned(), value: uid.to_owned() };
-        match self.reach.call(Call { provider: self.provider.clone(), address: address.clone(), kind, verb }).await {
+        match self.reach.call(Call { provider: self.provider.clone(), address: address.clone(), kind, verb, limit: None }).await {
             Answer::Found(found) => Ok(found),
             Answer::Failed(error) => Err(error),
             other => {

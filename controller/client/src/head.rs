@@ -78,7 +78,7 @@ impl Inner {
 
     async fn fence(&self, address: &Address, head: &HeadTarget, id: &ControllerId) -> Result<(), CallError> {
         let verb = Verb::Fence { cluster: id.uid.clone(), epoch: id.epoch, ends: false };
-        let call = Call { provider: self.provider.clone(), address: address.clone(), kind: head.kind.as_str().into(), verb };
+        let call = Call { provider: self.provider.clone(), address: address.clone(), kind: head.kind.as_str().into(), verb, limit: None };
         match self.reach.call(call).await {
             Answer::Done => Ok(()),
             Answer::Failed(error) => Err(error),

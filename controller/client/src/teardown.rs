@@ -337,7 +337,7 @@ impl Teardown {
     fn call(&mut self, pending: Pending, verb: Verb) {
         let ticket = self.ticket(pending);
         let TeardownInput { provider, address, kind, .. } = &self.input;
-        let call = Call { provider: provider.clone(), address: address.clone(), kind: Arc::clone(kind), verb };
+        let call = Call { provider: provider.clone(), address: address.clone(), kind: Arc::clone(kind), verb, limit: None };
         self.commands.push(TeardownCommand::Call { ticket, call });
     }
 

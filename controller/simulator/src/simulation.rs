@@ -171,6 +171,7 @@ impl Simulation {
             address: cluster::cluster().child("head"),
             kind: kind.into(),
             verb: Verb::Create(request),
+            limit: None,
         };
         match self.cloud.world.call(&sim_schema(), self.now_ms, &call, 0) {
             Answer::Object(object) => Ok(object.id),

@@ -71,7 +71,7 @@ impl Controller {
             return;
         };
         let ticket = self.route(route);
-        self.commands.push(Command::Call { ticket, call: Call { provider: config.provider.clone(), address, kind, verb } });
+        self.commands.push(Command::Call { ticket, call: Call { provider: config.provider.clone(), address, kind, verb, limit: None } });
     }
 
     pub(super) fn listed(&mut self, now_ms: u64, asked: &BTreeSet<String>, answer: Answer) {

@@ -19,7 +19,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use cloudtik_model::{Address, Diagnostic, ProviderRef};
-use cloudtik_provider_api::{Answer, Call, CallError, ErrorClass, Secret, SecretKind};
+use cloudtik_provider_api::{Answer, Call, CallError, ErrorClass, Secret, SecretKind, TIMED_OUT};
 
 pub use artifacts::{ArtifactCache, ArtifactError};
 pub use clouds::Clouds;
@@ -322,7 +322,7 @@ impl Driver<'_> {
             }
             Command::Call { ticket, call } => {
                 let clouds = Arc::clone(&self.tasks.clouds);
-                self.spawn(async move { Event::Answer { ticket, answer: clouds.call(call).await } })?;
+                self.spawn(async move { Event::Answer { ticket, answer: in_time(patience(call.limit), clouds.call(call)).await } })?;
             }
             Command::RunStep(job) | Command::CheckStep(job) => {
                 let keys = login_pair(self.durable.vault(), &job.node).map(|pair| pair.private);
@@ -439,6 +439,9 @@ fn load_secrets(vault: &mut Vault, references: BTreeMap<String, SecretRef>) -> R
     references.into_iter().map(load).collect()
 }
 
+/// How long whoever has waited as long as it may gets to say so.
+const LAST_WORDS: Duration = Duration::from_secs(15);
+
 /// What went wrong, and why.
 fn in_one_line(diagnostic: &Diagnostic) -> String {
     diagnostic.notes.iter().fold(diagnostic.title.clone(), |text, note| format!("{text}: {note}"))
@@ -450,5 +453,36 @@ fn secret_error(error: &DurableError) -> CallError {
     match diagnostic.help {
         Some(help) => call.help(help),
         None => call,
+    }
+}
+
+/// How long an answer may take, where somebody says how long what is asked may. Who waits for something knows best what it is and says it, so it
+/// is let say it.
+fn patience(limit: Option<u64>) -> Option<Duration> {
+    limit.map(|secs| Duration::from_secs(secs).saturating_add(LAST_WORDS))
+}
+
+/// An answer, if it comes in time.
+async fn in_time(patience: Option<Duration>, answer: impl Future<Output = Answer>) -> Answer {
+    let Some(patience) = patience else { return answer.await };
+    let late = || {
+        let error = CallError::new(ErrorClass::Unknown, TIMED_OUT, "it takes longer than its `timeouts` allow");
+        Answer::Failed(error.help("allow more time in `timeouts`"))
+    };
+    tokio::time::timeout(patience, answer).await.unwrap_or_else(|_| late())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_takes_too_long_is_not_waited_for() {
+        let at_once = || std::future::ready(Answer::Done);
+        assert_eq!(in_time(Some(Duration::from_secs(60)), at_once()).await, Answer::Done);
+        assert_eq!(in_time(patience(None), at_once()).await, Answer::Done);
+        let Answer::Failed(error) = in_time(Some(Duration::from_millis(10)), std::future::pending()).await else { panic!("it waited") };
+        assert_eq!((error.class, error.code.as_str()), (ErrorClass::Unknown, TIMED_OUT));
+        assert!(patience(Some(60)) > Some(Duration::from_secs(60)), "who waits is let say what it waits for");
     }
 }

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use cloudtik_model::{NodeRequest, State, StepOutcome, Value, Verb as NodeVerb};
 use cloudtik_planner::Settled;
 use cloudtik_provider_api::{
-    Answer, Call, CallError, CreateRequest, ErrorClass, Found, Idempotency, KindSchema, ObjectAnswer, ProviderSchema, Secret, Verb,
+    Answer, Call, CallError, CreateRequest, ErrorClass, Found, Idempotency, KindSchema, ObjectAnswer, ProviderSchema, Secret, TIMED_OUT,
+    Verb,
 };
 
 use crate::engine::batch::{batch_of, seed};
@@ -293,7 +294,10 @@ impl Settlement {
         };
         let call = |verb: Verb| {
             let Intent { provider, address, kind, .. } = &case.intent;
-            Ok(Command::Call { ticket, call: Call { provider: provider.clone(), address: address.clone(), kind: Arc::clone(kind), verb } })
+            Ok(Command::Call {
+                ticket,
+                call: Call { provider: provider.clone(), address: address.clone(), kind: Arc::clone(kind), verb, limit: None },
+            })
         };
         let by_tag = || Verb::FindByTag { key: OP_TAG.to_owned(), value: case.intent.op_id.clone() };
         match (case.phase, &case.intent.operation) {
@@ -565,9 +569,11 @@ fn whole(answer: ObjectAnswer, known: &Value) -> ObjectAnswer {
     ObjectAnswer { attributes: Value::object(all), ..answer }
 }
 
-/// Whether the same question later may get an answer. Reads and repeats have no effect that would have to be settled in turn.
-const fn is_passing(error: &CallError) -> bool {
-    matches!(error.class, ErrorClass::Throttled | ErrorClass::Transient | ErrorClass::Unknown)
+/// Whether the same question later may get an answer. Reads and repeats have no effect that would have to be settled in turn; what took longer
+/// than it may is not waited for again.
+fn is_passing(error: &CallError) -> bool {
+    let passes = matches!(error.class, ErrorClass::Throttled | ErrorClass::Transient | ErrorClass::Unknown);
+    passes && error.code != TIMED_OUT
 }
 
 /// The question to the node of an interrupted step; `None` when the state knows the instance no more.

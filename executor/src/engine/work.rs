@@ -215,14 +215,26 @@ impl Engine {
         if !self.works.contains_key(&id) {
             return;
         }
-        let ticket = self.next_ticket(id, None);
+        let (ticket, limit) = (self.next_ticket(id, None), self.limit(id));
         let Some(work) = self.works.get_mut(&id) else { return };
         work.phase = Phase::Answer;
         let command = match &work.doing {
-            Doing::Call(verb) => Command::Call { ticket, call: call_of(&work.intent, verb.clone()) },
+            Doing::Call(verb) => Command::Call { ticket, call: call_of(&work.intent, verb.clone(), limit) },
             Doing::Step(job) => Command::RunStep(Box::new(StepJob { ticket, ..(**job).clone() })),
         };
         self.commands.push(command);
+    }
+
+    /// How long an operation may take, in seconds, where the spec says it.
+    fn limit(&self, id: usize) -> Option<u64> {
+        let intent = &self.works.get(&id)?.intent;
+        let timeouts = self.change(&intent.address)?.timeouts;
+        match intent.operation {
+            OpKind::Create { .. } => timeouts.create_secs,
+            OpKind::Update { .. } => timeouts.update_secs,
+            OpKind::Delete { .. } => timeouts.delete_secs,
+            _ => None,
+        }
     }
 
     pub(crate) fn call_answered(&mut self, now_ms: u64, id: usize, answer: Answer) {
@@ -438,7 +450,7 @@ impl Engine {
 
     /// Takes an event into the settlement of one operation, and does what it commands. Its records are not written: the outcome is.
     pub(crate) fn settlement_event(&mut self, now_ms: u64, id: usize, event: Event) {
-        let mut events = VecDeque::from([event]);
+        let (mut events, limit) = (VecDeque::from([event]), self.limit(id));
         while let Some(event) = events.pop_front() {
             let Some(work) = self.works.get_mut(&id) else { return };
             let Some(settlement) = work.settlement.as_mut() else { return };
@@ -446,7 +458,8 @@ impl Engine {
                 match command {
                     Command::Call { ticket, call } => {
                         let ticket = self.next_ticket(id, Some(ticket));
-                        self.commands.push(Command::Call { ticket, call });
+                        // What looks for an object may wait for it as long as what made it.
+                        self.commands.push(Command::Call { ticket, call: Call { limit, ..call } });
                     }
                     Command::LoadSecrets { ticket, .. } => {
                         events.push_back(Event::SecretsReady { ticket, secrets: Ok(self.secrets_of(id)) })
@@ -572,8 +585,8 @@ impl Engine {
     }
 }
 
-fn call_of(intent: &Intent, verb: Verb) -> Call {
-    Call { provider: intent.provider.clone(), address: intent.address.clone(), kind: Arc::clone(&intent.kind), verb }
+fn call_of(intent: &Intent, verb: Verb, limit: Option<u64>) -> Call {
+    Call { provider: intent.provider.clone(), address: intent.address.clone(), kind: Arc::clone(&intent.kind), verb, limit }
 }
 
 /// The record that begins the journal of a run.

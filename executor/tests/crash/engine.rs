@@ -74,7 +74,10 @@ fn a_cluster_is_marked_with_its_lineage_and_launched_in_an_epoch_of_its_own() {
     assert_eq!(first[CLUSTER_TAG], uid);
 
     let fence = Verb::Fence { cluster: uid.clone(), epoch: 70, ends: false };
-    rig.cloud.submit(0, &Call { provider: ProviderRef::new("sim"), address: address("cluster.c"), kind: "fence".into(), verb: fence });
+    rig.cloud.submit(
+        0,
+        &Call { provider: ProviderRef::new("sim"), address: address("cluster.c"), kind: "fence".into(), verb: fence, limit: None },
+    );
     let both = goal(Spec::default().add(of_cluster("a")).add(of_cluster("b")).done());
     let summary = finished(&mut rig, &both);
     assert_eq!(summary.addresses[&address("sim_token.b")].error.as_ref().unwrap().code, "fenced");

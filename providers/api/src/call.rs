@@ -14,6 +14,9 @@ use crate::Batch;
 /// A future that a trait object can return.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
+/// The code of an error that says that something took longer than its spec allows: nobody waits for it once more.
+pub const TIMED_OUT: &str = "timeout";
+
 /// A request to a cloud.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Call {
@@ -25,6 +28,8 @@ pub struct Call {
     pub kind: Arc<str>,
     /// What is asked.
     pub verb: Verb,
+    /// How long whoever carries it out may wait for it, in seconds; as long as it knows to be right where nobody says.
+    pub limit: Option<u64>,
 }
 
 /// What is asked.

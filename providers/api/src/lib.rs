@@ -24,7 +24,7 @@ mod value_kind;
 pub use batch::{Batch, Together, numbers_of, numbers_text, parts_of, with_number, without_number};
 pub use call::{
     Answer, BoxFuture, Call, CallError, Connection, CreateRequest, DATA_QUESTION, DialTarget, ErrorClass, FactQuestion, Found, Instance,
-    ObjectAnswer, SIMULATED, Secret, UpdateRequest, Verb,
+    ObjectAnswer, SIMULATED, Secret, TIMED_OUT, UpdateRequest, Verb,
 };
 pub use capabilities::{Capabilities, Capability};
 pub use check::{Check, Checked, Concern, Intended};

@@ -55,7 +55,9 @@ impl ResourceBuilder {
     /// With its own lifecycle, or with that of the block around it where it says nothing.
     #[must_use]
     pub fn lifecycle(mut self, own: &Lifecycle, around: &Lifecycle) -> Self {
-        self.spec.lifecycle = if *own == Lifecycle::default() { around.clone() } else { own.clone() };
+        let said = if *own == Lifecycle::default() { around } else { own };
+        // How long things may take is said of the block alone.
+        self.spec.lifecycle = Lifecycle { timeouts: around.timeouts, ..said.clone() };
         self
     }
 

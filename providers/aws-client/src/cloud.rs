@@ -13,7 +13,7 @@ use tokio::sync::OnceCell;
 use crate::aws::Aws;
 use crate::kinds::{announce, dispatch};
 use crate::looks::Looks;
-use crate::{check, dial, error, facts, fence, status};
+use crate::{check, dial, error, facts, fence, status, wait};
 
 /// Threads that wait for AWS. They hardly compute.
 const THREADS: usize = 2;
@@ -119,7 +119,7 @@ impl Shared {
             Verb::Facts(questions) => facts::answer(aws, questions).await.map_or_else(Answer::Failed, Answer::Facts),
             Verb::Fence { cluster, epoch, ends } => done(fence::raise(aws, cluster, *epoch, *ends).await),
             Verb::PublishStatus { id, status } => done(status::publish(aws, id, status).await),
-            _ => dispatch(aws, call).await,
+            verb => wait::within(call.limit, matches!(verb, Verb::Delete { .. }), dispatch(aws, call)).await,
         }
     }
 }

@@ -151,7 +151,7 @@ struct Bench<'a> {
 
 impl Bench<'_> {
     fn call(&mut self, verb: Verb) -> Answer {
-        let call = Call { provider: self.subject.provider(), address: self.address(), kind: self.kind.name.into(), verb };
+        let call = Call { provider: self.subject.provider(), address: self.address(), kind: self.kind.name.into(), verb, limit: None };
         let answer = self.subject.call(call);
         if self.crashing {
             self.subject.crash();

@@ -37,7 +37,7 @@ fn create(kind: &str, op_id: &str, attributes: Value) -> Call {
         secrets: [("host_key".to_owned(), Secret { private: "a".to_owned(), public: "b".to_owned() })].into_iter().collect(),
         batch: None,
     };
-    Call { provider: ProviderRef::new("sim"), address: Address::of(kind, "x"), kind: kind.into(), verb: Verb::Create(request) }
+    Call { provider: ProviderRef::new("sim"), address: Address::of(kind, "x"), kind: kind.into(), verb: Verb::Create(request), limit: None }
 }
 
 #[test]
@@ -49,7 +49,13 @@ fn what_one_process_made_another_one_sees() {
     let Answer::Object(made) = now(one.call(create("sim_token", "op-1", named("a")))) else { panic!("no object") };
     let read = |cloud: &Arc<dyn Cloud>, id: &str| {
         let verb = Verb::Read { id: id.to_owned() };
-        now(cloud.call(Call { provider: ProviderRef::new("sim"), address: Address::of("sim_token", "x"), kind: "sim_token".into(), verb }))
+        now(cloud.call(Call {
+            provider: ProviderRef::new("sim"),
+            address: Address::of("sim_token", "x"),
+            kind: "sim_token".into(),
+            verb,
+            limit: None,
+        }))
     };
     assert_eq!(read(&two, &made.id), Answer::Read(Some(made.clone())));
     let Answer::Object(other) = now(two.call(create("sim_token", "op-2", named("b")))) else { panic!("no object") };
@@ -265,7 +271,13 @@ fn a_simulated_head_has_a_controller_that_keeps_what_it_is_told() {
     };
     let published = || {
         let verb = Verb::List { ids: [head.id.clone()].into() };
-        let call = Call { provider: ProviderRef::new("sim"), address: Address::of("sim_instance", "x"), kind: "sim_instance".into(), verb };
+        let call = Call {
+            provider: ProviderRef::new("sim"),
+            address: Address::of("sim_instance", "x"),
+            kind: "sim_instance".into(),
+            verb,
+            limit: None,
+        };
         let Answer::Found(found) = now(cloud.call(call)) else { panic!() };
         assert_eq!(found[0].object, head, "a status is no attribute");
         let status =
@@ -308,13 +320,20 @@ fn a_simulated_head_has_a_controller_that_keeps_what_it_is_told() {
     assert_eq!((pushed(again.clone()), status().groups.len(), status().draining), (Ok(3), 2, false), "a cluster that is to go may stay");
 
     let fence = Verb::Fence { cluster: "l/w/c".to_owned(), epoch: 9, ends: false };
-    now(cloud.call(Call { provider: ProviderRef::new("sim"), address: Address::of("x", "x"), kind: "fence".into(), verb: fence }));
+    now(cloud.call(Call {
+        provider: ProviderRef::new("sim"),
+        address: Address::of("x", "x"),
+        kind: "fence".into(),
+        verb: fence,
+        limit: None,
+    }));
     assert_eq!(pushed(PushConfig { epoch: 8, ..again }), Err("fenced".to_owned()));
     let old = ControllerRequest { version: CONTROLLER_VERSION + 1, call: ControllerCall::Status };
     assert!(matches!(now(cloud.controller(&head.id, &old).unwrap()), Ok(ControllerReply::Refused { .. })));
 
     let delete = Verb::Delete { id: head.id.clone(), data: false };
-    let call = Call { provider: ProviderRef::new("sim"), address: Address::of("x", "x"), kind: "sim_instance".into(), verb: delete };
+    let call =
+        Call { provider: ProviderRef::new("sim"), address: Address::of("x", "x"), kind: "sim_instance".into(), verb: delete, limit: None };
     assert_eq!(now(cloud.call(call)), Answer::Done);
     let gone = ControllerRequest { version: CONTROLLER_VERSION, call: ControllerCall::Status };
     assert_eq!(now(cloud.controller(&head.id, &gone).unwrap()).unwrap_err().class, ErrorClass::Gone);

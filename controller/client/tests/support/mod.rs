@@ -357,7 +357,7 @@ pub(crate) fn group(verb: Verb) -> Call {
 }
 
 fn call(address: &str, kind: &str, verb: Verb) -> Call {
-    Call { provider: ProviderRef::new("controller.fake"), address: address.parse().unwrap(), kind: kind.into(), verb }
+    Call { provider: ProviderRef::new("controller.fake"), address: address.parse().unwrap(), kind: kind.into(), verb, limit: None }
 }
 
 pub(crate) fn create(epoch: u64, attributes: Value) -> Verb {

@@ -52,7 +52,13 @@ async fn holder(aws: &Aws, check: &Check, known: &BTreeSet<(&str, &str)>, wanted
         }
     }
     let verb = Verb::FindByName { name: wanted.name.to_owned() };
-    let call = Call { provider: cloudtik_model::ProviderRef::new("aws"), address: wanted.of.address.clone(), kind: kind.into(), verb };
+    let call = Call {
+        provider: cloudtik_model::ProviderRef::new("aws"),
+        address: wanted.of.address.clone(),
+        kind: kind.into(),
+        verb,
+        limit: None,
+    };
     let found = match dispatch(aws, &call).await {
         Answer::Found(found) => found,
         Answer::Failed(error) => return Err(error),

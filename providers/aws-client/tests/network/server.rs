@@ -69,7 +69,7 @@ pub(crate) struct Client {
 impl Client {
     /// The answer to a call.
     pub(crate) fn call(&self, kind: &str, verb: Verb) -> Answer {
-        let call = Call { provider: ProviderRef::new("aws"), address: Address::of(kind, "test"), kind: kind.into(), verb };
+        let call = Call { provider: ProviderRef::new("aws"), address: Address::of(kind, "test"), kind: kind.into(), verb, limit: None };
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(self.cloud.call(call))
     }

@@ -117,7 +117,7 @@ impl Stage {
     }
 
     pub(crate) fn call(&self, kind: &str, verb: Verb) -> Answer {
-        let call = Call { provider: ProviderRef::new("aws"), address: Address::of("test", "x"), kind: kind.into(), verb };
+        let call = Call { provider: ProviderRef::new("aws"), address: Address::of("test", "x"), kind: kind.into(), verb, limit: None };
         self.wait(self.cloud.call(call))
     }
 

@@ -10,6 +10,7 @@ mod refused;
 mod storage;
 mod support;
 mod templates;
+mod timeouts;
 
 use std::collections::BTreeSet;
 

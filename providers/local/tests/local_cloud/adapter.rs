@@ -41,7 +41,7 @@ impl Adapter {
     }
 
     async fn call(&self, kind: &str, verb: Verb) -> Answer {
-        let call = Call { provider: ProviderRef::new("local"), address: Address::of(kind, "x"), kind: kind.into(), verb };
+        let call = Call { provider: ProviderRef::new("local"), address: Address::of(kind, "x"), kind: kind.into(), verb, limit: None };
         self.cloud.call(call).await
     }
 

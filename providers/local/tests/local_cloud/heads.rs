@@ -293,7 +293,7 @@ fn provider(form: Form) {
         let cloud = LocalCloud::new(client.options().clone(), &config).unwrap();
         let call = async |verb: Verb| {
             let address = Address::of(INSTANCE_KIND, "x");
-            cloud.call(Call { provider: ProviderRef::new("local"), address, kind: INSTANCE_KIND.into(), verb }).await
+            cloud.call(Call { provider: ProviderRef::new("local"), address, kind: INSTANCE_KIND.into(), verb, limit: None }).await
         };
         let create = |token: &str| {
             let secret = |private: &str, public: &str| Secret { private: private.to_owned(), public: public.to_owned() };

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use aws_sdk_cloudformation::types::{ChangeSetType, Stack, StackStatus, Tag};
 use cloudtik_aws::{kept_among, kinds, marks};
 use cloudtik_model::Value;
-use cloudtik_provider_api::{CallError, CreateRequest, ErrorClass, Found, ObjectAnswer, UpdateRequest};
+use cloudtik_provider_api::{CallError, CreateRequest, ErrorClass, Found, ObjectAnswer, TIMED_OUT, UpdateRequest};
 
 use self::change_set::{NO_CHANGE_SET, Wanted, executed, lines, made, makes_anew, maybe_anew, removed};
 use self::release::{release, template_of};
@@ -220,7 +220,7 @@ async fn settled(aws: &Aws, id: &str, action: &'static str) -> Result<Found, Cal
 /// The error of a wait that ended, with the resources that AWS is at.
 async fn with_place<T>(aws: &Aws, id: &str, waited: Result<T, CallError>) -> Result<T, CallError> {
     let mut error = match waited {
-        Err(error) if error.code == "wait" => error,
+        Err(error) if ["wait", TIMED_OUT].contains(&&*error.code) => error,
         other => return other,
     };
     let ask = || aws.cloudformation.describe_stack_resources().stack_name(id).send();
