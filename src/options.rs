@@ -49,6 +49,8 @@ impl ProjectOptions {
 pub struct PlanOptions {
     /// Destroy everything.
     pub destroy: bool,
+    /// Write what is found into the state, and change nothing in the world.
+    pub refresh_only: bool,
     /// Ask nobody: facts that are not pinned are unknown, nothing is compared with the world.
     pub offline: bool,
     /// Look at the objects of the state before comparing.
@@ -84,6 +86,7 @@ impl Default for PlanOptions {
     fn default() -> Self {
         Self {
             destroy: false,
+            refresh_only: false,
             offline: false,
             refresh: true,
             replace: BTreeSet::new(),

@@ -556,8 +556,9 @@ impl Project {
         world: &World<'_>,
     ) -> Result<Planned, Failure> {
         let (compiled, sources, mut warnings, facts) = self.with_facts(options, observer, first, &ledger.state, world)?;
-        // What goes is removed by the name that it has.
-        let (moved, kept_names) = if options.destroy { Default::default() } else { take_moves(&compiled.graph, ledger) };
+        // What goes is removed by the name that it has; what is only looked at keeps it.
+        let (moved, kept_names) =
+            if options.destroy || options.refresh_only { Default::default() } else { take_moves(&compiled.graph, ledger) };
         let looks = options.looks();
         let observed = if !looks {
             BTreeMap::new()
@@ -572,7 +573,7 @@ impl Project {
         let inside = kept_inside(&ledger.state, &observed, &self.schemas);
         let keep = kept(&ledger.state, &inside, options);
         check_addresses(options, &compiled.graph, &ledger.state, &inside)?;
-        if !options.destroy {
+        if !options.destroy && !options.refresh_only {
             stays_deployed(&compiled, &ledger.state).map_err(|wrong| Failure::error(wrong, sources.clone()))?;
         }
         let mut notes = compiled.notes.clone();
@@ -592,7 +593,7 @@ impl Project {
         if !looks && !compiled.imports.is_empty() {
             notes.push("what `import` names was not looked for: it is shown as if it were made".to_owned());
         }
-        if !options.destroy {
+        if !options.destroy && !options.refresh_only {
             if self.options.provider.is_none() {
                 notes.extend(remembered(&compiled.graph, &ledger.state));
             }
@@ -604,9 +605,17 @@ impl Project {
             observed: &observed,
             imports: &imports,
             schemas: &|name| self.schemas.get(name),
-            pinned: compiled.pinned.iter().filter(|key| facts.contains_key(*key)).chain(adopted.keys()).cloned().collect(),
+            pinned: if options.refresh_only {
+                BTreeSet::new()
+            } else {
+                compiled.pinned.iter().filter(|key| facts.contains_key(*key)).chain(adopted.keys()).cloned().collect()
+            },
             facts: facts.into_iter().chain(adopted).collect(),
-            mode: if options.destroy { Mode::Destroy } else { Mode::Normal },
+            mode: match (options.destroy, options.refresh_only) {
+                (true, _) => Mode::Destroy,
+                (_, true) => Mode::Refresh,
+                _ => Mode::Normal,
+            },
             replace: options.replace.clone(),
             keep: keep.clone(),
             selection: options.selection.clone(),
@@ -625,6 +634,9 @@ impl Project {
             return Err(Failure::error(diagnostics, sources));
         }
         warnings.extend(diagnostics);
+        if options.refresh_only {
+            return Ok(Planned { plan, warnings, sources });
+        }
         if compiled.has_policies {
             let (_, sources, judged) =
                 compile_with_changes(&self.compile_input(&plan.facts, &[], &compiled.plan_time), &changes_for_policies(&plan));
@@ -675,7 +687,7 @@ impl Project {
         ledger: &mut Ledger,
         world: &World<'_>,
     ) -> Result<(BTreeMap<Address, Span>, Facts), Failure> {
-        if options.destroy || !options.looks() || compiled.imports.is_empty() {
+        if options.destroy || options.refresh_only || !options.looks() || compiled.imports.is_empty() {
             return Ok((BTreeMap::new(), Facts::new()));
         }
         let (entries, facts) = world.imported(compiled, &ledger.state)?.map_err(|problems| Failure::error(problems, sources.clone()))?;

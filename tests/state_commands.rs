@@ -223,3 +223,41 @@ fn a_state_moves_where_the_spec_says() {
     };
     assert!(!left("dev.json.keys") && !Path::new(&at("dev.json")).exists());
 }
+
+/// What changed outside goes into the state, with the results, and nothing else happens.
+#[test]
+fn what_changed_outside_is_written_down() {
+    let text = spec("one", "t") + "\noutput \"a\" {\n  value = sim_token.t[\"a\"].address\n}\n";
+    let stage = applied(&text);
+    let world = stage.data().join("sim/world.json");
+    let id = |key: &str| state(&stage)["resources"][format!("sim_token.t[\"{key}\"]")]["current"]["id"].as_str().unwrap().to_owned();
+    let mut objects: Json = serde_json::from_slice(&fs::read(&world).unwrap()).unwrap();
+    objects["objects"][id("a")]["attributes"]["address"] = "elsewhere".into();
+    objects["objects"].as_object_mut().unwrap().remove(&id("b")).unwrap();
+    fs::write(&world, objects.to_string()).unwrap();
+    let (before, there) = (state(&stage), objects["objects"].clone());
+
+    let said = stage.expect(2, &["plan", "-refresh-only", "-detailed-exitcode"]).stdout;
+    for line in ["~ address = \"token-", "-> \"elsewhere\"", "sim_token.t[\"b\"] is gone", "Nothing in the world changes."] {
+        assert!(said.contains(line), "{line}: {said}");
+    }
+    assert!(!said.contains("create"), "{said}");
+    assert_eq!(state(&stage), before, "a plan writes nothing");
+    let json: Json = serde_json::from_str(&stage.expect(0, &["plan", "-refresh-only", "-json"]).stdout).unwrap();
+    assert_eq!(json["output_changes"]["a"]["after"], "elsewhere");
+    assert_eq!(json["resource_drift"].as_array().unwrap().len(), 2);
+    stage.fails(1, &["apply", "-refresh-only"], &["approval", "cloudtik plan --refresh-only --out FILE"]);
+    stage.fails(1, &["plan", "-refresh-only", "-destroy"], &["`--refresh-only` cannot be used with `--destroy`"]);
+    stage.fails(1, &["plan", "-refresh-only", "-refresh=false"], &["give one of the two"]);
+    stage.fails(1, &["refresh"], &["cloudtik apply --refresh-only"]);
+
+    stage.expect(0, &["plan", "-refresh-only", "-out", "the.plan"]);
+    stage.expect(0, &["apply", "the.plan"]);
+    assert_eq!(stage.expect(0, &["output", "-raw", "a"]).stdout, "elsewhere");
+    assert_eq!(stage.expect(0, &["state", "list"]).stdout, "sim_token.t[\"a\"]\nvalue.one\nvalue.user\n");
+    let now: Json = serde_json::from_slice(&fs::read(&world).unwrap()).unwrap();
+    assert_eq!(now["objects"], there, "nothing in the world changed");
+    stage.expect(0, &["plan", "-refresh-only", "-detailed-exitcode"]);
+    // What the spec wants is another question.
+    stage.expect(2, &SETTLED);
+}

@@ -24,6 +24,8 @@ pub enum Mode {
     Normal,
     /// To remove everything that the state knows.
     Destroy,
+    /// To write into the state what was found, and change nothing in the world.
+    Refresh,
 }
 
 /// Everything that a plan depends on.

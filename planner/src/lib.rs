@@ -16,6 +16,7 @@ mod order;
 mod plan;
 mod planner;
 mod policy;
+mod refresh;
 mod removal;
 mod render;
 mod resource;

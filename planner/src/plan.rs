@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use cloudtik_model::{Address, ChangeWord, Condition, Folded, ModuleSpec, Node, ProviderConfig, ProviderRef, Timeouts, Value};
+use cloudtik_model::{Address, ChangeWord, Condition, Folded, ModuleSpec, Node, OutputState, ProviderConfig, ProviderRef, Timeouts, Value};
 use serde::{Deserialize, Serialize};
 
 use crate::Estimate;
@@ -48,6 +48,9 @@ pub struct Plan {
     pub tool_version: String,
     /// Whether everything is to be destroyed.
     pub destroy: bool,
+    /// Whether it only writes into the state what was found.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub refresh_only: bool,
     /// Whether it was made without asking anybody, so that it can be read but not applied.
     pub offline: bool,
     /// Lineage of the state it was made from.
@@ -295,7 +298,7 @@ impl Plan {
     /// state (a changed dependency, a drift that matters to nothing, an attribute whose change does nothing) is none.
     #[must_use]
     pub fn has_changes(&self) -> bool {
-        self.counts() != Counts::default()
+        self.counts() != Counts::default() || self.refresh_only && self.changes.values().any(|change| !change.drift.is_empty())
     }
 }
 
@@ -371,6 +374,14 @@ pub struct OutputChange {
     pub sensitive: bool,
     /// Whether before and after differ, or may.
     pub changed: bool,
+}
+
+impl OutputChange {
+    /// One that stays what it is.
+    pub(crate) fn none(output: &OutputState) -> Self {
+        let value = output.value.clone().marked(output.sensitive);
+        Self { before: Some(value.clone()), after: Some(value), sensitive: output.sensitive, changed: false }
+    }
 }
 
 /// What was found out about an operation that an earlier run left open.

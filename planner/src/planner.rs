@@ -18,7 +18,11 @@ use crate::{Action, Change, Mode, Observation, OutputChange, PLAN_VERSION, Plan,
 #[must_use]
 pub fn plan(input: PlanInput<'_>) -> (Plan, Diagnostics) {
     let mut planner = Planner::new(&input, false);
-    planner.removals();
+    if input.mode == Mode::Refresh {
+        planner.refreshed();
+    } else {
+        planner.removals();
+    }
     planner.wait_for_names();
     planner.add_before_removing();
     planner.adoptions();
@@ -371,13 +375,18 @@ impl<'i, 'a> Planner<'i, 'a> {
     pub(crate) fn outputs(&mut self) -> BTreeMap<String, OutputChange> {
         let state = &self.input.state.outputs;
         let mut outputs = BTreeMap::new();
-        if self.input.mode == Mode::Normal {
+        if self.input.mode != Mode::Destroy {
             for (name, spec) in &self.input.graph.outputs {
                 if !self.takes_all(&spec.value) || !spec.needs.iter().all(|needed| self.takes_within(needed)) {
                     continue;
                 }
                 let after = self.resolved(&spec.value, None, Span::NONE);
                 let before = state.get(name);
+                if self.input.mode == Mode::Refresh && !after.is_known() {
+                    // It looks at what is not there: nothing is made of it now.
+                    outputs.extend(before.map(|before| (name.clone(), OutputChange::none(before))));
+                    continue;
+                }
                 let sensitive = spec.sensitive || after.has_sensitive();
                 let changed =
                     !is_settled(&after) || before.is_none_or(|before| before.sensitive != sensitive || !same(&before.value, &after));
@@ -398,7 +407,7 @@ impl<'i, 'a> Planner<'i, 'a> {
         let input = self.input;
         let mut providers: BTreeMap<ProviderRef, ProviderConfig> = BTreeMap::new();
         let used = |provider: &ProviderRef| self.changes.values().any(|change| change.provider == *provider);
-        for (provider, attributes) in input.state.providers.iter().filter(|(provider, _)| input.mode == Mode::Destroy || used(provider)) {
+        for (provider, attributes) in input.state.providers.iter().filter(|(provider, _)| input.mode != Mode::Normal || used(provider)) {
             providers.insert(provider.clone(), ProviderConfig { attributes: attributes.clone(), span: Span::NONE });
         }
         for (provider, config) in &input.graph.providers {
@@ -411,6 +420,7 @@ impl<'i, 'a> Planner<'i, 'a> {
             version: PLAN_VERSION,
             tool_version: input.tool_version.clone(),
             destroy: input.mode == Mode::Destroy,
+            refresh_only: input.mode == Mode::Refresh,
             offline: input.offline,
             lineage: input.state.lineage.clone(),
             serial: input.state.serial,

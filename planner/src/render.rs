@@ -99,6 +99,9 @@ pub fn how_made(plan: &Plan) -> Option<String> {
 #[must_use]
 pub fn summary(plan: &Plan) -> String {
     let counts = plan.counts();
+    if plan.refresh_only {
+        return refreshed(plan, counts);
+    }
     if !plan.has_changes() {
         let drifted = plan.changes.values().any(|change| !change.drift.is_empty());
         return match (plan.destroy, drifted) {
@@ -132,6 +135,21 @@ pub fn summary(plan: &Plan) -> String {
     ];
     parts.extend(more.into_iter().filter(|(count, _)| *count > 0).map(|(_, text)| text));
     format!("{}: {}.", if plan.destroy { "Destroy" } else { "Plan" }, parts.join(", "))
+}
+
+/// The last line of a plan that changes nothing in the world.
+fn refreshed(plan: &Plan, counts: Counts) -> String {
+    if !plan.has_changes() {
+        return "No changes. What exists is what the state says.".to_owned();
+    }
+    let found = plan.changes.values().filter(|change| !change.drift.is_empty()).count();
+    let parts = [
+        (found, format!("{} in the state", many(found, "object to write anew", "objects to write anew"))),
+        (counts.forget, format!("{} to forget", counts.forget)),
+        (counts.outputs, format!("{} to write down", many(counts.outputs, "result", "results"))),
+    ];
+    let parts: Vec<String> = parts.into_iter().filter(|(count, _)| *count > 0).map(|(_, text)| text).collect();
+    format!("Refresh only: {}. Nothing in the world changes.", parts.join(", "))
 }
 
 fn many(count: usize, one: &str, more: &str) -> String {

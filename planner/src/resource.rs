@@ -503,7 +503,7 @@ pub(crate) fn prevented(address: &Address, span: Span, what: &str) -> Diagnostic
 }
 
 /// What changed since the state was written, of all that a provider can tell.
-fn drift(kind: &KindSchema, recorded: &Value, found: &Value) -> Vec<AttributeChange> {
+pub(crate) fn drift(kind: &KindSchema, recorded: &Value, found: &Value) -> Vec<AttributeChange> {
     let mut changes = Vec::new();
     let mut differing = Vec::new();
     for attribute in kind.attributes.iter().filter(|attribute| !attribute.is_settable() || attribute.change != ChangeWord::None) {

@@ -76,10 +76,17 @@ impl Arguments {
         if let Command::Plan { compare, offline, .. } = &self.command {
             compare.check(*offline)?;
         }
+        if let Command::Plan { refresh_only: true, plan, .. } | Command::Apply { refresh_only: true, plan, .. } = &self.command
+            && !plan.refresh
+        {
+            return Err(wrong("`--refresh-only` looks at what exists, and `--refresh=false` does not: give one of the two"));
+        }
         let (file, decided) = match &self.command {
             Command::Show { file: Some(file), .. } => (file, vec![(!self.given.is_empty(), "--var")]),
-            Command::Apply { file: Some(file), plan, destroy, delete_data, .. } => {
-                (file, decided(&self.given, plan, *destroy, delete_data))
+            Command::Apply { file: Some(file), plan, destroy, refresh_only, delete_data, .. } => {
+                let mut decided = decided(&self.given, plan, *destroy, delete_data);
+                decided.push((*refresh_only, "--refresh-only"));
+                (file, decided)
             }
             _ => return Ok(()),
         };
@@ -223,8 +230,11 @@ pub(crate) enum Command {
         /// Plan to destroy everything
         #[arg(long)]
         destroy: bool,
+        /// Write what changed outside into the state, and change nothing else
+        #[arg(long, conflicts_with_all = ["destroy", "replace", "delete_data"])]
+        refresh_only: bool,
         /// Ask no provider: what only a provider can tell is not known
-        #[arg(long)]
+        #[arg(long, conflicts_with = "refresh_only")]
         offline: bool,
         /// Exit with 2 if there is something to change
         #[arg(long)]
@@ -256,6 +266,9 @@ pub(crate) enum Command {
         /// Destroy everything
         #[arg(long)]
         destroy: bool,
+        /// Write what changed outside into the state, and change nothing else
+        #[arg(long, conflicts_with_all = ["destroy", "replace", "delete_data"])]
+        refresh_only: bool,
         /// Do not wait for workers: end when the heads have the new configuration
         #[arg(long)]
         no_wait: bool,
@@ -586,7 +599,7 @@ pub(crate) struct LockFlags {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct DeleteDataFlags {
     /// With a destroy: delete data that says `on_destroy = "keep"`: an address, or `all`; may be repeated
-    #[arg(long = "delete-data", value_name = "ADDRESS", value_parser = data_address)]
+    #[arg(long = "delete-data", id = "delete_data", value_name = "ADDRESS", value_parser = data_address)]
     which: Vec<DataAddress>,
 }
 

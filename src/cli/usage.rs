@@ -18,8 +18,8 @@ const LATER_COMMANDS: &[&str] =
 
 /// Flags of the language that this version does not have, by command.
 const LATER_FLAGS: &[(&str, &[&str])] = &[
-    ("plan", &["base", "data", "refresh-facts", "refresh-only", "state", "unset-vars"]),
-    ("apply", &["keep-failed", "refresh-facts", "refresh-only", "state"]),
+    ("plan", &["base", "data", "refresh-facts", "state", "unset-vars"]),
+    ("apply", &["keep-failed", "refresh-facts", "state"]),
     ("destroy", &["state"]),
     ("show", &["record"]),
 ];
@@ -35,7 +35,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("modules", "modules need no download: they are folders of the project"),
     ("providers", "providers are built in; `cloudtik version` says which version this is"),
     ("push", "use `cloudtik state push`"),
-    ("refresh", "`cloudtik plan` looks at what exists; `cloudtik apply` writes what it found into the state"),
+    ("refresh", "use `cloudtik apply --refresh-only`: it shows what changed outside, and writes it into the state"),
     ("taint", "use `cloudtik apply --replace ADDRESS`"),
     (
         "untaint",

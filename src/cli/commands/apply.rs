@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use cloudtik::model::Diagnostic;
+use cloudtik::planner::Plan;
 use cloudtik::{Applied, Failure, FailureKind, Interrupt, Observer, PlanOptions, Prepared, Project, Silent, Summary};
 
 use super::super::arguments::PlanFlags;
@@ -30,7 +31,7 @@ pub(crate) fn run(
     let destroys = prepared.plan().destroy;
     if file.is_none() {
         plan::print(prepared.plan(), flags.verbose, printer);
-        if prepared.plan().has_changes() && !approved && !approval(context, destroys, flags.input)? {
+        if prepared.plan().has_changes() && !approved && !approval(context, prepared.plan(), flags.input)? {
             printer.say_line(if destroys {
                 "\nNothing was destroyed: only `yes` is taken for it."
             } else {
@@ -177,19 +178,26 @@ fn unfinished(summary: &Summary, kind: FailureKind, destroys: bool, time: &str) 
 }
 
 /// Asks, on a terminal; only `yes` is a yes.
-fn approval(context: &Context<'_>, destroys: bool, input: bool) -> Result<bool, Failure> {
+fn approval(context: &Context<'_>, plan: &Plan, input: bool) -> Result<bool, Failure> {
     let printer = context.printer;
     let why = if !input || !context.environment.input() {
         "nobody may be asked"
     } else if !ask::is_terminal(printer) {
         "there is no terminal to ask on"
     } else {
-        let question =
-            if destroys { "Do you really want to destroy all of this? There is no undo." } else { "Do you want to perform these actions?" };
+        let question = match (plan.destroy, plan.refresh_only) {
+            (true, _) => "Do you really want to destroy all of this? There is no undo.",
+            (_, true) => "Do you want to write this into the state?",
+            _ => "Do you want to perform these actions?",
+        };
         printer.say(&format!("\n{question}\n  Only 'yes' is accepted.\n\n  Enter a value: "));
         return Ok(ask::line().is_some_and(|answer| answer.trim() == "yes"));
     };
     let diagnostic = Diagnostic::error("approval", format!("this needs a yes, and {why}"));
-    let plan = if destroys { "cloudtik plan --destroy --out FILE" } else { "cloudtik plan --out FILE" };
-    Err(Failure::plain(diagnostic.help(format!("pass `--auto-approve`, or save a plan with `{plan}` and run `cloudtik apply FILE`"))))
+    let command = match (plan.destroy, plan.refresh_only) {
+        (true, _) => "cloudtik plan --destroy --out FILE",
+        (_, true) => "cloudtik plan --refresh-only --out FILE",
+        _ => "cloudtik plan --out FILE",
+    };
+    Err(Failure::plain(diagnostic.help(format!("pass `--auto-approve`, or save a plan with `{command}` and run `cloudtik apply FILE`"))))
 }

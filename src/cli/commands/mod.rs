@@ -66,7 +66,7 @@ fn choose(command: &Command, context: &Context<'_>) -> Result<Exit, Failure> {
             let wants = spec::Compile { emit: *emit, workspace: workspace.as_ref(), out: out.as_deref() };
             spec::compile(context, &wants, provider)
         }
-        Command::Plan { out, destroy, offline, detailed_exitcode, json, report, explain, compare, delete_data, plan } => {
+        Command::Plan { out, destroy, refresh_only, offline, detailed_exitcode, json, report, explain, compare, delete_data, plan } => {
             let wants = plan::Wants {
                 out: out.as_deref(),
                 detailed_exitcode: *detailed_exitcode,
@@ -77,12 +77,14 @@ fn choose(command: &Command, context: &Context<'_>) -> Result<Exit, Failure> {
             };
             let mut options = super::project::plan_options(plan)?;
             (options.destroy, options.offline, options.delete_data) = (*destroy, *offline, delete_data.to_options());
+            options.refresh_only = *refresh_only;
             compare.fill(&mut options);
             plan::run(context, &wants, &options, plan)
         }
-        Command::Apply { file, auto_approve, destroy, no_wait, json, delete_data, plan } => {
+        Command::Apply { file, auto_approve, destroy, refresh_only, no_wait, json, delete_data, plan } => {
             let mut options = super::project::plan_options(plan)?;
             (options.destroy, options.delete_data, options.no_wait) = (*destroy, delete_data.to_options(), *no_wait);
+            options.refresh_only = *refresh_only;
             if *json {
                 return apply::tell(context, file.as_deref(), &options, plan);
             }

@@ -235,6 +235,7 @@ fn plan() -> Plan {
         version: PLAN_VERSION,
         tool_version: "0.1.0".to_owned(),
         destroy: false,
+        refresh_only: false,
         offline: false,
         lineage: LINEAGE.to_owned(),
         serial: 4,
