@@ -231,7 +231,7 @@ pub(crate) enum Command {
         #[arg(long)]
         destroy: bool,
         /// Write what changed outside into the state, and change nothing else
-        #[arg(long, conflicts_with_all = ["destroy", "replace", "delete_data"])]
+        #[arg(long, conflicts_with_all = ["destroy", "replace", "which", "base", "state"])]
         refresh_only: bool,
         /// Ask no provider: what only a provider can tell is not known
         #[arg(long, conflicts_with = "refresh_only")]
@@ -267,7 +267,7 @@ pub(crate) enum Command {
         #[arg(long)]
         destroy: bool,
         /// Write what changed outside into the state, and change nothing else
-        #[arg(long, conflicts_with_all = ["destroy", "replace", "delete_data"])]
+        #[arg(long, conflicts_with_all = ["destroy", "replace", "which"])]
         refresh_only: bool,
         /// Do not wait for workers: end when the heads have the new configuration
         #[arg(long)]
@@ -599,7 +599,7 @@ pub(crate) struct LockFlags {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct DeleteDataFlags {
     /// With a destroy: delete data that says `on_destroy = "keep"`: an address, or `all`; may be repeated
-    #[arg(long = "delete-data", id = "delete_data", value_name = "ADDRESS", value_parser = data_address)]
+    #[arg(long = "delete-data", value_name = "ADDRESS", value_parser = data_address)]
     which: Vec<DataAddress>,
 }
 
