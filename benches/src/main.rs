@@ -1,4 +1,4 @@
-//! What is measured, against peers, by one command each: `cargo run --release -p cloudtik-benches -- terraform`, and `aws`.
+//! What is measured, against peers, by one command each: `cargo run --release -p cloudtik-benches -- terraform`, `aws`, and `values`.
 //!
 //! Times are measured here and nowhere else: a test that holds a time fails on a busy machine. What can be counted (waits for the disk,
 //! allocations, calls, threads) is held by the tests of this package.
@@ -10,6 +10,7 @@ mod program;
 mod spec;
 mod table;
 mod terraform;
+mod values;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -18,10 +19,11 @@ use std::process::ExitCode;
 use program::BenchError;
 
 const USAGE: &str = "\
-usage: cargo run --release -p cloudtik-benches -- terraform|aws [--smoke] [--binary FILE]
+usage: cargo run --release -p cloudtik-benches -- terraform|aws|values [--smoke] [--binary FILE]
 
   terraform      compares with Terraform, the one on the PATH; without one it says so and measures the rest
   aws            compares with the predecessor and with the least that AWS allows, at a server that stands for AWS
+  values         plans a hundred thousand values: time, memory, and whether both are linear
   --smoke        one round of a few blocks, to see that everything runs; no time is held
   --binary FILE  measures this program; without it the release build is made first
 ";
@@ -64,6 +66,7 @@ fn wanted(arguments: impl Iterator<Item = String>) -> Option<Wanted> {
         match argument.as_str() {
             "terraform" => wanted.bench = Some(terraform::run),
             "aws" => wanted.bench = Some(aws::run),
+            "values" => wanted.bench = Some(values::run),
             "--smoke" => wanted.smoke = true,
             "--binary" => wanted.binary = Some(arguments.next()?.into()),
             _ => return None,

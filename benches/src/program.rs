@@ -38,6 +38,9 @@ pub(crate) enum BenchError {
     /// The critical path of something else than what was measured.
     #[error("the critical path is not known: {0}")]
     Path(String),
+    /// The system does not say how much memory a program held.
+    #[error("cannot ask how much memory was held")]
+    Memory(#[source] std::io::Error),
     /// The table could not be written.
     #[error("cannot write the table")]
     Output(#[source] std::io::Error),

@@ -15,3 +15,17 @@ pub(crate) fn for_each(kind: &str, count: usize) -> String {
         "resource \"{kind}\" \"r\" {{\n  for_each = toset([for i in range({count}) : \"r${{i}}\"])\n  input    = \"the value of block ${{each.key}}\"\n}}\n"
     )
 }
+
+/// Ten layers, each of which refers to the one below, instance by instance.
+pub(crate) fn layers(kind: &str, count: usize) -> String {
+    let each = count / 10;
+    let mut text =
+        format!("resource \"{kind}\" \"l0\" {{\n  for_each = toset([for i in range({each}) : \"r${{i}}\"])\n  input    = each.key\n}}\n");
+    for layer in 1..10 {
+        let below = layer - 1;
+        text.push_str(&format!(
+            "resource \"{kind}\" \"l{layer}\" {{\n  for_each = resource.{kind}.l{below}\n  input    = \"${{each.value.id}}/{layer}\"\n}}\n"
+        ));
+    }
+    text
+}

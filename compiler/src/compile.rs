@@ -290,8 +290,7 @@ fn spread_dependencies(expansion: &mut Expansion<'_>) {
 fn answer(expansion: &Expansion<'_>, text: &str) -> Result<Value, Diagnostics> {
     let file = expansion.reads.map.borrow_mut().add("<console-input>", text);
     let expression = cloudtik_syntax::parse_expression(file, text)?;
-    let (value, _) = expansion.evaluator(&Instance::default()).expression(&expression, false)?;
-    Ok(value)
+    expansion.evaluator(&Instance::default()).value_of(&expression)
 }
 
 /// The steps that controllers do, with the resource that stands for the controller.

@@ -223,7 +223,7 @@ impl Unroll<'_> {
     }
 
     fn labels(&self, labels: &Expr) -> Result<Vec<Label>, Diagnostics> {
-        let (value, _) = self.evaluator.expression(labels, false)?;
+        let value = self.evaluator.value_of(labels)?;
         let wrong = |title: String| Diagnostics::from(Diagnostic::error("bad-labels", title).at(labels.span));
         if value.has_sensitive() {
             return Err(wrong("`labels` must not be sensitive: addresses are shown".to_owned()));

@@ -86,15 +86,25 @@ impl Evaluated {
 }
 
 impl Evaluator<'_> {
-    /// An expression of any type.
+    /// An expression of any type, with what it refers to.
     pub(crate) fn expression(&self, expr: &Expr, late: bool) -> Result<(Value, BTreeSet<Address>), Diagnostics> {
         let scope = BlockScope::new(self.world, self.instance, late);
-        let value = evaluate(expr, &self.reads.context(&scope))?;
+        let value = self.evaluated(expr, &scope)?;
+        Ok((value, scope.needs()))
+    }
+
+    /// An expression that orders nothing.
+    pub(crate) fn value_of(&self, expr: &Expr) -> Result<Value, Diagnostics> {
+        self.evaluated(expr, &BlockScope::new(self.world, self.instance, false))
+    }
+
+    fn evaluated(&self, expr: &Expr, scope: &BlockScope<'_>) -> Result<Value, Diagnostics> {
+        let value = evaluate(expr, &self.reads.context(scope))?;
         if value.is_too_deep() {
             let limit = cloudtik_model::MAX_DEPTH;
             return Err(Diagnostic::error("too-deep", format!("the value is nested deeper than {limit} levels")).at(expr.span).into());
         }
-        Ok((value, scope.needs.into_inner()))
+        Ok(value)
     }
 
     /// An attribute by its rule.
@@ -254,7 +264,7 @@ impl Evaluator<'_> {
     }
 
     pub(crate) fn condition(&self, condition: &Expr, message: &Expr, whose: &Whose<'_>) -> Result<Condition, Diagnostics> {
-        let (value, _) = self.expression(condition, false)?;
+        let value = self.value_of(condition)?;
         let value = match convert(&value, &Type::Bool) {
             Ok(value) if !value.is_null() => value,
             _ => {
@@ -263,7 +273,7 @@ impl Evaluator<'_> {
             }
         };
         // A message may say what only makes sense where the condition is false.
-        let message = if value.as_bool() == Some(true) { Value::NULL } else { self.expression(message, false)?.0 };
+        let message = if value.as_bool() == Some(true) { Value::NULL } else { self.value_of(message)? };
         let place = if value.as_bool() == Some(true) { None } else { self.reads.map.borrow().describe(condition.span) };
         let Whose { kind, of, address } = whose.clone();
         Ok(Condition { kind, of, address: address.cloned(), condition: value, message, place, span: condition.span })
@@ -272,8 +282,8 @@ impl Evaluator<'_> {
     /// The address that a reference means; whether there is something at it is looked at when everything is expanded.
     pub(crate) fn address(&self, expr: &Expr, found: &mut Diagnostics) -> Option<Address> {
         let mut failed = false;
-        let mut key = |expr: &Expr| match self.expression(expr, false) {
-            Ok((value, _)) if value_key(&value).is_some() => Some(value),
+        let mut key = |expr: &Expr| match self.value_of(expr) {
+            Ok(value) if value_key(&value).is_some() => Some(value),
             Ok(_) => None,
             Err(diagnostics) => {
                 found.extend(diagnostics);

@@ -28,7 +28,7 @@ use crate::moved::Moves;
 use crate::object_block::{block_rule, blocks_value};
 use crate::providers::expand_provider;
 use crate::schema::{AttributeRule, BlockSchema, check_body};
-use crate::scope::{Instance, Instances, World};
+use crate::scope::{Instance, Instances, World, static_address};
 use crate::spec_text::SpecOf;
 use crate::template::{FROM, Layer, Shipped, declare_template, say_who_inherits};
 use crate::workspace::{Workspaces, expand_workspace};
@@ -602,11 +602,27 @@ impl<'a> Expansion<'a> {
                     .into());
             }
             let mut instances = if count.is_some() { by_count(&value, span) } else { by_keys(&value, span) }?;
-            let needs = Arc::new(needs);
-            instances.list.iter_mut().for_each(|instance| instance.needs = Arc::clone(&needs));
+            let (needs, chained) = (Arc::new(needs), for_each.and_then(|attribute| self.chained(&attribute.value)));
+            for instance in &mut instances.list {
+                instance.needs = match &chained {
+                    Some(block) => Arc::new(BTreeSet::from([block.with_key(instance.key.clone())])),
+                    None => Arc::clone(&needs),
+                };
+            }
             Ok(instances)
         });
         expanded.map_err(|diagnostics: Diagnostics| self.found.extend(diagnostics)).ok()
+    }
+}
+
+impl Expansion<'_> {
+    /// The block whose instances a `for_each` goes over, where it names that and nothing else: then each instance needs the one of its key,
+    /// and not all of them.
+    fn chained(&self, for_each: &Expr) -> Option<Address> {
+        let block = static_address(for_each, &mut |_| None)?;
+        let [kind, label] = block.segments() else { return None };
+        let name = Name::Resource(Arc::clone(&kind.name), Arc::clone(&label.name));
+        matches!(self.world.instances.get(&name), Some(Instances::Keys(_))).then(|| block.inside(self.world.module.as_ref()))
     }
 }
 

@@ -401,7 +401,7 @@ impl BlockScope<'_> {
 
     fn output_of(&self, label: &str, called: &Called, key: Option<Key>, output: &Arc<str>, span: Span) -> Result<Value, Diagnostics> {
         if let Some(handed) = called.outputs.get(&key).and_then(|outputs| outputs.get(output)) {
-            self.needs.borrow_mut().extend(handed.needs.iter().cloned());
+            self.handed.borrow_mut().extend(handed.needs.iter().cloned());
             return Ok(handed.value.clone());
         }
         if called.declared.contains(output) {

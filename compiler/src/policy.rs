@@ -35,7 +35,7 @@ pub(crate) fn check_policies(expansion: &mut Expansion<'_>, blocks: &[Block]) {
             if attribute(block, "for_each").is_some() { expansion.instances(block).map(|of| of.list) } else { Some(vec![some.clone()]) };
         let Some(instance) = all.and_then(|all| all.into_iter().next()) else { continue };
         for expr in [&condition.value, &message.value] {
-            let evaluated = expansion.evaluator(&instance).expression(expr, false);
+            let evaluated = expansion.evaluator(&instance).value_of(expr);
             if let Err(diagnostics) = evaluated {
                 expansion.found.extend(diagnostics);
             }

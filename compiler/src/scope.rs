@@ -112,13 +112,47 @@ pub(crate) struct BlockScope<'a> {
     pub(crate) instance: &'a Instance,
     /// Whether late names may stand here.
     pub(crate) late: bool,
-    /// What was referred to: single resources where the key was written, all instances where not.
-    pub(crate) needs: RefCell<BTreeSet<Address>>,
+    /// What was referred to.
+    referred: RefCell<BTreeSet<Referred>>,
+    /// What outputs of modules that were referred to are made of.
+    pub(crate) handed: RefCell<BTreeSet<Address>>,
+}
+
+/// What a reference means: a block, one of its instances where the key was written, the head of it where that is named.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Referred {
+    name: Name,
+    key: Option<Key>,
+    head: bool,
 }
 
 impl<'a> BlockScope<'a> {
     pub(crate) const fn new(world: &'a World, instance: &'a Instance, late: bool) -> Self {
-        Self { world, instance, late, needs: RefCell::new(BTreeSet::new()) }
+        Self { world, instance, late, referred: RefCell::new(BTreeSet::new()), handed: RefCell::new(BTreeSet::new()) }
+    }
+
+    /// What was referred to: single resources where the key was written, all instances where not. Worked out when somebody asks: a
+    /// block may have a hundred thousand instances, and an expression may name it as often.
+    pub(crate) fn needs(self) -> BTreeSet<Address> {
+        let mut needs = self.handed.into_inner();
+        for Referred { name, key, head } in self.referred.into_inner() {
+            if let Some(needed) = self.world.needs.get(&name) {
+                needs.extend(needed.iter().cloned());
+            }
+            let Some((base, instances)) = base_address(&name).zip(self.world.instances.get(&name)) else { continue };
+            let base = base.inside(self.world.module.as_ref());
+            let needed = |key: Option<Key>| {
+                let block = base.with_key(key);
+                if head { block.child("head") } else { block }
+            };
+            match (instances, key) {
+                (Instances::One, _) => needs.extend([needed(None)]),
+                (_, Some(key)) => needs.extend([needed(Some(key))]),
+                (Instances::Count(count), None) => needs.extend((0..*count).map(|i| needed(Some(Key::Index(i))))),
+                (Instances::Keys(keys), None) => needs.extend(keys.iter().map(|key| needed(Some(Key::Name(Arc::clone(key)))))),
+            }
+        }
+        needs
     }
 
     fn named(&self, traversal: &Traversal<'_>, skip: usize, make: impl FnOnce(Arc<str>) -> Name) -> Result<Found, Diagnostics> {
@@ -141,38 +175,19 @@ impl<'a> BlockScope<'a> {
     /// Notes what a reference needs, for the edges of the graph: resources; heads where one is named; of other references to workspaces
     /// and clusters everything that they make.
     fn note(&self, name: &Name, steps: &[Step]) {
-        if let Some(needed) = self.world.needs.get(name) {
-            self.needs.borrow_mut().extend(needed.iter().cloned());
-        }
-        let Some(instances) = self.world.instances.get(name) else { return };
-        let base = match name {
-            Name::Resource(kind, label) => Address::of(Arc::clone(kind), Arc::clone(label)),
-            Name::Workspace(label) => Address::of("workspace", Arc::clone(label)),
-            Name::Cluster(label) => Address::of("cluster", Arc::clone(label)),
-            _ => return,
+        let Some(instances) = self.world.instances.get(name) else {
+            if self.world.needs.contains_key(name) {
+                self.referred.borrow_mut().insert(Referred { name: name.clone(), key: None, head: false });
+            }
+            return;
         };
-        let base = base.inside(self.world.module.as_ref());
         let (key, rest) = match (instances, steps.split_first()) {
             (Instances::One, _) | (_, None) => (None, steps),
             (_, Some((Step::Index(value, _), rest))) => (value_key(value), rest),
             (_, Some(_)) => (None, steps),
         };
         let head = matches!((name, rest.first()), (Name::Cluster(_), Some(Step::Attribute(part, _))) if &**part == "head");
-        let needed = |key: Option<Key>| {
-            let block = base.with_key(key);
-            if head { block.child("head") } else { block }
-        };
-        let mut needs = self.needs.borrow_mut();
-        match (instances, key) {
-            (Instances::One, _) => {
-                needs.insert(needed(None));
-            }
-            (_, Some(key)) => {
-                needs.insert(needed(Some(key)));
-            }
-            (Instances::Count(count), None) => needs.extend((0..*count).map(|i| needed(Some(Key::Index(i))))),
-            (Instances::Keys(keys), None) => needs.extend(keys.iter().map(|key| needed(Some(Key::Name(Arc::clone(key)))))),
-        }
+        self.referred.borrow_mut().insert(Referred { name: name.clone(), key, head });
     }
 
     fn late_name(&self, traversal: &Traversal<'_>) -> Result<Found, Diagnostics> {
@@ -249,6 +264,16 @@ impl<'a> BlockScope<'a> {
             }
             _ => Err(Diagnostic::error("unknown-attribute", "`path` has `root`, `module` and `cwd`").at(traversal.span).into()),
         }
+    }
+}
+
+/// The address of a block that makes something, without a key.
+fn base_address(name: &Name) -> Option<Address> {
+    match name {
+        Name::Resource(kind, label) => Some(Address::of(Arc::clone(kind), Arc::clone(label))),
+        Name::Workspace(label) => Some(Address::of("workspace", Arc::clone(label))),
+        Name::Cluster(label) => Some(Address::of("cluster", Arc::clone(label))),
+        _ => None,
     }
 }
 

@@ -137,17 +137,25 @@ fn the_instances_of_one_block_are_those_of_another() {
     graph(
         r#"
         resource "value" "a" {
-          for_each = toset(["x"])
+          for_each = toset(["x", "y"])
           input    = each.key
         }
         resource "value" "b" {
           for_each = value.a
           input    = each.value.id
         }
+        resource "value" "c" {
+          for_each = resource.value.b
+          input    = each.key
+        }
         "#,
         r#"
 value.a["x"] {"input": "x"}
+value.a["y"] {"input": "y"}
 value.b["x"] {"input": <string: Attribute { of: Reference(value.a["x"]), name: "id" }>} after {value.a["x"]}
+value.b["y"] {"input": <string: Attribute { of: Reference(value.a["y"]), name: "id" }>} after {value.a["y"]}
+value.c["x"] {"input": "x"} after {value.b["x"]}
+value.c["y"] {"input": "y"} after {value.b["y"]}
 "#,
     );
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed; clippy knows tests by their attribute, not their helpers")]
 
 mod counter;
+mod large;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
