@@ -75,8 +75,8 @@ fn specs(cases: &Path) -> std::io::Result<Vec<(String, Vec<u8>)>> {
 
 /// A path as one name.
 fn name_of(path: &Path) -> String {
-    let parts = path.iter().map(|part| part.to_string_lossy());
-    if path.is_absolute() { parts.last().unwrap_or_default().into_owned() } else { parts.collect::<Vec<_>>().join("-") }
+    let mut parts = path.iter().map(|part| part.to_string_lossy());
+    if path.is_absolute() { parts.next_back().unwrap_or_default().into_owned() } else { parts.collect::<Vec<_>>().join("-") }
 }
 
 /// The expressions of the table of the console, as attributes of some seeds.

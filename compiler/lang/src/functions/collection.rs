@@ -258,11 +258,18 @@ fn range(args: &[Value]) -> Outcome {
     if down != step.is_negative() && limit != start {
         return Err(Fault::at(2, if down { "the step must be negative" } else { "the step must be positive" }));
     }
+    // What is too long is refused before it is counted out: numbers of hundreds of digits take their time.
+    let too_long = || Fault::new(format!("the range has more than {MAX_ELEMENTS} elements"));
+    let most = Number::from(i64::try_from(MAX_ELEMENTS).unwrap_or(i64::MAX));
+    let end = step.multiply(&most).and_then(|length| start.add(&length));
+    if end.is_ok_and(|end| if down { end > limit } else { end < limit }) {
+        return Err(too_long());
+    }
     let mut items = Vec::new();
     let mut next = start;
     while if down { next > limit } else { next < limit } {
         if items.len() >= MAX_ELEMENTS {
-            return Err(Fault::new(format!("the range has more than {MAX_ELEMENTS} elements")));
+            return Err(too_long());
         }
         let after = next.add(&step).map_err(|error| Fault::new(error.to_string()))?;
         items.push(Value::from(std::mem::replace(&mut next, after)));
