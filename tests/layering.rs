@@ -34,10 +34,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("aws-client", &["model", "provider-api", "aws"]),
     ("aws-testing", &[]),
     ("conformance", &["model", "provider-api"]),
-    (
-        "fuzz",
-        &["model", "syntax", "lang", "provider-api", "compiler", "planner", "executor", "controller-client", "local", "sim", "aws"],
-    ),
+    ("fuzz", &["model", "syntax", "lang", "provider-api", "compiler", "planner", "executor", "controller-client", "local", "sim", "aws"]),
     ("golden-tests", &[]),
     ("benches", &["aws-testing"]),
 ];

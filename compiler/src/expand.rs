@@ -1,6 +1,6 @@
 //! Evaluates declarations in order and expands blocks to instances: `count` and `for_each` become concrete addresses here, once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cloudtik_lang::{Context, Variables, convert, evaluate, impure_calls, parse_type};
