@@ -230,15 +230,15 @@ impl Evaluator<'_> {
     pub(crate) fn conditions(&self, body: &Body, whose: &Whose<'_>, found: &mut Diagnostics) -> Vec<Condition> {
         let name = whose.kind.as_str();
         let lifecycles = body.blocks.iter().filter(|block| &*block.kind.name == "lifecycle").map(|block| &block.body);
-        let mut open = Vec::new();
+        let mut conditions = Vec::new();
         for block in std::iter::once(body).chain(lifecycles).flat_map(|body| &body.blocks).filter(|block| &*block.kind.name == name) {
             let (Some(condition), Some(message)) = (attribute(block, "condition"), attribute(block, "error_message")) else { continue };
             match self.condition(&condition.value, &message.value, whose) {
-                Ok(condition) => open.extend(Some(condition).filter(|condition| condition.condition.as_bool() != Some(true))),
+                Ok(condition) => conditions.push(condition),
                 Err(diagnostics) => found.extend(diagnostics),
             }
         }
-        open
+        conditions
     }
 
     /// Judges the `validation` blocks of a variable. What is not known of a variable of the root will never be; that of a module may be

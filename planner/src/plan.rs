@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use cloudtik_model::{Address, ChangeWord, Condition, Folded, ModuleSpec, Node, OutputState, ProviderConfig, ProviderRef, Timeouts, Value};
+use cloudtik_model::{Address, ChangeWord, Condition, Folded, Judged, ModuleSpec, Node, OutputState, ProviderConfig, ProviderRef, Timeouts, Value};
 use serde::{Deserialize, Serialize};
 
 use crate::Estimate;
@@ -96,6 +96,9 @@ pub struct Plan {
     /// The calls of modules, by address without keys.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub modules: BTreeMap<Address, ModuleSpec>,
+    /// What must be true and was judged when it was made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub judged: Vec<Judged>,
     /// What carrying it out is expected to take, where a provider counts its requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected: Option<Estimate>,

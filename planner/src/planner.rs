@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cloudtik_lang::{Context, Found, Scope, Traversal, Variables, resolve};
 use cloudtik_model::{
-    Address, ChangeWord, Condition, Diagnostics, Node, Object, ProviderConfig, ProviderRef, Span, StateEntry, Timeouts, Value, Verdict,
+    Address, ChangeWord, Condition, Diagnostics, Judged, Node, Object, ProviderConfig, ProviderRef, Span, StateEntry, Timeouts, Value, Verdict,
     judge,
 };
 use cloudtik_provider_api::{Inside, KindSchema};
@@ -330,32 +330,34 @@ impl<'i, 'a> Planner<'i, 'a> {
     }
 
     /// Judges what must be true, with what is known of all objects; what cannot be judged yet is judged when the plan is carried out.
-    fn conditions(&mut self) -> Vec<Condition> {
-        let mut open = Vec::new();
+    fn conditions(&mut self) -> (Vec<Condition>, Vec<Judged>) {
+        let (mut open, mut judged) = (Vec::new(), Vec::new());
         if self.input.mode != Mode::Normal {
-            return open;
+            return (open, judged);
         }
         for condition in &self.input.graph.conditions {
             if !self.takes_all(&condition.condition) || condition.address.as_ref().is_some_and(|address| !self.takes(address)) {
                 continue;
             }
             let context = Context::new(&self.known);
-            let judged = resolve(&condition.condition, &context).map(|value| {
+            let verdict = resolve(&condition.condition, &context).map(|value| {
                 let message = resolve(&condition.message, &context).unwrap_or_else(|_| condition.message.clone());
                 judge(&value, &message)
             });
-            match judged {
-                Ok(Verdict::Holds) => {}
-                Ok(Verdict::Unknown) => open.push(condition.clone()),
-                Ok(Verdict::Fails(text)) => self.diagnostics.push(condition.unmet(&text)),
-                // What cannot be worked out does not hold.
-                Err(errors) => {
-                    let texts = errors.iter().map(|error| error.title.clone()).collect::<Vec<_>>();
-                    self.diagnostics.push(condition.unmet(&texts.join("; ")));
+            let problem = match verdict {
+                Ok(Verdict::Unknown) => {
+                    open.push(condition.clone());
+                    continue;
                 }
-            }
+                Ok(Verdict::Holds) => None,
+                Ok(Verdict::Fails(text)) => Some(text),
+                // What cannot be worked out does not hold.
+                Err(errors) => Some(errors.iter().map(|error| error.title.clone()).collect::<Vec<_>>().join("; ")),
+            };
+            self.diagnostics.extend(problem.as_ref().map(|text| condition.unmet(text)));
+            judged.push(Judged { of: condition.of.clone(), address: condition.address.clone(), problem });
         }
-        open
+        (open, judged)
     }
 
     /// Whether the plan is about all that stands at an address and below.
@@ -403,7 +405,7 @@ impl<'i, 'a> Planner<'i, 'a> {
         outputs
     }
 
-    fn finish(self, outputs: BTreeMap<String, OutputChange>, conditions: Vec<Condition>) -> (Plan, Diagnostics) {
+    fn finish(self, outputs: BTreeMap<String, OutputChange>, (conditions, judged): (Vec<Condition>, Vec<Judged>)) -> (Plan, Diagnostics) {
         let input = self.input;
         let mut providers: BTreeMap<ProviderRef, ProviderConfig> = BTreeMap::new();
         let used = |provider: &ProviderRef| self.changes.values().any(|change| change.provider == *provider);
@@ -440,6 +442,7 @@ impl<'i, 'a> Planner<'i, 'a> {
             time: None,
             conditions,
             modules: self.input.graph.modules.clone(),
+            judged,
             expected: None,
             compared_with: None,
         };

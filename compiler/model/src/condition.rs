@@ -72,6 +72,17 @@ impl ConditionKind {
     }
 }
 
+/// A condition that was judged by a plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Judged {
+    /// Whose it is, as [`Condition::of`].
+    pub of: String,
+    /// The object that it is about, if it is about one.
+    pub address: Option<Address>,
+    /// What is said where it does not hold.
+    pub problem: Option<String>,
+}
+
 /// What came of a condition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {

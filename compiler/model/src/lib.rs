@@ -28,7 +28,7 @@ mod wire;
 
 pub use address::{Address, AddressError, Key, MODULE, Segment};
 pub use adopted::Adopted;
-pub use condition::{Condition, ConditionKind, Verdict, judge};
+pub use condition::{Condition, ConditionKind, Judged, Verdict, judge};
 pub use controller::{
     CONTROLLER_VERSION, ControllerCall, ControllerEvent, ControllerReply, ControllerRequest, ControllerStatus, EventLevel, GroupStatus,
     NodeState, NodeStatus, PushConfig,

@@ -65,7 +65,7 @@ impl Serialize for PlanJson<'_> {
             map.serialize_entry("prior_state", &PriorState(plan))?;
         }
         map.serialize_entry("configuration", &Configuration(plan))?;
-        if !plan.conditions.is_empty() {
+        if !(plan.conditions.is_empty() && plan.judged.is_empty()) {
             map.serialize_entry("checks", &checks::checks(plan))?;
         }
         if let Some(time) = &plan.time {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use cloudtik_model::{Argument, Condition, ConditionKind, Expr, ExprKind, Folded, ModuleSpec, OutputState, State, StateEntry, Type};
+use cloudtik_model::{Argument, Condition, ConditionKind, Expr, ExprKind, Folded, Judged, ModuleSpec, OutputState, State, StateEntry, Type};
 use cloudtik_planner::{Estimate, PLAN_VERSION, Plan, Settled};
 use cloudtik_provider_api::Batch;
 
@@ -271,6 +271,7 @@ fn plan() -> Plan {
             place: Some("main.hcl:2:3".to_owned()),
             span: cloudtik_model::Span::NONE,
         }],
+        judged: vec![Judged { of: "aws_vpc.main".to_owned(), address: Some(address("c")), problem: None }],
         expected: Some(Estimate { calls: 3, waiting_calls: 1, ms: 500 }),
         compared_with: Some("the spec in `b`".to_owned()),
     }
