@@ -15,6 +15,8 @@ mod errors;
 mod limits;
 #[path = "docs/reference.rs"]
 mod reference;
+#[path = "docs/tour.rs"]
+mod tour;
 #[path = "docs/tree.rs"]
 mod tree;
 

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use cloudtik_model::{Address, ChangeWord, Condition, Folded, Judged, ModuleSpec, Node, OutputState, ProviderConfig, ProviderRef, Timeouts, Value};
+use cloudtik_model::{
+    Address, ChangeWord, Condition, Folded, Judged, ModuleSpec, Node, OutputState, ProviderConfig, ProviderRef, Timeouts, Value,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::Estimate;

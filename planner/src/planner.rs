@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use cloudtik_lang::{Context, Found, Scope, Traversal, Variables, resolve};
 use cloudtik_model::{
-    Address, ChangeWord, Condition, Diagnostics, Judged, Node, Object, ProviderConfig, ProviderRef, Span, StateEntry, Timeouts, Value, Verdict,
-    judge,
+    Address, ChangeWord, Condition, Diagnostics, Judged, Node, Object, ProviderConfig, ProviderRef, Span, StateEntry, Timeouts, Value,
+    Verdict, judge,
 };
 use cloudtik_provider_api::{Inside, KindSchema};
 

@@ -120,9 +120,8 @@ fn whose<'a>(plan: &'a NamedPlan<'a>, of: &'a str, address: Option<&Address>) ->
 fn block(of: &str) -> (Whose<'_>, Place<'_>) {
     let address = of.parse::<Address>().ok();
     let module = address.as_ref().and_then(Address::module);
-    let own = address
-        .as_ref()
-        .map_or_else(|| of.to_owned(), |address| Address::new(address.in_module().to_vec()).without_key().to_string());
+    let own =
+        address.as_ref().map_or_else(|| of.to_owned(), |address| Address::new(address.in_module().to_vec()).without_key().to_string());
     let (ty, name) = own.split_once('.').map_or((None, own.as_str()), |(ty, name)| (Some(ty.to_owned()), name));
     let is_variable = ty.as_deref() == Some("var");
     let whose = Whose {

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use cloudtik_model::{Argument, Condition, ConditionKind, Expr, ExprKind, Folded, Judged, ModuleSpec, OutputState, State, StateEntry, Type};
+use cloudtik_model::{
+    Argument, Condition, ConditionKind, Expr, ExprKind, Folded, Judged, ModuleSpec, OutputState, State, StateEntry, Type,
+};
 use cloudtik_planner::{Estimate, PLAN_VERSION, Plan, Settled};
 use cloudtik_provider_api::Batch;
 
