@@ -59,7 +59,7 @@ fn explain(plan: &Plan, sources: &SourceMap, address: &Address, origin: Origin<'
         return Err(Failure::plain(Diagnostic::error("unknown-address", title).maybe_help(near)));
     }
     let changes: Vec<&Change> = named.iter().copied().filter(|change| change.has_effect()).collect();
-    let mut tree = Tree { plan, text: SpecText::of(sources), origin, seen: BTreeSet::new(), lines: Vec::new() };
+    let mut tree = Tree { plan, text: SpecText::of(sources), origin, seen: BTreeSet::new(), lines: Vec::new(), hidden: false };
     for change in &changes {
         tree.change(change, 0);
     }
@@ -80,6 +80,15 @@ struct Tree<'a> {
     /// Addresses and names that were gone into already.
     seen: BTreeSet<String>,
     lines: Vec<(usize, String)>,
+    /// Whether it is about a sensitive value: expressions are named and not shown.
+    hidden: bool,
+}
+
+/// Whether something of an expression is sensitive as it is written.
+fn marks_secret(expr: &Expr) -> bool {
+    let mut found = matches!(&expr.kind, ExprKind::Call { name, .. } if &**name == "sensitive");
+    expr.for_each_child(&mut |child| found |= marks_secret(child));
+    found
 }
 
 impl Tree<'_> {
@@ -160,6 +169,13 @@ impl Tree<'_> {
     }
 
     fn attribute(&mut self, change: &Change, attribute: &AttributeChange, depth: usize) {
+        let around = self.hidden;
+        self.hidden |= [&attribute.before, &attribute.after].into_iter().flatten().any(Value::has_sensitive);
+        self.causes_of(change, attribute, depth);
+        self.hidden = around;
+    }
+
+    fn causes_of(&mut self, change: &Change, attribute: &AttributeChange, depth: usize) {
         let side = |value: &Option<Value>| value.as_ref().map_or_else(|| "nothing".to_owned(), shown);
         let forces = if attribute.forces_replacement { ", which forces the replacement" } else { "" };
         let text = format!("`{}`: {} -> {}{forces}", attribute.path, side(&attribute.before), side(&attribute.after));
@@ -236,8 +252,13 @@ impl Tree<'_> {
 
     /// An expression of the spec, and what it is made of.
     fn expression(&mut self, name: &str, expr: &Expr, place: &str, depth: usize) {
-        let text = self.text.shown(expr, SHOWN_CHARS);
-        if !self.line(depth, format!("{name} = {text}  ({place})")) || matches!(expr.kind, ExprKind::Literal(_)) {
+        // What is secret may be written in the spec itself.
+        let text = if self.hidden || marks_secret(expr) {
+            format!("{name}  ({place})")
+        } else {
+            format!("{name} = {}  ({place})", self.text.shown(expr, SHOWN_CHARS))
+        };
+        if !self.line(depth, text) || matches!(expr.kind, ExprKind::Literal(_)) {
             return;
         }
         let mut said = BTreeSet::new();

@@ -82,6 +82,10 @@ impl Prepared<'_> {
     /// # Errors
     /// Something failed: [`Failure::summary`] has what was done before.
     pub fn apply(mut self, observer: Arc<dyn Observer>, interrupt: &Interrupt) -> Result<Applied, Failure> {
+        let adopted = self.planned.plan.facts.iter().filter_map(|(key, fact)| Adopted::of_fact(key, fact));
+        if let Some(epoch) = adopted.map(|adopted| adopted.epoch).max() {
+            self.store.outlive(epoch);
+        }
         self.tell_moves()?;
         let execution = execution(&self.planned.plan, self.store.state())
             .map_err(|error| Failure::plain(Diagnostic::error("execution", error.to_string())).of(FailureKind::Fault))?;
@@ -92,10 +96,6 @@ impl Prepared<'_> {
             return Ok(Applied { outputs, ..Applied::default() });
         }
         let run_started = self.settlement.started;
-        let adopted = self.planned.plan.facts.iter().filter_map(|(key, fact)| Adopted::of_fact(key, fact));
-        if let Some(epoch) = adopted.map(|adopted| adopted.epoch).max() {
-            self.store.outlive(epoch);
-        }
         if !run_started {
             self.store.begin_run(&self.run_id).map_err(|error| durable(&error))?;
         }
@@ -135,11 +135,12 @@ impl Prepared<'_> {
 
     /// Writes down what is called otherwise, before anything is done under the new name.
     fn tell_moves(&mut self) -> Result<(), Failure> {
-        let moved = &self.planned.plan.moved;
-        if moved.is_empty() {
+        let plan = &self.planned.plan;
+        if plan.moved.is_empty() {
             return Ok(());
         }
-        let records: Vec<Record> = moved.iter().map(|(to, from)| Record::Moved { from: from.clone(), to: to.clone() }).collect();
+        let in_order = plan.moved_order.iter().filter_map(|to| plan.moved.get_key_value(to));
+        let records: Vec<Record> = in_order.map(|(to, from)| Record::Moved { from: from.clone(), to: to.clone() }).collect();
         let mut first = Vec::new();
         if !self.settlement.started {
             self.store.begin_run(&self.run_id).map_err(|error| durable(&error))?;

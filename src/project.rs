@@ -583,7 +583,7 @@ impl Project {
                     .to_owned(),
             );
         }
-        notes.extend(moved.iter().map(|(to, from)| format!("{from} is now {to}")));
+        notes.extend(moved.by_name.iter().map(|(to, from)| format!("{from} is now {to}")));
         let heads = imports.keys().filter(|address| address.root() == "cluster" && **address == address.block().child("head"));
         notes.extend(heads.map(|head| {
             let cluster = head.block();
@@ -626,7 +626,7 @@ impl Project {
             locate: &locate,
         });
         plan.notes.extend(notes_of_kept(&plan, &keep, &inside));
-        plan.moved = moved;
+        (plan.moved, plan.moved_order) = (moved.by_name, moved.order);
         plan.time = compiled.shows_plan_time.then(|| compiled.plan_time.clone());
         plan.sources.clone_from(&compiled.sources);
         plan.variables.clone_from(&compiled.variables);
@@ -844,15 +844,24 @@ fn unmet(graph: &Graph) -> Diagnostics {
     judged.collect()
 }
 
+/// What was renamed.
+#[derive(Default)]
+struct Moves {
+    /// By the address of now, the one before.
+    by_name: BTreeMap<Address, Address>,
+    /// The addresses of now, in the order in which they were taken.
+    order: Vec<Address>,
+}
+
 /// Takes what was renamed to its new name, in memory, and gives what that was, with what could not be: what has a name already keeps it.
-fn take_moves(graph: &Graph, ledger: &mut Ledger) -> (BTreeMap<Address, Address>, Vec<String>) {
-    let (mut moved, mut kept) = (BTreeMap::new(), BTreeSet::new());
+fn take_moves(graph: &Graph, ledger: &mut Ledger) -> (Moves, Vec<String>) {
+    let (mut moved, mut kept) = (Moves::default(), BTreeSet::new());
     let all: Vec<(Address, Address)> =
         graph.moved.iter().map(|(from, to)| (from.clone(), to.clone())).chain(moves_of_count(graph, &ledger.state)).collect();
     // What one puts into a module another one may take on from there.
     for _ in 0..all.len() {
-        let before = moved.len();
-        for (from, to) in all.iter().filter(|(_, to)| !moved.contains_key(to)).cloned().collect::<Vec<_>>() {
+        let before = moved.order.len();
+        for (from, to) in all.iter().filter(|(_, to)| !moved.by_name.contains_key(to)).cloned().collect::<Vec<_>>() {
             let there = &ledger.state.resources;
             let old = there.range(from.clone()..).map(|(address, _)| address).take_while(|address| address.is_within(&from));
             let (free, taken): (Vec<Address>, Vec<Address>) =
@@ -862,10 +871,11 @@ fn take_moves(graph: &Graph, ledger: &mut Ledger) -> (BTreeMap<Address, Address>
             }
             if !free.is_empty() {
                 ledger.rename(&from, &to);
-                moved.insert(to, from);
+                moved.order.push(to.clone());
+                moved.by_name.insert(to, from);
             }
         }
-        if moved.len() == before {
+        if moved.order.len() == before {
             break;
         }
     }

@@ -1,6 +1,7 @@
 //! What is done to the state by itself: entries are renamed or let go of, the whole is read and replaced, and it is moved to another place.
 //! No provider is asked, and nothing in the world changes.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use cloudtik_compiler::{Compiled, compile};
@@ -57,8 +58,10 @@ impl Project {
         let mut moved = Vec::new();
         self.edit(edit, |ledger, vault| {
             moved = moves(&ledger.state, from, to)?;
-            if !edit.dry_run && from.root() == "cluster" {
-                rename_login_key(vault, from, to)?;
+            if !edit.dry_run {
+                let of_clusters = moved.iter().map(|(before, after)| (before.block(), after.block()));
+                let clusters: BTreeSet<_> = of_clusters.filter(|(before, _)| is_cluster(before)).collect();
+                clusters.iter().try_for_each(|(before, after)| rename_login_key(vault, before, after))?;
             }
             ledger.rename(from, to);
             rename_facts(&mut ledger.state, from, to);
@@ -106,6 +109,7 @@ impl Project {
             check_successor(store.state(), &said)?;
         }
         let pushed = store.read_state(name, bytes).map_err(|error| durable(&error))?;
+        check_pushed(&pushed)?;
         if *store.state() == pushed {
             return Ok(Pushed::Same);
         }
@@ -186,8 +190,14 @@ impl Project {
         std::fs::write(file, bytes).map_err(failed)
     }
 
+    /// The state where the spec says, locked; where that is, is remembered as by an apply.
     fn lock_of_spec(&self, command: &str) -> Result<SessionStore, Failure> {
-        self.lock(&self.data_of_spec()?, command)
+        let compiled = self.compiled_for_state()?;
+        self.check_place(&compiled)?;
+        let data = self.data(&compiled);
+        let store = self.lock(&data, command)?;
+        data.remember_place(place(&compiled)).map_err(|error| durable(&error))?;
+        Ok(store)
     }
 
     /// Where the state of this environment lies, if that is not where the spec says. The place that the spec named last counts in any case; those
@@ -323,6 +333,10 @@ fn rename_facts(state: &mut State, from: &Address, to: &Address) {
 }
 
 /// The key that logs in to a cluster's nodes is kept under its address. The former name stays until nobody needs it.
+fn is_cluster(address: &Address) -> bool {
+    address.in_module().first().is_some_and(|segment| &*segment.name == "cluster")
+}
+
 fn rename_login_key(vault: &mut Vault, from: &Address, to: &Address) -> Result<(), Failure> {
     let (before, after) = (login_key_file(from), login_key_file(to));
     // The public half is first: whoever finds the private one needs it.
@@ -340,6 +354,27 @@ fn rename_login_key(vault: &mut Vault, from: &Address, to: &Address) -> Result<(
 struct Said {
     lineage: String,
     serial: u64,
+}
+
+/// The greatest serial, epoch or sequence that is taken from a file: more than a project will ever count to, and exact in every JSON.
+const COUNTER_MAX: u64 = 1 << 53;
+
+/// Whether a project can go on from a state: with `--force` too.
+fn check_pushed(pushed: &State) -> Result<(), Failure> {
+    let refuse = |title: String, help: &str| Err(Failure::plain(Diagnostic::error("state-push", title).help(help)));
+    if pushed.lineage.is_empty() {
+        return refuse("it has no lineage, by which a state is known".to_owned(), "take `lineage` from `cloudtik state pull`");
+    }
+    let sequence = pushed.folded.as_ref().map_or(0, |folded| folded.sequence);
+    for (name, counter) in [("serial", pushed.serial), ("epoch", pushed.epoch), ("sequence", sequence)] {
+        if counter > COUNTER_MAX {
+            return refuse(
+                format!("its {name} is {counter}, and at most {COUNTER_MAX} is counted to"),
+                "write the one of `cloudtik state pull`",
+            );
+        }
+    }
+    Ok(())
 }
 
 /// Whether a state may take the place of another one.

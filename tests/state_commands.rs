@@ -161,6 +161,36 @@ fn under_what_is_open_no_state_is_replaced() {
     stage.expect(0, &["state", "rm", "sim_token.t"]);
 }
 
+/// What would leave a project with a state that nothing can go on from is refused, also with `--force`; and where a state was pushed to counts
+/// as used, like where one was applied.
+#[test]
+fn a_pushed_state_can_be_gone_on_from_and_found_again() {
+    let stage = applied("resource \"value\" \"x\" {\n  input = 1\n}\n");
+    let whole: Json = serde_json::from_str(&stage.expect(0, &["state", "pull"]).stdout).unwrap();
+    for (part, wrong, says) in [
+        ("/lineage", Json::from(""), "it has no lineage"),
+        ("/serial", Json::from(u64::MAX), "its serial is 18446744073709551615"),
+        ("/epoch", Json::from(u64::MAX), "its epoch is 18446744073709551615"),
+        ("/folded/sequence", Json::from(u64::MAX), "its sequence is 18446744073709551615"),
+    ] {
+        let mut edited = whole.clone();
+        *edited.pointer_mut(part).unwrap_or_else(|| panic!("{part} is not in {whole}")) = wrong;
+        let (code, said) = push(&stage, &edited.to_string(), &["--force"]);
+        assert!(code == Some(1) && said.contains("state-push") && said.contains(says), "{part}: {said}");
+    }
+    stage.expect(0, &SETTLED);
+
+    let other = Stage::beside_others(Stage::any_form());
+    let at = |path: &str| {
+        format!("cloudtik {{\n  state \"local\" {{\n    path = \"{path}\"\n  }}\n}}\nresource \"value\" \"x\" {{\n  input = 1\n}}\n")
+    };
+    other.spec(&at("a.json"));
+    let (code, said) = push(&other, r#"{"version":1,"lineage":"pushed","serial":1,"epoch":1}"#, &[]);
+    assert_eq!(code, Some(0), "{said}");
+    other.spec(&at("b.json"));
+    other.fails(1, &["plan"], &["state-elsewhere", "it lies in `a.json`"]);
+}
+
 /// The spec says another place: every command that needs the state stops until it is moved, for each environment.
 #[test]
 fn a_state_moves_where_the_spec_says() {

@@ -86,6 +86,9 @@ pub struct Plan {
     /// What is called otherwise than in the state, which is told before anything else is done: by the address of now, the one before.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub moved: BTreeMap<Address, Address>,
+    /// The addresses of now of `moved`, in the order in which they were taken: one may rest on another.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub moved_order: Vec<Address>,
     /// Whether it is about a part only: `--target`, `--exclude`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub partial: bool,

@@ -438,6 +438,7 @@ impl<'i, 'a> Planner<'i, 'a> {
             sources: BTreeMap::new(),
             variables: BTreeMap::new(),
             moved: BTreeMap::new(),
+            moved_order: Vec::new(),
             partial: !input.selection.is_whole(),
             time: None,
             conditions,

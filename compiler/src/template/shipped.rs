@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use cloudtik_model::{Address, Diagnostic, ExprKind, ProviderRef, Span, Value};
+use cloudtik_model::{Address, Diagnostic, Diagnostics, ExprKind, ProviderRef, Span, Value};
 use cloudtik_syntax::{Block, Body, parse_file};
 
 use super::{FROM, unknown_shipped};
 use crate::declare::Name;
 use crate::expand::Expansion;
-use crate::scope::static_address;
+use crate::scope::{Instance, static_address};
 
 /// The templates of the providers that were asked for, by provider and name.
 #[derive(Default)]
@@ -38,14 +38,27 @@ pub(super) fn layers(expansion: &mut Expansion<'_>, name: &Arc<str>, place: Span
         expansion.found.push(Diagnostic::error("unknown-template", title).at(place).help(help));
         return None;
     }
-    // A cluster without a workspace is refused; without one of its instances it has none itself.
-    let Some(own) = provider_of(expansion, body) else { return Some(Vec::new()) };
     let (named, name) = match name.split_once('/') {
         Some((first, rest)) if expansion.input.providers.contains_key(first) => {
-            (expansion.replaced(&ProviderRef::new(first)).provider_type().into(), Arc::from(rest))
+            (Some(Arc::from(expansion.replaced(&ProviderRef::new(first)).provider_type())), Arc::from(rest))
         }
-        _ => (Arc::clone(&own), Arc::clone(name)),
+        _ => (None, Arc::clone(name)),
     };
+    let own = match provider_of(expansion, body) {
+        Of::Provider(provider) => provider,
+        // A cluster without a workspace is refused; without one of its instances it has none itself.
+        Of::Nothing => return Some(Vec::new()),
+        Of::Unknown => {
+            let Some(named) = &named else {
+                let title = format!("whose `{name}` is meant cannot be told: `workspace` is worked out for each instance");
+                let help = format!("say which: `\"PROVIDER/{name}\"`");
+                expansion.found.push(Diagnostic::error("unknown-template", title).at(place).help(help));
+                return None;
+            };
+            Arc::clone(named)
+        }
+    };
+    let named = named.unwrap_or_else(|| Arc::clone(&own));
     if named != own {
         let title = format!("`{named}/{name}` is for provider `{named}`, and the cluster's workspace is made through `{own}`");
         let help = format!("write `\"{name}\"`, which takes the workspace's provider");
@@ -72,16 +85,39 @@ pub(super) fn layers(expansion: &mut Expansion<'_>, name: &Arc<str>, place: Span
     Some(layers)
 }
 
-/// The type of the provider of a cluster's workspace: all instances of a block have the same.
-fn provider_of(expansion: &Expansion<'_>, body: &Body) -> Option<Arc<str>> {
-    let workspace = body.attribute("workspace")?;
-    let address = static_address(&workspace.value, &mut |_| Some(Value::from("")))?;
-    let plain = |address: &Address| address.segments().iter().map(|segment| Arc::clone(&segment.name)).collect::<Vec<_>>();
-    let wanted = plain(&address);
+/// What the workspace of a cluster is made through.
+enum Of {
+    /// The type of its provider; all instances of a block have the same.
+    Provider(Arc<str>),
+    /// None is written, or what is written makes none.
+    Nothing,
+    /// It cannot be told for all instances of the cluster at once.
+    Unknown,
+}
+
+fn provider_of(expansion: &Expansion<'_>, body: &Body) -> Of {
+    let Some(workspace) = body.attribute("workspace") else { return Of::Nothing };
+    // What is wrong with the reference is said where it is followed for each instance.
+    let address = expansion.referred(&workspace.value, &Instance::default(), &mut Diagnostics::new());
+    let used = address.and_then(|address| {
+        let declared = expansion.workspaces.get(&address).map(|(spec, _)| &spec.provider);
+        declared.or_else(|| expansion.recorded.get(&address).map(|used| &used.provider))
+    });
+    if let Some(provider) = used {
+        return Of::Provider(provider.provider_type().into());
+    }
+    // With a key that is each instance's own: any instance of the block in the same module will do.
+    let Some(written) = static_address(&workspace.value, &mut |_| Some(Value::from(""))) else { return Of::Unknown };
+    let plain = |address: &Address| address.in_module().iter().map(|segment| Arc::clone(&segment.name)).collect::<Vec<_>>();
+    let (module, wanted) = (expansion.world.module.as_ref(), plain(&written));
     let declared = expansion.workspaces.iter().map(|(address, (spec, _))| (address, &spec.provider));
     let recorded = expansion.recorded.iter().map(|(address, used)| (address, &used.provider));
-    let provider = declared.chain(recorded).find(|(address, _)| plain(address) == wanted).map(|(_, provider)| provider)?;
-    Some(provider.provider_type().into())
+    let found = declared.chain(recorded).find(|(address, _)| address.module().as_ref() == module && plain(address) == wanted);
+    match found {
+        Some((_, provider)) => Of::Provider(provider.provider_type().into()),
+        None if matches!(written.root(), "workspace" | "data") || expansion.found.has_errors() => Of::Nothing,
+        None => Of::Unknown,
+    }
 }
 
 /// The templates of a provider by name; read when the first is asked for.

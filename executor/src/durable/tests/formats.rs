@@ -253,6 +253,7 @@ fn plan() -> Plan {
         sources: BTreeMap::from([("main.hcl".to_owned(), Arc::from("output \"x\" {}"))]),
         variables: BTreeMap::from([("password".to_owned(), secret("hunter2"))]),
         moved: BTreeMap::from([(address("a"), address("b"))]),
+        moved_order: vec![address("a")],
         modules: BTreeMap::from([(
             "module.m".parse().unwrap(),
             ModuleSpec {

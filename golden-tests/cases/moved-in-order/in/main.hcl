@@ -1,0 +1,1 @@
+module "z" { source = "./modules/b" }

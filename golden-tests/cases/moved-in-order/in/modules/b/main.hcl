@@ -1,0 +1,3 @@
+resource "value" "other" { input = "1" }
+
+resource "sim_network" "old" { name = "n" }

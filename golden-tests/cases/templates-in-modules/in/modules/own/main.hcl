@@ -1,0 +1,6 @@
+workspace "w" { provider = sim }
+
+cluster "c" {
+  from      = "sim/small"
+  workspace = workspace.w
+}
