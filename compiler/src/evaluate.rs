@@ -130,7 +130,7 @@ impl Evaluator<'_> {
             return None;
         }
         let value = match convert(&value, &rule.schema.ty) {
-            Ok(value) => value.marked(rule.schema.sensitive),
+            Ok(value) => with_secrets(value, rule.secrets).marked(rule.schema.sensitive),
             Err(error) => {
                 found.push(wrong_type(name, &rule.schema.ty, &value, &error, span));
                 return None;
@@ -393,6 +393,13 @@ pub(crate) fn marked_inside(value: &Value) -> Value {
         _ => return value.clone(),
     };
     inside.marked(true)
+}
+
+/// An object with these entries marked.
+fn with_secrets(value: Value, secrets: &[&str]) -> Value {
+    let Some(entries) = value.entries().filter(|_| !secrets.is_empty()) else { return value };
+    let marked = |(name, entry): (&Arc<str>, &Value)| (Arc::clone(name), entry.clone().marked(secrets.contains(&&**name)));
+    Value::object(entries.iter().map(marked)).marked(value.is_sensitive())
 }
 
 /// `a string`, `a list(string)`

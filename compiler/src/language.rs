@@ -522,7 +522,8 @@ fn database() -> NestedRule {
             AttributeRule::new(AttributeSchema::required("engine", Type::String, again, "`postgres` or `mysql`."))
                 .check(Check::OneOf(&["postgres", "mysql"]))
                 .known(),
-            AttributeRule::optional("existing", existing_database(), note, "A database that is there: it is used, and never changed."),
+            AttributeRule::optional("existing", existing_database(), note, "A database that is there: it is used, and never changed.")
+                .secrets(&["password"]),
             AttributeRule::optional("version", Type::String, live, "Its version; the newest major one of the provider without it.").known(),
             with("instance_type", Type::String, "db.t3.xlarge".into(), "The type of machine."),
             with("disk_gib", Type::Number, 50_u64.into(), "Size of its disk in GiB; it only grows.").check(Check::IntFrom(1)),

@@ -66,6 +66,8 @@ pub struct AttributeRule {
     pub reference: bool,
     /// Whether it says which instances there are: it is evaluated once for the block, and not for each of them.
     pub expands: bool,
+    /// Entries of its value that are sensitive, where the whole is not.
+    pub secrets: &'static [&'static str],
 }
 
 /// What must be true of a value beyond its type.
@@ -113,7 +115,7 @@ impl AttributeRule {
     /// A rule with no more than the schema says.
     #[must_use]
     pub const fn new(schema: AttributeSchema) -> Self {
-        Self { schema, check: Check::None, late: false, known: false, reference: false, expands: false }
+        Self { schema, check: Check::None, late: false, known: false, reference: false, expands: false, secrets: &[] }
     }
 
     /// An optional attribute.
@@ -140,6 +142,13 @@ impl AttributeRule {
     #[must_use]
     pub const fn known(mut self) -> Self {
         self.known = true;
+        self
+    }
+
+    /// These entries of it are sensitive.
+    #[must_use]
+    pub const fn secrets(mut self, secrets: &'static [&'static str]) -> Self {
+        self.secrets = secrets;
         self
     }
 
