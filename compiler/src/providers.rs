@@ -144,7 +144,7 @@ impl Expansion<'_> {
         if let Some(other) = self.input.provider_override {
             return self.use_provider(&ProviderRef::new(other)).map(Chosen::from);
         }
-        let declared: Vec<Name> = self.world.declared.iter().filter(|name| matches!(name, Name::Provider(..))).cloned().collect();
+        let declared: Vec<Name> = self.declared_configurations().cloned().collect();
         let types: BTreeSet<&Arc<str>> = declared.iter().filter_map(provider_type).collect();
         match (declared.as_slice(), types.first()) {
             (_, None) => {
@@ -256,12 +256,14 @@ impl Expansion<'_> {
     fn default_configuration(&mut self, label: &str, place: Span) -> Option<Used> {
         let provider = self.configuration_ref(label, None, None);
         let is_of_type = |name: &&Name| provider_type(name).is_some_and(|ty| **ty == *label);
+        // Names are in order, and those with an alias follow the one without: not every name of a large project is looked at.
+        let plain_name = Name::Provider(label.into(), None);
         let declared = &self.world.declared;
-        if declared.contains(&Name::Provider(label.into(), None)) {
+        if declared.contains(&plain_name) {
             // Of one that has errors it has been said.
             return if self.providers.contains_key(&provider) { self.use_provider(&provider) } else { None };
         }
-        if let Some(other) = declared.iter().find(is_of_type) {
+        if let Some(other) = declared.range(&plain_name..).next().filter(is_of_type) {
             let help = format!("name one: `provider = {}`; or write a `provider \"{label}\"` without `alias`", self.written(other));
             let title = format!("every configuration of provider `{label}` has an alias, and nothing says which is meant");
             self.found.push(Diagnostic::error("no-default-provider", title).at(place).help(help));
@@ -269,7 +271,7 @@ impl Expansion<'_> {
         }
         // A module is handed configurations without alias by themselves, others by name.
         if self.world.caller.is_some()
-            && let Some(other) = self.modules.root().by_name.keys().find(is_of_type)
+            && let Some(other) = self.modules.root().by_name.range(&plain_name..).map(|(name, _)| name).next().filter(is_of_type)
         {
             let title = format!("every configuration of provider `{label}` has an alias, and the module is handed none");
             let help = format!("say which where the module is called: `providers = {{ {label} = {} }}`", plain(other));
@@ -316,8 +318,14 @@ impl Expansion<'_> {
         known
     }
 
+    /// The configurations that the module has, without a look at everything else that it declares.
+    fn declared_configurations(&self) -> impl Iterator<Item = &Name> {
+        let first = Name::Provider("".into(), None);
+        self.world.declared.range(first..).take_while(|name| matches!(name, Name::Provider(..)))
+    }
+
     fn unknown_alias(&self, name: &Name, place: Span) -> Diagnostic {
-        let all: Vec<String> = self.world.declared.iter().filter(|name| matches!(name, Name::Provider(..))).map(plain).collect();
+        let all: Vec<String> = self.declared_configurations().map(plain).collect();
         let near = did_you_mean(&plain(name), all.iter().map(String::as_str)).map(|near| format!("did you mean `{near}`?"));
         let declare = || match name {
             Name::Provider(label, Some(alias)) => format!("declare it: `provider \"{label}\" {{ alias = \"{alias}\" … }}`"),
