@@ -11,13 +11,15 @@ fn main() -> io::Result<()> {
     for entry in fs::read_dir(&folder)? {
         let path = entry?.path();
         if let (Some(code), Some("md")) = (path.file_stem().and_then(|stem| stem.to_str()), path.extension().and_then(|end| end.to_str())) {
-            pages.push((code.to_owned(), path.display().to_string()));
+            pages.push(code.to_owned());
         }
     }
     pages.sort();
     let mut text = String::from("&[\n");
-    for (code, path) in pages {
-        writeln!(text, "    ({code:?}, include_str!({path:?})),").map_err(io::Error::other)?;
+    // What is made here stays true where the project is moved with what was built.
+    for code in pages {
+        let page = format!("/docs/errors/{code}.md");
+        writeln!(text, "    ({code:?}, include_str!(concat!(env!(\"CARGO_MANIFEST_DIR\"), {page:?}))),").map_err(io::Error::other)?;
     }
     text.push_str("]\n");
     fs::write(Path::new(&env::var("OUT_DIR").map_err(io::Error::other)?).join("error_pages.rs"), text)
