@@ -10,7 +10,7 @@ use cloudtik_lang::{ReferenceStep, preview, render_line};
 use cloudtik_model::{Address, Diagnostic, Expr, ExprKind, Key, Node, SourceMap, Value, did_you_mean};
 use cloudtik_planner::{Action, AttributeChange, Change, Plan};
 
-use crate::spec_text::{Named, SpecText};
+use crate::spec_source::{Named, SpecSource};
 use crate::{Failure, Planned, Project, VariableArgument};
 
 /// How many lines one explanation has at most: longer chains are read by nobody.
@@ -34,16 +34,16 @@ impl Project {
     /// # Errors
     /// There is nothing at the address.
     pub fn explain(&self, planned: &Planned, address: &Address) -> Result<String, Failure> {
-        let spec = SpecText::of(&planned.sources);
+        let spec = SpecSource::of(&planned.sources);
         let origin = |name: &str| self.origin_of_variable(&spec, name);
         explain(&planned.plan, &planned.sources, address, &origin)
     }
 
-    fn origin_of_variable(&self, spec: &SpecText, name: &str) -> Option<String> {
+    fn origin_of_variable(&self, spec: &SpecSource, name: &str) -> Option<String> {
         let given = &self.options.variables;
         let of_argument = |argument: &VariableArgument| match argument {
             VariableArgument::Var { name: var, .. } => (var == name).then(|| format!("`--var {name}`")),
-            VariableArgument::File { path, bytes } => SpecText::of_file(path, &String::from_utf8_lossy(bytes)).value(name),
+            VariableArgument::File { path, bytes } => SpecSource::of_file(path, &String::from_utf8_lossy(bytes)).value(name),
         };
         let of_environment = || given.environment.contains_key(name).then(|| format!("`CLOUDTIK_VAR_{name}`"));
         given.arguments.iter().rev().find_map(of_argument).or_else(|| spec.value(name)).or_else(of_environment)
@@ -59,7 +59,7 @@ fn explain(plan: &Plan, sources: &SourceMap, address: &Address, origin: Origin<'
         return Err(Failure::plain(Diagnostic::error("unknown-address", title).maybe_help(near)));
     }
     let changes: Vec<&Change> = named.iter().copied().filter(|change| change.has_effect()).collect();
-    let mut tree = Tree { plan, text: SpecText::of(sources), origin, seen: BTreeSet::new(), lines: Vec::new(), hidden: false };
+    let mut tree = Tree { plan, text: SpecSource::of(sources), origin, seen: BTreeSet::new(), lines: Vec::new(), hidden: false };
     for change in &changes {
         tree.change(change, 0);
     }
@@ -75,7 +75,7 @@ fn explain(plan: &Plan, sources: &SourceMap, address: &Address, origin: Origin<'
 /// An explanation in the making: lines with how deep they stand.
 struct Tree<'a> {
     plan: &'a Plan,
-    text: SpecText,
+    text: SpecSource,
     origin: Origin<'a>,
     /// Addresses and names that were gone into already.
     seen: BTreeSet<String>,

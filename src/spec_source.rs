@@ -17,12 +17,12 @@ pub(crate) struct Named {
 }
 
 /// The files of a spec, parsed.
-pub(crate) struct SpecText {
+pub(crate) struct SpecSource {
     map: SourceMap,
     files: BTreeMap<String, (FileId, Body)>,
 }
 
-impl SpecText {
+impl SpecSource {
     /// The files that places are in.
     pub(crate) fn of(sources: &SourceMap) -> Self {
         let mut map = SourceMap::default();
